@@ -1,0 +1,111 @@
+"""What went wrong: incidents and their timeline. `incidents.transitions` is their one writer."""
+
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Team
+from monitors.models import Monitor
+from uptime.ids import uuid7
+
+
+class IncidentStatus(models.TextChoices):
+    OPEN = "open", "Open"
+    ACKNOWLEDGED = "acknowledged", "Acknowledged"
+    RESOLVED = "resolved", "Resolved"
+
+
+class Severity(models.TextChoices):
+    DOWN = "down", "Down"
+    DEGRADED = "degraded", "Degraded"
+
+
+class IncidentQuerySet(models.QuerySet["Incident"]):
+    def visible_to(self, team: Team) -> Self:
+        return self.filter(team=team)
+
+    def unresolved(self) -> Self:
+        return self.exclude(status=IncidentStatus.RESOLVED)
+
+
+class Incident(models.Model):
+    """One stretch of trouble of one monitor, from its first failing check to its recovery."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="incidents")
+    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="incidents")
+    status = models.CharField(max_length=12, choices=IncidentStatus, default=IncidentStatus.OPEN)
+    severity = models.CharField(max_length=10, choices=Severity)
+    reason = models.CharField(max_length=30, blank=True)
+    message = models.TextField(blank=True)
+    locations = ArrayField(models.CharField(max_length=50), default=list)
+    started_at = models.DateTimeField(help_text="The first failing check.")
+    confirmed_at = models.DateTimeField(help_text="When enough checks agreed and it was opened.")
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    objects = IncidentQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["monitor"],
+                condition=~models.Q(status="resolved"),
+                name="one_open_incident",
+            ),
+        ]
+        indexes = [
+            # the team's list, newest first; a monitor's incidents
+            models.Index(fields=["team", "-started_at"], name="incident_list"),
+            models.Index(fields=["monitor", "-started_at"], name="incident_of_monitor"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.monitor} {self.severity}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("incident", args=[self.pk])
+
+    @property
+    def is_resolved(self) -> bool:
+        return self.status == IncidentStatus.RESOLVED
+
+    def duration(self, now: datetime) -> timedelta:
+        return (self.resolved_at or now) - self.started_at
+
+
+class EventKind(models.TextChoices):
+    OPENED = "opened", "Opened"
+    SEVERITY_CHANGED = "severity_changed", "Severity changed"
+    ACKNOWLEDGED = "acknowledged", "Acknowledged"
+    COMMENTED = "commented", "Commented"
+    RESOLVED = "resolved", "Resolved"
+
+
+class IncidentEvent(models.Model):
+    """One entry of an incident's timeline: the audit log, and what deliveries are made from."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=20, choices=EventKind)
+    at = models.DateTimeField(default=timezone.now)
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    severity = models.CharField(max_length=10, choices=Severity, blank=True)
+    message = models.TextField(blank=True)
+    is_public = models.BooleanField(default=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["incident", "at"], name="incident_timeline")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.at:%Y-%m-%d %H:%M:%S}"

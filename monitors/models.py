@@ -1,0 +1,310 @@
+"""What is watched: monitors, locations, assignments, results, status spans, pings, shifts."""
+
+import uuid
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Team
+from probe.values import Status as CheckStatus
+from uptime import secrets
+from uptime.ids import uuid7
+
+
+class Status(models.TextChoices):
+    """A monitor's state as people see it; what a single check saw is `probe.values.Status`."""
+
+    PENDING = "pending", "Pending"
+    UP = "up", "Up"
+    DEGRADED = "degraded", "Degraded"
+    DOWN = "down", "Down"
+    PAUSED = "paused", "Paused"
+    MAINTENANCE = "maintenance", "Maintenance"
+
+
+class Location(models.Model):
+    """A place that checks run from. The built-in one, `local`, is this installation itself."""
+
+    LOCAL: ClassVar[str] = "local"
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["slug"]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class MonitorQuerySet(models.QuerySet["Monitor"]):
+    def visible_to(self, team: Team) -> Self:
+        return self.filter(team=team)
+
+    def tagged(self, *tags: str) -> Self:
+        return self.filter(tags__contains=list(tags))
+
+    def worst_first(self) -> Self:
+        """Order for the eye: what is wrong now comes first."""
+        order = [Status.DOWN, Status.DEGRADED, Status.PENDING, Status.UP, Status.MAINTENANCE]
+        rank = models.Case(
+            *(models.When(status=status, then=place) for place, status in enumerate(order)),
+            default=len(order),
+        )
+        return self.order_by(rank, "name", "id")
+
+
+class Monitor(models.Model):
+    """One thing that is watched. `status` is written by `incidents.transitions` and nothing else."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="monitors")
+    key = models.CharField(
+        max_length=200, null=True, blank=True, help_text="Your own stable name, for upserts."
+    )
+    name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20)
+    target = models.CharField(max_length=2000, blank=True)
+    interval_s = models.PositiveIntegerField(
+        default=60, validators=[MinValueValidator(1), MaxValueValidator(86400)]
+    )
+    timeout_ms = models.PositiveIntegerField(
+        default=10_000, validators=[MinValueValidator(100), MaxValueValidator(120_000)]
+    )
+    failure_threshold = models.PositiveSmallIntegerField(
+        default=2, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+    recovery_threshold = models.PositiveSmallIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(100)]
+    )
+    retry_interval_s = models.PositiveIntegerField(
+        default=5, validators=[MinValueValidator(1), MaxValueValidator(86400)]
+    )
+    quorum = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1)])
+    enabled = models.BooleanField(default=True)
+    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    settings = models.JSONField(default=dict, blank=True)
+    settings_version = models.PositiveSmallIntegerField(default=1, editable=False)
+    secrets = models.TextField(blank=True, editable=False, help_text="Encrypted settings.")
+    sla_target = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Per mille, e.g. 999 for 99.9 %."
+    )
+    ping_key = models.UUIDField(
+        default=uuid.uuid4, unique=True, editable=False, help_text="Random: who knows it may ping."
+    )
+
+    revision = models.PositiveIntegerField(default=1, editable=False)
+    status = models.CharField(max_length=12, choices=Status, default=Status.PENDING, editable=False)
+    reason = models.CharField(max_length=30, blank=True, editable=False)
+    message = models.TextField(blank=True, editable=False)
+    last_change_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = MonitorQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "key"], name="one_monitor_key", nulls_distinct=True
+            ),
+        ]
+        indexes = [
+            # the list of monitors, filtered by state or in the order of names
+            models.Index(fields=["team", "status", "name"], name="monitor_list_by_status"),
+            models.Index(fields=["team", "name"], name="monitor_list_by_name"),
+            GinIndex(fields=["tags"], name="monitor_by_tag"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("monitor", args=[self.pk])
+
+    @property
+    def interval(self) -> timedelta:
+        return timedelta(seconds=self.interval_s)
+
+    @property
+    def timeout(self) -> timedelta:
+        return timedelta(milliseconds=self.timeout_ms)
+
+    @property
+    def retry_interval(self) -> timedelta:
+        return timedelta(seconds=self.retry_interval_s)
+
+    @property
+    def full_settings(self) -> dict[str, Any]:
+        """The settings with their secrets, in the clear: for the prober, never for a reader."""
+        return secrets.unseal(self.settings, self.secrets)
+
+
+class Assignment(models.Model):
+    """One monitor at one location: the narrow, hot row that the engine leases and updates.
+
+    A location that was taken off its monitor keeps its row (`is_active` false), because its results
+    name it. `next_due_at` is null while nothing is to be checked. The row's rhythm is a fixed grid:
+    due instants lie at `id`-dependent phases of the interval.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="assignments")
+    location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="assignments")
+    is_active = models.BooleanField(default=True)
+    next_due_at = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    lease_owner = models.UUIDField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    state = models.CharField(max_length=12, choices=Status, default=Status.PENDING)
+    failures = models.PositiveIntegerField(default=0, help_text="Failing checks in a row.")
+    passes = models.PositiveIntegerField(default=0, help_text="Passing checks in a row.")
+    degraded = models.PositiveIntegerField(default=0, help_text="Degraded checks in a row.")
+    troubled_since = models.DateTimeField(
+        null=True, blank=True, help_text="When the present run of checks that are not up began."
+    )
+    missed = models.PositiveIntegerField(default=0, help_text="Slots that passed unchecked, in all.")
+    last_status = models.CharField(max_length=8, blank=True)
+    last_reason = models.CharField(max_length=30, blank=True)
+    last_message = models.TextField(blank=True)
+    last_checked_at = models.DateTimeField(null=True, blank=True)
+    last_latency_ms = models.FloatField(null=True, blank=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True, help_text="A heartbeat's last ping.")
+    cert_expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["monitor", "location"], name="one_assignment")
+        ]
+        indexes = [
+            # the lease; nothing else that changes with a check is indexed, so updates stay HOT
+            models.Index(fields=["next_due_at"], name="assignment_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.monitor_id} at {self.location_id}"
+
+
+class Result(models.Model):
+    """What one check saw. Append-only; partitioned by day, dropped whole by retention.
+
+    The table is made by migration 0002: its primary key is `(assignment, checked_at)`, which `id`
+    (from assignment, due instant and attempt, see `probe.values.result_id`) repeats as one value
+    for the outside. There is no foreign key in the database: it would be checked for every row.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.DO_NOTHING, db_constraint=False, related_name="results"
+    )
+    checked_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    attempt = models.PositiveSmallIntegerField()
+    status = models.CharField(max_length=8, choices=[(s.value, s.value) for s in CheckStatus])
+    reason = models.CharField(max_length=30, null=True)  # noqa: DJ001 - null costs no byte in 10^9 rows
+    message = models.TextField(null=True)  # noqa: DJ001 - likewise
+    http_status = models.PositiveSmallIntegerField(null=True)
+    latency_ms = models.FloatField(null=True)
+    dns_ms = models.FloatField(null=True)
+    connect_ms = models.FloatField(null=True)
+    tls_ms = models.FloatField(null=True)
+    first_byte_ms = models.FloatField(null=True)
+    transfer_ms = models.FloatField(null=True)
+    cert_expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = "monitors_result"
+
+    def __str__(self) -> str:
+        return f"{self.status} at {self.checked_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def lateness(self) -> timedelta:
+        return self.checked_at - self.due_at
+
+
+class StatusSpan(models.Model):
+    """One stretch of one status of a monitor. Spans of a monitor meet without gap or overlap."""
+
+    id = models.BigAutoField(primary_key=True)
+    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="spans")
+    status = models.CharField(max_length=12, choices=Status)
+    reason = models.CharField(max_length=30, blank=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["monitor"], condition=models.Q(ended_at=None), name="one_open_span"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ended_at=None) | models.Q(ended_at__gte=models.F("started_at")),
+                name="span_runs_forward",
+            ),
+        ]
+        indexes = [
+            # uptime over a window, and the history of a monitor
+            models.Index(fields=["monitor", "-started_at"], name="span_history"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.status} from {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+
+class PingKind(models.TextChoices):
+    SUCCESS = "success", "Success"
+    START = "start", "Start"
+    FAIL = "fail", "Fail"
+    LOG = "log", "Log"
+
+
+class Ping(models.Model):
+    """One call of a heartbeat's ping URL, with its body."""
+
+    id = models.BigAutoField(primary_key=True)
+    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="pings")
+    kind = models.CharField(max_length=8, choices=PingKind)
+    at = models.DateTimeField()
+    method = models.CharField(max_length=10)
+    exit_status = models.PositiveSmallIntegerField(null=True)
+    rid = models.UUIDField(null=True, help_text="Pairs a start with its end.")
+    duration_ms = models.FloatField(null=True, help_text="From the start with the same rid.")
+    remote_address = models.GenericIPAddressField(null=True)
+    user_agent = models.CharField(max_length=200, blank=True)
+    body = models.BinaryField(default=bytes)
+
+    class Meta:
+        indexes = [
+            # the pings of a monitor, newest first; pairing a start with its end
+            models.Index(fields=["monitor", "-at"], name="ping_history"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class Shift(models.Model):
+    """One bounded run of an engine inside a queue worker; it beats while it lives.
+
+    The beats tell which leases are orphans, whether checks run at all, and when to start another.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    duty = models.CharField(max_length=20, help_text="What it does: checks or deliveries.")
+    host = models.CharField(max_length=200)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    beat_at = models.DateTimeField()
+    is_draining = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return f"{self.duty} on {self.host} (pid {self.pid})"

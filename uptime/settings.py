@@ -1,0 +1,147 @@
+"""Django's settings. What an operator may change comes from uptime/environment.py."""
+
+from urllib.parse import urlsplit
+
+import django_stubs_ext
+
+from uptime.environment import BASE_DIR, data_dir, database, env, secret_keys
+from uptime.logs import logging_config
+
+django_stubs_ext.monkeypatch()
+
+DEBUG = env.bool("UPTIME_DEBUG", default=False)
+DATA_DIR = data_dir()
+
+_keys = secret_keys()
+SECRET_KEY = _keys[0]
+SECRET_KEY_FALLBACKS = _keys[1:]
+
+PORT = env.int("UPTIME_PORT", default=8000)
+HOST = env.str("UPTIME_HOST", default="127.0.0.1")
+BASE_URL = env.str("UPTIME_BASE_URL", default=f"http://{'localhost' if HOST in ('127.0.0.1', '0.0.0.0', '::') else HOST}:{PORT}").rstrip("/")  # noqa: S104 - compared, not bound
+_base = urlsplit(BASE_URL)
+IS_HTTPS = _base.scheme == "https"
+
+ALLOWED_HOSTS = env.list("UPTIME_ALLOWED_HOSTS", default=["*"])
+CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_q",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "uptime",
+    "accounts",
+    "monitors",
+    "incidents",
+    "alerts",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "uptime.urls"
+ASGI_APPLICATION = "uptime.asgi.application"
+WSGI_APPLICATION = None
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": {**database(), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 31536000 if IS_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
+SECURE_SSL_REDIRECT = False  # the proxy in front redirects; health checks come in plain
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+
+EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("UPTIME_EMAIL_FROM", default=f"uptime@{_base.hostname}")
+TELEGRAM_API_URL = env.str("TELEGRAM_API_URL", default="https://api.telegram.org").rstrip("/")
+
+ALLOW_PRIVATE_TARGETS = env.bool("UPTIME_ALLOW_PRIVATE_TARGETS", default=True)
+RETENTION_DAYS = env.int("UPTIME_RETENTION_DAYS", default=90)
+
+REDIS_URL = env.str("REDIS_URL", default="")
+SHIFT_SECONDS = 60
+# shift < timeout < retry: a shift ends by itself long before django-q2 would kill it or hand it out again
+Q_CLUSTER: dict[str, object] = {
+    "name": "default",
+    "workers": 2,
+    "timeout": 120,
+    "retry": 180,
+    "max_attempts": 5,
+    "save_limit": -1,
+    "poll": 0.1,
+    "catch_up": False,
+    "queue_limit": 4,
+    "label": "Task queue",
+    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+    # Two workers a queue: a shift that drains and its successor run side by side.
+    "ALT_CLUSTERS": {"checks": {"workers": 2, "timeout": 120, "retry": 180, "scheduler": False}},
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+
+LOGGING_CONFIG = None
+logging_config(is_json=env.bool("UPTIME_LOG_JSON", default=False), level=env.str("UPTIME_LOG_LEVEL", default="INFO"))
