@@ -1,0 +1,26 @@
+"""What a process of ours promises the operating system."""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(signum: signal.Signals = signal.SIGKILL) -> None:
+    """Ask the kernel to send `signum` to this process when its parent dies (Linux; else nothing).
+
+    The wish is per process and not inherited by fork: each child asks for itself.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signum)
+    if os.getppid() != parent:  # it died before we asked
+        os.kill(os.getpid(), signum)
+
+
+def die_with_parent_after_fork() -> None:
+    """Make every process forked from this one, at any depth, end when its own parent dies."""
+    os.register_at_fork(after_in_child=die_with_parent)
