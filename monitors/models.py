@@ -159,6 +159,7 @@ class Assignment(models.Model):
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="assignments")
     location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="assignments")
     is_active = models.BooleanField(default=True)
+    revision = models.PositiveIntegerField(default=1, help_text="The monitor's, so that a lease needs no join.")
     next_due_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(default=0)
     lease_owner = models.UUIDField(null=True, blank=True)
@@ -166,7 +167,9 @@ class Assignment(models.Model):
     state = models.CharField(max_length=12, choices=Status, default=Status.PENDING)
     failures = models.PositiveIntegerField(default=0, help_text="Failing checks in a row.")
     passes = models.PositiveIntegerField(default=0, help_text="Passing checks in a row.")
-    degraded = models.PositiveIntegerField(default=0, help_text="Degraded checks in a row.")
+    troubles = models.PositiveIntegerField(
+        default=0, help_text="Checks in a row that were not up: degraded or failing."
+    )
     troubled_since = models.DateTimeField(
         null=True, blank=True, help_text="When the present run of checks that are not up began."
     )
@@ -185,7 +188,7 @@ class Assignment(models.Model):
         ]
         indexes = [
             # the lease; nothing else that changes with a check is indexed, so updates stay HOT
-            models.Index(fields=["next_due_at"], name="assignment_due"),
+            models.Index(fields=["location", "next_due_at"], name="assignment_due"),
         ]
 
     def __str__(self) -> str:

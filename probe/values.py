@@ -88,7 +88,8 @@ class Observation:
 class Spec:
     """How one monitor is checked: the same for each of its checks until it is edited.
 
-    `settings` is the kind's validated settings object (an instance of its `Settings` model).
+    `settings` is the kind's validated settings object (an instance of its `Settings` model). Where
+    it could not be made, `fault` says why and every check is a `check_error`.
     """
 
     monitor_id: UUID
@@ -102,6 +103,7 @@ class Spec:
     retry_interval: timedelta
     settings: Any
     allow_private: bool = True
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,6 @@ class Job:
     spec: Spec
     due_at: datetime
     attempt: int = 0
-    missed: int = 0
     last_seen_at: datetime | None = None
 
 
