@@ -152,3 +152,15 @@ class IdempotentRequest(models.Model):
         return self.key
 
 
+class SignInTries(models.Model):
+    """How often one address tried passwords for one e-mail since its window began."""
+
+    pair = models.CharField(max_length=64, primary_key=True, help_text="Hash of address and e-mail.")
+    since = models.DateTimeField()
+    count = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "sign-in tries"
+
+    def __str__(self) -> str:
+        return f"{self.count} since {self.since:%Y-%m-%d %H:%M:%S}"
