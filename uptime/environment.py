@@ -6,6 +6,7 @@ holds the value of `NAME`, as container platforms mount secrets.
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import environ
 
@@ -32,7 +33,9 @@ def embedded_socket_dir() -> Path:
 def database() -> dict[str, object]:
     """Django's database settings: `DATABASE_URL` when given, else the embedded PostgreSQL's socket."""
     if url := env.str("DATABASE_URL", default=""):
-        parsed: dict[str, object] = environ.Env.db_url_config(url)
+        parsed: dict[str, Any] = environ.Env.db_url_config(url)
+        # libpq by itself waits for minutes at an address that does not answer
+        parsed["OPTIONS"] = {"connect_timeout": 5, **parsed.get("OPTIONS", {})}
         return parsed
     return {
         "ENGINE": "django.db.backends.postgresql",
