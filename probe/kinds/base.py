@@ -1,0 +1,124 @@
+"""What a kind of check is: its settings, how its target is written, its one verb."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from probe.net import Net
+    from probe.values import Job, Observation
+
+
+class KindSettings(BaseModel):
+    """The settings that every kind takes; each kind adds its own.
+
+    Field titles and descriptions are what forms and the API's schema show.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    latency_degraded_ms: float | None = Field(
+        default=None,
+        gt=0,
+        le=120_000,
+        title="Slow from (ms)",
+        description="A check that passes but takes longer than this is degraded. Empty: no limit.",
+    )
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of check.
+
+    `clean_target` returns the target in its normal form, or raises ValueError with a sentence for
+    the user. `observe` returns what was seen; trouble with the target never raises. A kind that
+    `is_passive` only judges what has come in and touches no network.
+    """
+
+    name: str
+    label: str
+    settings: type[KindSettings]
+    observe: Callable[[Job, Net], Awaitable[Observation]]
+    clean_target: Callable[[str], str]
+    has_target: bool = True
+    is_passive: bool = False
+    default_failure_threshold: int = 2
+
+
+IpVersion = Literal["auto", "4", "6"]
+
+
+def clean_resolver(text: str) -> str:
+    """`ip[:port]`, with brackets round an IPv6 address that has a port, in its normal form."""
+    address, port = split_host_port(text, default_port=53)
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        raise ValueError("Give an IP address, as in 9.9.9.9 or 127.0.0.1:5353") from None
+    if port == 53:
+        return str(parsed)
+    return f"[{parsed}]:{port}" if parsed.version == 6 else f"{parsed}:{port}"
+
+
+Resolver = Annotated[str, AfterValidator(clean_resolver)]
+
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+
+
+def clean_host(text: str) -> str:
+    """A host name (to ASCII, lower case) or an IP address, in its normal form.
+
+    Raises ValueError with a sentence for the user.
+    """
+    host = text.strip().removeprefix("[").removesuffix("]")
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        name = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ValueError(f"{host!r} is not a valid host name") from None
+    name = name.lower()
+    labels = name.removesuffix(".").split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError(f"{host!r} is not a valid host name" if host else "The host is missing")
+    if labels[-1].isdigit():
+        raise ValueError(f"{host!r} is not a valid IP address")
+    return name
+
+
+def split_host_port(text: str, default_port: int | None = None) -> tuple[str, int]:
+    """`host:port`, `[v6]:port`, or with a default port `host`, in two. The host isn't judged."""
+    text = text.strip()
+    host, port_text = text, ""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        if rest and not rest.startswith(":"):
+            raise ValueError(f"{text!r} is not a host and a port")
+        port_text = rest[1:]
+    elif text.count(":") == 1:
+        host, _, port_text = text.partition(":")
+    if not port_text:
+        if default_port is None:
+            raise ValueError("Give a host and a port, as in example.org:5432")
+        return host, default_port
+    if not (port_text.isascii() and port_text.isdigit() and 1 <= int(port_text) <= 65535):
+        raise ValueError(f"The port must be a number from 1 to 65535, not {port_text[:20]!r}")
+    return host, int(port_text)
+
+
+def clean_host_port(text: str) -> str:
+    """`host:port` in its normal form. Raises ValueError with a sentence for the user."""
+    host, port = split_host_port(text)
+    return join_host_port(clean_host(host), port)
+
+
+def join_host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
