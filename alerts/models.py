@@ -16,7 +16,7 @@ from uptime.ids import uuid7
 
 
 class Channel(models.Model):
-    """A way to reach somebody. Its type's module in alerts/channels/ knows settings and protocol."""
+    """A way to reach somebody; its type's module in alerts/channels/ knows how."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="channels")
@@ -113,8 +113,21 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(team=team)
 
     def due(self, now: datetime) -> Self:
-        """What is to be sent now: queued or failed and its time has come, or a lease that lapsed."""
+        """What is to be sent now: its time has come, or its lease has lapsed."""
         return self.filter(next_attempt_at__lte=now)
+
+    def in_turn(self) -> Self:
+        """Without what must wait for an earlier message of the same incident to the same channel.
+
+        Nobody is told of a recovery while the news of the failure is still on its way.
+        """
+        earlier = Delivery.objects.filter(
+            incident=models.OuterRef("incident"),
+            channel=models.OuterRef("channel"),
+            next_attempt_at__isnull=False,
+            pk__lt=models.OuterRef("pk"),
+        )
+        return self.filter(~models.Exists(earlier))
 
 
 class Delivery(models.Model):
@@ -137,9 +150,7 @@ class Delivery(models.Model):
     event = models.CharField(max_length=10, help_text="down, degraded, recovered or test")
     step = models.SmallIntegerField(default=0)
     facts = models.JSONField()
-    status = models.CharField(
-        max_length=8, choices=DeliveryStatus, default=DeliveryStatus.QUEUED
-    )
+    status = models.CharField(max_length=8, choices=DeliveryStatus, default=DeliveryStatus.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     lease_owner = models.UUIDField(null=True, blank=True)

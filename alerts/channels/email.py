@@ -1,0 +1,117 @@
+"""E-mail, through the SMTP server of `EMAIL_URL`.
+
+Each address gets a message of its own (nobody sees the others), all over one connection. A 5xx
+answer to an address or to the message itself stays so and ends the delivery; a 4xx, and whatever
+the operator can mend (the login, the sender's address, the server), is tried again. A repetition
+has the same Message-ID, by which mail systems recognise it.
+"""
+
+import smtplib
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.validators import validate_email
+from pydantic import AfterValidator, Field
+
+from alerts.channels.base import ChannelConfig, ChannelType
+from alerts.door import Door
+from alerts.errors import DeliveryError
+from alerts.messages import Message
+
+
+def _clean_address(address: str) -> str:
+    address = address.strip()
+    try:
+        validate_email(address)
+    except ValidationError as error:
+        raise ValueError(f"“{address}” is not an e-mail address.") from error
+    return address
+
+
+class EmailConfig(ChannelConfig):
+    to: list[Annotated[str, AfterValidator(_clean_address)]] = Field(
+        title="Addresses",
+        description="Who gets the message.",
+        min_length=1,
+        max_length=20,
+    )
+
+
+def send(message: Message, config: EmailConfig, door: Door) -> None:
+    """Send to every address, then raise for those that were refused."""
+    refusals: list[_Refusal] = []
+    try:
+        with get_connection() as connection:
+            for address in dict.fromkeys(config.to):
+                refusals += _refusals(_mail(message, address, connection))
+    except (smtplib.SMTPException, OSError) as error:
+        raise DeliveryError(f"the mail server failed: {_sentence(error)}") from error
+    if refusals:
+        raise DeliveryError(
+            "refused: " + "; ".join(refusal.text for refusal in refusals),
+            is_permanent=all(refusal.is_permanent for refusal in refusals),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    text: str
+    is_permanent: bool
+
+
+def _refusals(mail: EmailMultiAlternatives) -> list[_Refusal]:
+    try:
+        mail.send()
+    except smtplib.SMTPRecipientsRefused as error:
+        return [_refusal(address, *answer) for address, answer in error.recipients.items()]
+    except smtplib.SMTPDataError as error:
+        return [_refusal(mail.to[0], error.smtp_code, error.smtp_error)]
+    return []
+
+
+def _refusal(address: str, code: int, text: bytes | str) -> _Refusal:
+    return _Refusal(f"{address}: {code} {_decoded(text)}", is_permanent=code >= 500)
+
+
+def _mail(message: Message, address: str, connection: BaseEmailBackend) -> EmailMultiAlternatives:
+    mail = EmailMultiAlternatives(
+        subject=message.subject,
+        body=message.text,
+        to=[address],
+        connection=connection,
+        headers=_headers(message),
+    )
+    mail.attach_alternative(message.html, "text/html")
+    return mail
+
+
+def _headers(message: Message) -> dict[str, str]:
+    host = urlsplit(settings.BASE_URL).hostname
+    headers = {
+        "Message-ID": f"<{message.event_id}@{host}>",
+        "List-Id": f"Uptime alerts <alerts.{host}>",
+        # RFC 3834: no vacation notice answers a machine
+        "Auto-Submitted": "auto-generated",
+    }
+    if message.facts.incident:
+        # all messages of an incident lie in one thread
+        headers["References"] = f"<{message.facts.incident.id}@{host}>"
+    return headers
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"{error.smtp_code} {_decoded(error.smtp_error)}"
+    return getattr(error, "strerror", None) or str(error) or "the connection broke"
+
+
+def _decoded(text: bytes | str) -> str:
+    return text.decode(errors="replace") if isinstance(text, bytes) else text
+
+
+CHANNEL = ChannelType(name="email", label="E-mail", config=EmailConfig, send=send)

@@ -1,0 +1,116 @@
+"""Telegram: the Bot API's sendMessage (https://core.telegram.org/bots/api#sendmessage).
+
+The API tells by `ok: false` and an error code what is wrong. A bad token, an unknown chat and a
+user who blocked the bot stay so, and end the delivery; 429 names the seconds to wait. What doesn't
+speak the API's language (a proxy's error page) is tried again.
+"""
+
+import json
+from datetime import timedelta
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+
+from alerts.channels.base import ChannelConfig, ChannelType
+from alerts.door import Answer, Door
+from alerts.errors import DeliveryError
+from alerts.messages import Message
+
+_PERMANENT = (400, 401, 403, 404)
+
+
+class TelegramConfig(ChannelConfig):
+    bot_token: SecretStr = Field(
+        title="Bot token",
+        description="As @BotFather gave it: 123456789:AbC…",
+        min_length=1,
+        max_length=200,
+    )
+    chat_id: str = Field(
+        title="Chat",
+        description="The chat's number, or @name of a public channel.",
+        pattern=r"^(-?\d{1,20}|@\w{4,64})$",
+    )
+    message_thread_id: int | None = Field(
+        default=None, title="Topic", description="The topic's number in a forum.", ge=1
+    )
+
+
+class _Parameters(BaseModel):
+    retry_after: int | None = None
+    migrate_to_chat_id: int | None = None
+
+
+class _Reply(BaseModel):
+    """https://core.telegram.org/bots/api#making-requests"""
+
+    ok: bool
+    error_code: int = 0
+    description: str = ""
+    parameters: _Parameters = _Parameters()
+
+
+def as_html(message: Message) -> str:
+    """The message in the API's HTML; its lines are bounded, so it stays under 4,096 characters."""
+    lines = [f"{line.label}: {escape(line.value, quote=False)}" for line in message.lines]
+    return "\n".join(
+        [
+            f"<b>{escape(message.subject, quote=False)}</b>",
+            "",
+            *lines,
+            "",
+            escape(message.link, quote=False),
+        ]
+    )
+
+
+def send(message: Message, config: TelegramConfig, door: Door) -> None:
+    reply = _call(message, config, config.chat_id, door)
+    if moved_to := reply.parameters.migrate_to_chat_id:
+        # A group that became a supergroup has a new number; the old one only tells it.
+        reply = _call(message, config, str(moved_to), door)
+    if not reply.ok:
+        raise _refusal(reply)
+
+
+def _call(message: Message, config: TelegramConfig, chat_id: str, door: Door) -> _Reply:
+    values: dict[str, Any] = {
+        "chat_id": chat_id,
+        "text": as_html(message),
+        "parse_mode": "HTML",
+        "link_preview_options": {"is_disabled": True},
+    }
+    if config.message_thread_id:
+        values["message_thread_id"] = config.message_thread_id
+    token = quote(config.bot_token.get_secret_value(), safe=":")
+    answer = door.post(
+        f"{settings.TELEGRAM_API_URL}/bot{token}/sendMessage",
+        body=json.dumps(values).encode(),
+        headers={"Content-Type": "application/json"},
+        is_operators=True,
+    )
+    return _reply(answer)
+
+
+def _reply(answer: Answer) -> _Reply:
+    try:
+        return _Reply.model_validate_json(answer.body)
+    except ValidationError as error:
+        raise DeliveryError(
+            f"the Bot API answered {answer.status} with something that is not its own"
+        ) from error
+
+
+def _refusal(reply: _Reply) -> DeliveryError:
+    wait = reply.parameters.retry_after
+    return DeliveryError(
+        f"Telegram: {reply.description or 'refused'} ({reply.error_code})",
+        is_permanent=reply.error_code in _PERMANENT,
+        retry_after=timedelta(seconds=wait) if wait else None,
+    )
+
+
+CHANNEL = ChannelType(name="telegram", label="Telegram", config=TelegramConfig, send=send)

@@ -1,0 +1,169 @@
+"""The dispatcher: leases what is due, sends many at once, records how each went."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from threading import Thread
+from typing import ClassVar
+from uuid import UUID
+
+import structlog
+from django.db import InterfaceError, OperationalError, close_old_connections
+
+from alerts.bell import Bell
+from alerts.outbox import (
+    LEASE,
+    NOTIFY_CHANNEL,
+    Leased,
+    Outcome,
+    lease_deliveries,
+    record_outcome,
+    renew_leases,
+)
+from alerts.sending import attempt_delivery
+from uptime.clock import database_now
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 16
+AT_ONCE_PER_CHANNEL = 2  # one receiver that hangs holds two senders, not all
+LOOK_EVERY_S = 1.0
+DRAIN_S = 12.0
+
+
+class Dispatcher:
+    """Sends the outbox's deliveries, each in a thread of its own.
+
+    All database work is done by the thread that calls `step` or `run`. The sending threads are
+    daemons, so that a receiver that hangs can't keep the process from ending; what they held is
+    sent again when its lease lapses.
+    """
+
+    def __init__(
+        self, owner: UUID, *, attempt: Callable[[Leased], Outcome] = attempt_delivery
+    ) -> None:
+        self._owner = owner
+        self._attempt = attempt
+        self._bell = Bell(NOTIFY_CHANNEL)
+        self._in_flight: dict[UUID, Leased] = {}
+        self._renewed_at: datetime | None = None
+        # Appended to by the sending threads; what is here stays until it is recorded.
+        self._finished: deque[tuple[Leased, Outcome]] = deque()
+
+    def run(self, stop: Callable[[], bool], on_beat: Callable[[], object] = lambda: None) -> None:
+        """Send until `stop()`, then wait for what is in flight, at most `DRAIN_S`.
+
+        Wakes at once for a commit that queued something and looks at least every `LOOK_EVERY_S`;
+        `on_beat` is called at each look, on this thread. Outlives the database's restarts.
+        """
+        outage = _Outage()
+        try:
+            while not stop():
+                self._look(stop, on_beat, outage)
+            self.drain(DRAIN_S)
+        finally:
+            self._bell.close()
+
+    def _look(
+        self, stop: Callable[[], bool], on_beat: Callable[[], object], outage: "_Outage"
+    ) -> None:
+        try:
+            self._bell.listen()
+            on_beat()
+            while self.step(database_now()) and not stop():
+                pass
+        except (OperationalError, InterfaceError) as error:
+            outage.begin(error)
+            close_old_connections()
+            self._bell.wait(outage.pause_s)
+        else:
+            outage.end()
+            self._bell.wait(LOOK_EVERY_S)
+
+    def step(self, now: datetime) -> bool:
+        """Record what has ended, start what is due. True if something was started: look again."""
+        self._record()
+        self._renew(now)
+        leased = lease_deliveries(
+            owner=self._owner,
+            now=now,
+            limit=AT_ONCE - len(self._in_flight),
+            per_channel=AT_ONCE_PER_CHANNEL,
+            in_flight=self._in_flight.values(),
+        )
+        for one in leased:
+            self._start(one)
+        return bool(leased)
+
+    def drain(self, seconds: float) -> bool:
+        """Lease nothing more, wait for what is in flight; true if all of it ended in time."""
+        ends_at = time.monotonic() + seconds
+        while self._in_flight and (left := ends_at - time.monotonic()) > 0:
+            try:
+                self._record()
+            except (OperationalError, InterfaceError):
+                close_old_connections()
+            if self._in_flight:
+                self._bell.wait(min(left, LOOK_EVERY_S))
+        if self._in_flight:
+            log.warning("alerts.dispatch.abandoned", count=len(self._in_flight))
+        return not self._in_flight
+
+    def _start(self, leased: Leased) -> None:
+        self._in_flight[leased.id] = leased
+        Thread(target=self._send, args=(leased,), name=f"send-{leased.id}", daemon=True).start()
+
+    def _send(self, leased: Leased) -> None:
+        self._finished.append((leased, self._attempt(leased)))
+        self._bell.ring()
+
+    def _record(self) -> None:
+        while self._finished:
+            leased, outcome = self._finished[0]
+            is_recorded = record_outcome(leased, outcome, database_now())
+            self._finished.popleft()
+            del self._in_flight[leased.id]
+            _log_outcome(leased, outcome, is_recorded)
+
+    def _renew(self, now: datetime) -> None:
+        if self._renewed_at is None or now - self._renewed_at >= LEASE / 3:
+            renew_leases(self._in_flight.values(), now)
+            self._renewed_at = now
+
+
+class _Outage:
+    """Tells of a database that is away, once, and how long to pause before the next look."""
+
+    FIRST_PAUSE_S: ClassVar[float] = 0.1
+    LONGEST_PAUSE_S: ClassVar[float] = 5.0
+
+    def __init__(self) -> None:
+        self.pause_s = 0.0
+
+    def begin(self, error: Exception) -> None:
+        if not self.pause_s:
+            log.warning("alerts.dispatch.database_lost", error=str(error).strip())
+        self.pause_s = min(self.pause_s * 2 or self.FIRST_PAUSE_S, self.LONGEST_PAUSE_S)
+
+    def end(self) -> None:
+        if self.pause_s:
+            log.info("alerts.dispatch.database_back")
+        self.pause_s = 0.0
+
+
+def _log_outcome(leased: Leased, outcome: Outcome, is_recorded: bool) -> None:
+    fields = {
+        "delivery": str(leased.id),
+        "told": leased.event,
+        "type": leased.channel_type,
+        "attempt": leased.attempt,
+    }
+    if not is_recorded:
+        log.warning("alerts.delivery.lease_lost", **fields)
+    elif outcome.error is None:
+        log.info("alerts.delivery.sent", **fields)
+    else:
+        log.warning(
+            "alerts.delivery.failed", **fields, error=outcome.error, is_final=outcome.is_permanent
+        )

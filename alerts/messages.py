@@ -1,0 +1,191 @@
+"""What an alert says.
+
+Facts are captured in the transaction of the event and kept as JSON with the delivery, so that a
+message tells what was true then, however late it leaves. A message is made from them and nothing
+else, and every channel shows the same one in its own dress.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.template.loader import render_to_string
+from pydantic import BaseModel, ConfigDict
+
+from alerts.models import Channel, Event
+from alerts.wording import duration_phrase, reason_phrase, time_phrase
+from incidents.models import Incident
+from incidents.transitions import Transition
+from monitors.models import Monitor
+
+TEST = "test"
+SUBJECT_LIMIT = 180
+VALUE_LIMIT = 600  # so that all lines of a message fit into 4,096 characters
+_STATUS_AFTER = {Event.DOWN: "down", Event.DEGRADED: "degraded", Event.RECOVERED: "up"}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class MonitorFacts(_Frozen):
+    """The monitor as it was; `url` is its page in this product."""
+
+    id: UUID
+    name: str
+    kind: str
+    target: str
+    url: str
+
+
+class IncidentFacts(_Frozen):
+    """The incident; `url` is its page in this product."""
+
+    id: UUID
+    url: str
+
+
+class Facts(_Frozen):
+    """What an alert tells of; as JSON it is the body of a webhook, with the field names of API.md.
+
+    A test has neither monitor nor incident. `status` is the monitor's after the event, `severity`
+    the incident's worst.
+    """
+
+    event: str
+    occurred_at: datetime
+    message: str
+    monitor: MonitorFacts | None = None
+    incident: IncidentFacts | None = None
+    status: str | None = None
+    severity: str | None = None
+    reason: str | None = None
+    started_at: datetime | None = None
+    resolved_at: datetime | None = None
+    duration_seconds: float | None = None
+    locations: list[str] = []
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One fact in words: `Why`, `connection refused`."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An alert, ready for any channel. `event_id` stays the same over all attempts to send it."""
+
+    event_id: UUID
+    facts: Facts
+    subject: str
+    lines: list[Line]
+    link: str
+
+    @property
+    def text(self) -> str:
+        return self._rendered("alerts/messages/alert.txt")
+
+    @property
+    def html(self) -> str:
+        return self._rendered("alerts/messages/alert.html")
+
+    def _rendered(self, template: str) -> str:
+        return render_to_string(template, {"message": self, "facts": self.facts})
+
+
+def facts_of_transition(transition: Transition) -> Facts:
+    incident, event = transition.incident, transition.event
+    return Facts(
+        event=transition.kind,
+        occurred_at=event.at,
+        message=incident.message,
+        monitor=_monitor_facts(incident.monitor),
+        incident=_incident_facts(incident),
+        status=_STATUS_AFTER[Event(transition.kind)],
+        severity=incident.severity,
+        reason=incident.reason,
+        started_at=incident.started_at,
+        resolved_at=incident.resolved_at,
+        duration_seconds=round(incident.duration(event.at).total_seconds(), 3),
+        locations=incident.locations,
+    )
+
+
+def facts_of_test(channel: Channel, now: datetime) -> Facts:
+    return Facts(
+        event=TEST,
+        occurred_at=now,
+        message=f"This is a test of the channel “{channel.name}”. Nothing is wrong.",
+    )
+
+
+def _monitor_facts(monitor: Monitor) -> MonitorFacts:
+    return MonitorFacts(
+        id=monitor.pk,
+        name=monitor.name,
+        kind=monitor.kind,
+        target=monitor.target,
+        url=settings.BASE_URL + monitor.get_absolute_url(),
+    )
+
+
+def _incident_facts(incident: Incident) -> IncidentFacts:
+    return IncidentFacts(id=incident.pk, url=settings.BASE_URL + incident.get_absolute_url())
+
+
+def compose_message(event_id: UUID, facts: Facts) -> Message:
+    return Message(
+        event_id=event_id,
+        facts=facts,
+        subject=_subject(facts),
+        lines=_lines(facts),
+        link=facts.incident.url if facts.incident else settings.BASE_URL + "/",
+    )
+
+
+def _subject(facts: Facts) -> str:
+    if facts.monitor is None:
+        return "TEST: this channel works"
+    title = f"{facts.event.upper()}: {facts.monitor.name}"
+    if facts.event == Event.RECOVERED:
+        detail = f" after {duration_phrase(_duration(facts))}"
+    else:
+        detail = f" — {reason_phrase(facts.reason)}" if facts.reason else ""
+    return _one_line(title, SUBJECT_LIMIT - len(detail)) + detail
+
+
+def _lines(facts: Facts) -> list[Line]:
+    if facts.monitor is None or facts.started_at is None:
+        return [Line("Test", facts.message), Line("Sent", time_phrase(facts.occurred_at))]
+    lines = [
+        Line("Monitor", facts.monitor.name),
+        Line("Target", facts.monitor.target),
+        Line("Why", _why(facts)),
+        Line("Since", time_phrase(facts.started_at)),
+        Line("Until", time_phrase(facts.resolved_at) if facts.resolved_at else ""),
+        Line("For", duration_phrase(_duration(facts))),
+        Line("Where", ", ".join(facts.locations)),
+    ]
+    return [Line(line.label, _one_line(line.value, VALUE_LIMIT)) for line in lines if line.value]
+
+
+def _why(facts: Facts) -> str:
+    known = [reason_phrase(facts.reason)] if facts.reason else []
+    return ": ".join([*known, facts.message] if facts.message else known)
+
+
+def _duration(facts: Facts) -> timedelta:
+    return timedelta(seconds=facts.duration_seconds or 0)
+
+
+def _one_line(text: str, limit: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,283 @@
+"""The outbox: deliveries are queued with what they tell of, leased, sent, and finished.
+
+A delivery leaves at least once. Its row commits together with the incident's event; a sender leases
+it for `LEASE`, sends it outside of any transaction, and records the outcome only if the lease is
+still its own. When a sender dies in between, the lease lapses and the delivery is sent again under
+the same id.
+"""
+
+import random
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import F
+
+from accounts.models import Membership, Role
+from alerts.messages import TEST, facts_of_test, facts_of_transition
+from alerts.models import Channel, Delivery, DeliveryQuerySet, DeliveryStatus
+from alerts.policies import Telling, tellings
+from incidents.transitions import Transition
+from uptime.clock import database_now
+
+NOTIFY_CHANNEL = "deliveries"
+LEASE = timedelta(seconds=20)
+FIRST_BACK_OFF = timedelta(seconds=5)
+LONGEST_BACK_OFF = timedelta(hours=1)
+JITTER = 0.1
+MAX_ATTEMPTS = 20  # with the back-off above: about eleven hours
+TEST_STEP = -1
+# Candidates that one look reads: enough to find several channels behind one with a long queue.
+LOOK = 64
+
+
+def queue_deliveries(transitions: Sequence[Transition]) -> int:
+    """Queue one delivery for each channel that the policies name for these transitions.
+
+    Runs in the caller's transaction, and a sender hears of it when that commits. Returns how many
+    deliveries were queued.
+    """
+    to_tell = list(tellings(transitions))
+    if to_tell:
+        now = database_now()
+        Delivery.objects.bulk_create([_delivery(telling, now) for telling in to_tell])
+        announce()
+    return len(to_tell)
+
+
+def queue_test(channel: Channel) -> Delivery:
+    """Queue a message that says it is a test; it goes the way of every other delivery."""
+    now = database_now()
+    delivery = Delivery.objects.create(
+        team_id=channel.team_id,
+        channel=channel,
+        event=TEST,
+        step=TEST_STEP,
+        facts=facts_of_test(channel, now).as_json(),
+        next_attempt_at=now,
+        created_at=now,
+    )
+    announce()
+    return delivery
+
+
+def announce() -> None:
+    """Wake the senders once the present transaction commits (at once when there is none)."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"NOTIFY {NOTIFY_CHANNEL}")
+
+
+def _delivery(telling: Telling, now: datetime) -> Delivery:
+    transition = telling.transition
+    return Delivery(
+        team_id=transition.incident.team_id,
+        channel_id=telling.channel_id,
+        incident=transition.incident,
+        incident_event=transition.event,
+        event=transition.kind,
+        facts=facts_of_transition(transition).as_json(),
+        next_attempt_at=now,
+        created_at=now,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A delivery in this sender's hands: all that sending needs, no row behind it.
+
+    `attempt` counts from 1. `reaches_private` says whether the channel's team may have messages
+    sent into the networks that are closed to others.
+    """
+
+    id: UUID
+    owner: UUID
+    attempt: int
+    event: str
+    facts: dict[str, Any]
+    channel_id: UUID
+    channel_type: str
+    channel_enabled: bool
+    config: dict[str, Any]
+    secrets: str
+    reaches_private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt ended. `error` is None when the message was taken.
+
+    `retry_after` is how long the receiver asked to be left alone.
+    """
+
+    error: str | None = None
+    is_permanent: bool = False
+    retry_after: timedelta | None = None
+
+
+SENT = Outcome()
+
+
+def lease_deliveries(
+    *,
+    owner: UUID,
+    now: datetime,
+    limit: int,
+    per_channel: int,
+    in_flight: Iterable[Leased] = (),
+) -> list[Leased]:
+    """Take up to `limit` due deliveries, at most `per_channel` of one channel.
+
+    What is `in_flight` in the caller's hands counts towards its channel and is not taken again,
+    even if its lease has lapsed.
+    """
+    held = list(in_flight)
+    room = _Room(per_channel, held)
+    candidates = (
+        Delivery.objects.due(now)
+        .in_turn()
+        .exclude(channel__in=room.full_channels())
+        .exclude(pk__in=[leased.id for leased in held])
+        .order_by("next_attempt_at", "pk")
+        .values_list("pk", "channel_id")[:LOOK]
+    )
+    chosen = [pk for pk, channel_id in candidates if room.takes(channel_id)][:limit]
+    return _take(chosen, owner, now) if chosen else []
+
+
+class _Room:
+    """How many more deliveries each channel may have in flight."""
+
+    def __init__(self, per_channel: int, held: Collection[Leased]) -> None:
+        self._per_channel = per_channel
+        self._used: dict[UUID, int] = {}
+        for leased in held:
+            self.takes(leased.channel_id)
+
+    def takes(self, channel_id: UUID) -> bool:
+        used = self._used.get(channel_id, 0)
+        self._used[channel_id] = used + 1
+        return used < self._per_channel
+
+    def full_channels(self) -> list[UUID]:
+        return [channel for channel, used in self._used.items() if used >= self._per_channel]
+
+
+def _take(chosen: Sequence[UUID], owner: UUID, now: datetime) -> list[Leased]:
+    with transaction.atomic():
+        # Due once more: since they were read, another sender may have had them.
+        rows = list(
+            Delivery.objects.due(now)
+            .filter(pk__in=chosen)
+            .select_related("channel")
+            .select_for_update(skip_locked=True, of=("self",))
+        )
+        Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
+            status=DeliveryStatus.SENDING,
+            lease_owner=owner,
+            next_attempt_at=now + LEASE,
+            attempts=F("attempts") + 1,
+        )
+    trusted = _teams_of_staff({row.team_id for row in rows})
+    return [_leased(row, owner, reaches_private=row.team_id in trusted) for row in rows]
+
+
+def _teams_of_staff(teams: Collection[UUID]) -> set[UUID]:
+    """Those that somebody owns who may administer this installation anyway."""
+    owners = Membership.objects.filter(role=Role.OWNER, user__is_staff=True, user__is_active=True)
+    return set(owners.filter(team__in=teams).values_list("team_id", flat=True))
+
+
+def _leased(row: Delivery, owner: UUID, *, reaches_private: bool) -> Leased:
+    return Leased(
+        id=row.pk,
+        owner=owner,
+        attempt=row.attempts + 1,
+        event=row.event,
+        facts=row.facts,
+        channel_id=row.channel_id,
+        channel_type=row.channel.type,
+        channel_enabled=row.channel.enabled,
+        config=row.channel.config,
+        secrets=row.channel.secrets,
+        reaches_private=reaches_private,
+    )
+
+
+def renew_leases(leases: Collection[Leased], now: datetime) -> None:
+    """Keep what is still being sent for another `LEASE`."""
+    for leased in leases:
+        _still_ours(leased).update(next_attempt_at=now + LEASE)
+
+
+def record_outcome(leased: Leased, outcome: Outcome, now: datetime) -> bool:
+    """Write down how an attempt ended; false if the lease was no longer ours."""
+    with transaction.atomic():
+        if not _still_ours(leased).update(lease_owner=None, **_changes(leased, outcome, now)):
+            # It took longer than the lease and another sender has it: that one's outcome counts.
+            return False
+        _note_on_channel(leased, outcome, now)
+    return True
+
+
+def _still_ours(leased: Leased) -> DeliveryQuerySet:
+    return Delivery.objects.filter(
+        pk=leased.id,
+        status=DeliveryStatus.SENDING,
+        lease_owner=leased.owner,
+        attempts=leased.attempt,
+    )
+
+
+def _changes(leased: Leased, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    if outcome.error is None:
+        return {
+            "status": DeliveryStatus.SENT,
+            "sent_at": now,
+            "next_attempt_at": None,
+            "last_error": "",
+        }
+    if outcome.is_permanent or leased.attempt >= MAX_ATTEMPTS:
+        return {
+            "status": DeliveryStatus.DEAD,
+            "next_attempt_at": None,
+            "last_error": outcome.error,
+        }
+    pause = back_off(leased.attempt, outcome.retry_after, chance=random.random())  # noqa: S311 - spreads load, guards nothing
+    return {
+        "status": DeliveryStatus.FAILED,
+        "next_attempt_at": now + pause,
+        "last_error": outcome.error,
+    }
+
+
+def back_off(attempt: int, retry_after: timedelta | None, *, chance: float) -> timedelta:
+    """How long to wait after the failed `attempt` (from 1).
+
+    It doubles from `FIRST_BACK_OFF` to `LONGEST_BACK_OFF`, spread by `chance` (0 to 1) over
+    `JITTER` to either side, and is never shorter than the receiver asked for, as far as that stays
+    below the longest.
+    """
+    doubled = min(FIRST_BACK_OFF * (1 << min(attempt - 1, 16)), LONGEST_BACK_OFF)
+    spread = doubled * (1 + JITTER * (2 * chance - 1))
+    return max(spread, bounded(retry_after))
+
+
+def bounded(retry_after: timedelta | None) -> timedelta:
+    return min(max(retry_after or timedelta(), timedelta()), LONGEST_BACK_OFF)
+
+
+def _note_on_channel(leased: Leased, outcome: Outcome, now: datetime) -> None:
+    channel = Channel.objects.filter(pk=leased.channel_id)
+    if outcome.error is None:
+        channel.update(last_sent_at=now, last_error="")
+        return
+    channel.update(last_error=outcome.error)
+    if outcome.retry_after:
+        # Asked to wait, everything else for this receiver waits too, and keeps its attempts.
+        until = now + bounded(outcome.retry_after)
+        Delivery.objects.filter(
+            channel=leased.channel_id, lease_owner=None, next_attempt_at__lt=until
+        ).update(next_attempt_at=until)

@@ -1,0 +1,47 @@
+"""One attempt to send one delivery: no database, no transaction, no exception."""
+
+import structlog
+from pydantic import ValidationError
+
+from alerts.channels import CHANNELS
+from alerts.door import Door
+from alerts.errors import DeliveryError
+from alerts.messages import TEST, Facts, compose_message
+from alerts.outbox import MAX_ATTEMPTS, SENT, Leased, Outcome
+from uptime.secrets import SecretsUnreadable, unseal
+
+log = structlog.get_logger(__name__)
+
+
+def attempt_delivery(leased: Leased) -> Outcome:
+    """Send it and say how that went."""
+    try:
+        _send(leased)
+    except DeliveryError as error:
+        return Outcome(str(error), error.is_permanent, error.retry_after)
+    except SecretsUnreadable as error:
+        return Outcome(str(error))
+    except Exception as error:  # a sender's thread ends here; a fault of ours is retried, visibly
+        log.exception("alerts.delivery.broke", delivery=str(leased.id), type=leased.channel_type)
+        return Outcome(f"internal error ({type(error).__name__})")
+    return SENT
+
+
+def _send(leased: Leased) -> None:
+    if leased.attempt > MAX_ATTEMPTS:
+        # Its sender died each time before it could record anything: it may be what kills them.
+        raise DeliveryError("given up: no attempt came to an end", is_permanent=True)
+    if not leased.channel_enabled and leased.event != TEST:
+        raise DeliveryError("the channel is disabled", is_permanent=True)
+    channel = CHANNELS.get(leased.channel_type)
+    if channel is None:
+        raise DeliveryError(f"there is no channel of type {leased.channel_type}", is_permanent=True)
+    try:
+        config = channel.config.model_validate(unseal(leased.config, leased.secrets))
+    except ValidationError as error:
+        # Not the error's own text: it repeats the values, secrets among them.
+        raise DeliveryError(
+            "the channel's settings are no longer valid: save them again", is_permanent=True
+        ) from error
+    message = compose_message(leased.id, Facts.model_validate(leased.facts))
+    channel.send(message, config, Door(reaches_private=leased.reaches_private))

@@ -1,0 +1,62 @@
+"""How times, durations and reasons are put into words."""
+
+from datetime import UTC, datetime, timedelta
+
+from probe.values import Reason
+
+_REASONS = {
+    Reason.DNS_NXDOMAIN: "name does not exist",
+    Reason.DNS_SERVFAIL: "name server failed",
+    Reason.DNS_REFUSED: "name server refused",
+    Reason.DNS_TIMEOUT: "name server did not answer",
+    Reason.DNS_NO_ANSWER: "name has no such record",
+    Reason.DNS_MISMATCH: "unexpected DNS answer",
+    Reason.CONNECT_REFUSED: "connection refused",
+    Reason.CONNECT_TIMEOUT: "connection timed out",
+    Reason.CONNECT_UNREACHABLE: "host unreachable",
+    Reason.CONNECT_RESET: "connection reset",
+    Reason.TLS_HANDSHAKE: "TLS handshake failed",
+    Reason.TLS_EXPIRED: "certificate expired",
+    Reason.TLS_NOT_YET_VALID: "certificate not yet valid",
+    Reason.TLS_HOSTNAME: "certificate is for another name",
+    Reason.TLS_UNTRUSTED: "certificate not trusted",
+    Reason.TLS_DEPRECATED: "deprecated TLS version",
+    Reason.CERT_EXPIRING: "certificate expires soon",
+    Reason.TIMEOUT: "timed out",
+    Reason.HTTP_STATUS: "unexpected HTTP status",
+    Reason.HTTP_PROTOCOL: "malformed HTTP answer",
+    Reason.REDIRECT_LOOP: "redirect loop",
+    Reason.REDIRECT_LIMIT: "too many redirects",
+    Reason.BODY_TOO_LARGE: "answer too large",
+    Reason.ASSERTION_FAILED: "assertion failed",
+    Reason.PACKET_LOSS: "packet loss",
+    Reason.BANNER_MISMATCH: "unexpected answer",
+    Reason.HEARTBEAT_MISSED: "ping did not come",
+    Reason.HEARTBEAT_FAILED: "job reported failure",
+    Reason.LATENCY: "slow",
+    Reason.TARGET_FORBIDDEN: "target in a forbidden network",
+    Reason.CHECK_ERROR: "check could not be made",
+}
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def reason_phrase(reason: str) -> str:
+    """`connect_refused` -> `connection refused`; a code that is not known here stays readable."""
+    return _REASONS.get(reason, reason.replace("_", " "))  # type: ignore[call-overload, no-any-return] # a StrEnum member equals its text
+
+
+def duration_phrase(duration: timedelta) -> str:
+    """The two largest units: `4 min 12 s`, `2 h 5 min`, `3 d`."""
+    left = max(0, round(duration.total_seconds()))
+    parts = []
+    for unit, seconds in _UNITS:
+        count, left = divmod(left, seconds)
+        parts.append((count, unit))
+    while len(parts) > 1 and not parts[0][0]:
+        parts.pop(0)
+    shown = [parts[0], *(part for part in parts[1:2] if part[0])]
+    return " ".join(f"{count} {unit}" for count, unit in shown)
+
+
+def time_phrase(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
