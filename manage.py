@@ -1,11 +1,35 @@
 #!/usr/bin/env python
-"""The command line of the product: `manage.py up` starts all of it, `manage.py help` lists the rest."""
+"""The command line: `manage.py up` starts the whole product, `manage.py help` lists the rest."""
 
 import os
 import sys
 
-if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "uptime.settings")
-    from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+def main() -> int:
+    """Run the command; what an operator can mend is told in one line. Returns the exit status."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "uptime.settings")
+    if sys.argv[1:] == ["up"]:
+        # Before the settings are read: that makes the data directory, which `up` looks at first.
+        from uptime import supervisor
+
+        return supervisor.main()
+
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+    from django.db import OperationalError
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except OperationalError as error:
+        from uptime.preflight import why_no_database
+
+        print(f"Error: {why_no_database(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

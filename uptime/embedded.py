@@ -103,7 +103,7 @@ class Embedded:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_before_exec,  # noqa: PLW1509 - it takes no lock
+                preexec_fn=_before_exec,
                 cwd="/",
             )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -18,6 +19,14 @@ env = environ.FileAwareEnv()
 def data_dir() -> Path:
     """Where this instance keeps what must survive: the embedded database, the generated secret."""
     return Path(env.str("UPTIME_DATA_DIR", default=str(BASE_DIR / "var"))).expanduser().resolve()
+
+
+def listen_address() -> tuple[str, int]:
+    """Host and port that the web listens on."""
+    text = env.str("UPTIME_PORT", default="8000")
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        raise ImproperlyConfigured(f"UPTIME_PORT is {text!r} and not a number from 1 to 65535")
+    return env.str("UPTIME_HOST", default="127.0.0.1"), int(text)
 
 
 def embedded_socket_dir() -> Path:
@@ -31,9 +40,9 @@ def embedded_socket_dir() -> Path:
 
 
 def database() -> dict[str, object]:
-    """Django's database settings: `DATABASE_URL` when given, else the embedded PostgreSQL's socket."""
+    """Django's database settings: `DATABASE_URL`, or else the embedded PostgreSQL's socket."""
     if url := env.str("DATABASE_URL", default=""):
-        parsed: dict[str, Any] = environ.Env.db_url_config(url)
+        parsed = _parse_database_url(url)
         # libpq by itself waits for minutes at an address that does not answer
         parsed["OPTIONS"] = {"connect_timeout": 5, **parsed.get("OPTIONS", {})}
         return parsed
@@ -43,6 +52,20 @@ def database() -> dict[str, object]:
         "USER": "uptime",
         "HOST": str(embedded_socket_dir()),
     }
+
+
+def _parse_database_url(url: str) -> dict[str, Any]:
+    # What is wrong with it is not repeated: the piece that does not fit may be of the password.
+    try:
+        if url.startswith(("postgres://", "postgresql://")):
+            parsed: dict[str, Any] = environ.Env.db_url_config(url)
+            return parsed
+    except ValueError:
+        pass
+    raise ImproperlyConfigured(
+        "DATABASE_URL is not of the form postgres://USER:PASSWORD@HOST:PORT/NAME"
+        " (signs such as @ / # in the password are written as %40 %2F %23)"
+    )
 
 
 def is_database_embedded() -> bool:
@@ -60,18 +83,27 @@ def secret_keys() -> list[str]:
         return [key for key in (part.strip() for part in given.split(",")) if key]
     path = data_dir() / "secret_key"
     try:
-        return [path.read_text().strip()]
+        return [_kept_key(path)]
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"the secret key {path} can't be read or made ({error.strerror}): give this user the"
+            " data directory, or set UPTIME_DATA_DIR or UPTIME_SECRET_KEY"
+        ) from error
+
+
+def _kept_key(path: Path) -> str:
+    """The key in the file; made first when there is none."""
+    try:
+        return path.read_text().strip()
     except FileNotFoundError:
-        pass
-    path.parent.mkdir(parents=True, exist_ok=True)
-    generated = secrets.token_urlsafe(48)
+        path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".secret_key-{secrets.token_hex(4)}")
     scratch.touch(mode=0o600)
-    scratch.write_text(generated)
+    scratch.write_text(secrets.token_urlsafe(48))
     try:
         path.hardlink_to(scratch)  # atomic: of two first starts, one wins and both read its key
     except FileExistsError:
         pass
     finally:
         scratch.unlink()
-    return [path.read_text().strip()]
+    return path.read_text().strip()

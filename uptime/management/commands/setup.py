@@ -1,0 +1,71 @@
+import json
+from argparse import ArgumentParser
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
+from django.db.migrations.loader import MigrationLoader
+
+from accounts.actions import ensure_first_user
+from uptime.environment import env
+from uptime.errors import Invalid
+from uptime.preflight import Refusal, why_no_database
+
+
+class Command(BaseCommand):
+    help = (
+        "Bring the database up to this version and make the first user, as `up` does when it"
+        " starts. Does nothing to a database that is up to date and has a user."
+    )
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="Answer with one JSON object.")
+
+    def handle(self, *args: object, json: bool, **options: object) -> None:
+        try:
+            told = set_up()
+        except (Refusal, OperationalError) as error:
+            sentence = why_no_database(error) if isinstance(error, OperationalError) else str(error)
+            if not json:
+                raise CommandError(sentence) from error
+            told = {"error": sentence}
+        self.stdout.write(_as_json(told) if json else _as_text(told))
+
+
+def set_up() -> dict[str, str]:
+    """Migrate, make the first user; returns its e-mail and, if just generated, its password."""
+    refuse_newer_database()
+    call_command("migrate", interactive=False, verbosity=0)
+    try:
+        user, password = ensure_first_user(
+            email=env.str("UPTIME_ADMIN_EMAIL", default="admin@localhost"),
+            password=env.str("UPTIME_ADMIN_PASSWORD", default=""),
+        )
+    except Invalid as error:
+        raise Refusal(f"UPTIME_ADMIN_EMAIL: {' '.join(error.fields['email'])}") from error
+    told = {"url": settings.BASE_URL, "email": user.email}
+    return {**told, "password": password} if password else told
+
+
+def refuse_newer_database() -> None:
+    """Raise Refusal if the database has migrations that this version does not know."""
+    loader = MigrationLoader(connection)
+    known = set(loader.disk_migrations)
+    for migration in loader.disk_migrations.values():
+        known.update(migration.replaces)
+    if unknown := sorted(set(loader.applied_migrations) - known):
+        names = ", ".join(f"{app}.{name}" for app, name in unknown[:3])
+        raise Refusal(
+            f"the database is newer than this version of the product, which does not know {names}:"
+            " start the version that you ran before, or restore a backup"
+        )
+
+
+def _as_json(told: dict[str, str]) -> str:
+    return json.dumps(told)
+
+
+def _as_text(told: dict[str, str]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in told.items())
