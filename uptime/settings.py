@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import django_stubs_ext
 
-from uptime.environment import BASE_DIR, data_dir, database, env, secret_keys
+from uptime.environment import BASE_DIR, data_dir, database, env, listen_address, secret_keys
 from uptime.logs import logging_config
 
 django_stubs_ext.monkeypatch()
@@ -17,8 +17,7 @@ _keys = secret_keys()
 SECRET_KEY = _keys[0]
 SECRET_KEY_FALLBACKS = _keys[1:]
 
-PORT = env.int("UPTIME_PORT", default=8000)
-HOST = env.str("UPTIME_HOST", default="127.0.0.1")
+HOST, PORT = listen_address()
 BASE_URL = env.str("UPTIME_BASE_URL", default=f"http://{'localhost' if HOST in ('127.0.0.1', '0.0.0.0', '::') else HOST}:{PORT}").rstrip("/")  # noqa: S104 - compared, not bound
 _base = urlsplit(BASE_URL)
 IS_HTTPS = _base.scheme == "https"
@@ -123,6 +122,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("UPTIME_EMAIL_FROM", default=f"uptim
 TELEGRAM_API_URL = env.str("TELEGRAM_API_URL", default="https://api.telegram.org").rstrip("/")
 
 ALLOW_PRIVATE_TARGETS = env.bool("UPTIME_ALLOW_PRIVATE_TARGETS", default=True)
+WEB_WORKERS = env.int("UPTIME_WEB_WORKERS", default=2)
 RETENTION_DAYS = env.int("UPTIME_RETENTION_DAYS", default=90)
 METRICS_TOKEN = env.str("UPTIME_METRICS_TOKEN", default="")  # empty: /metrics is public
 
