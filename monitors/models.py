@@ -62,11 +62,11 @@ class MonitorQuerySet(models.QuerySet["Monitor"]):
 
 
 class Monitor(models.Model):
-    """One thing that is watched. `status` is written by `incidents.transitions` and nothing else."""
+    """One thing that is watched. Only `incidents.transitions` writes its `status`."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="monitors")
-    key = models.CharField(
+    key = models.CharField(  # noqa: DJ001 - many have none, and it is unique
         max_length=200, null=True, blank=True, help_text="Your own stable name, for upserts."
     )
     name = models.CharField(max_length=200)
@@ -159,7 +159,9 @@ class Assignment(models.Model):
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="assignments")
     location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="assignments")
     is_active = models.BooleanField(default=True)
-    revision = models.PositiveIntegerField(default=1, help_text="The monitor's, so that a lease needs no join.")
+    revision = models.PositiveIntegerField(
+        default=1, help_text="The monitor's, so that a lease needs no join."
+    )
     next_due_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(default=0)
     lease_owner = models.UUIDField(null=True, blank=True)
@@ -171,9 +173,11 @@ class Assignment(models.Model):
         default=0, help_text="Checks in a row that were not up: degraded or failing."
     )
     troubled_since = models.DateTimeField(
-        null=True, blank=True, help_text="When the present run of checks that are not up began."
+        null=True, blank=True, help_text="When the present run of troubled checks began."
     )
-    missed = models.PositiveIntegerField(default=0, help_text="Slots that passed unchecked, in all.")
+    missed = models.PositiveIntegerField(
+        default=0, help_text="Slots that passed unchecked, in all."
+    )
     last_status = models.CharField(max_length=8, blank=True)
     last_reason = models.CharField(max_length=30, blank=True)
     last_message = models.TextField(blank=True)

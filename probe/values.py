@@ -18,7 +18,7 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a check did not pass: one stable code per cause, the same in results, incidents, metrics."""
+    """Why a check did not pass: one stable code per cause, everywhere the same."""
 
     DNS_NXDOMAIN = "dns_nxdomain"
     DNS_SERVFAIL = "dns_servfail"
@@ -89,7 +89,8 @@ class Spec:
     """How one monitor is checked: the same for each of its checks until it is edited.
 
     `settings` is the kind's validated settings object (an instance of its `Settings` model). Where
-    it could not be made, `fault` says why and every check is a `check_error`.
+    it could not be made, `fault` says why and every check is a `check_error`. `host` is what the
+    engine's limit per host counts by; empty where there is none.
     """
 
     monitor_id: UUID
@@ -104,6 +105,7 @@ class Spec:
     settings: Any
     allow_private: bool = True
     fault: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

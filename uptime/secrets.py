@@ -49,6 +49,7 @@ def decrypt(text: str) -> dict[str, Any]:
         ) from error
     return opened
 
+
 def seal(model: BaseModel) -> tuple[dict[str, Any], str]:
     """Split a validated settings object into what may be read and what is encrypted.
 

@@ -1,0 +1,105 @@
+"""What people do to incidents, and to monitors where incidents follow from it.
+
+Each takes effect in one transaction. Wrong states raise `uptime.errors.Conflict`.
+"""
+
+from django.db import transaction
+
+from accounts.models import User
+from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus
+from incidents.transitions import Transition, add_event, close_incident, write_status
+from monitors.models import Monitor, Status
+from monitors.scheduling import start_checks, stop_checks
+from uptime.clock import database_now
+from uptime.errors import Conflict, Invalid
+
+
+@transaction.atomic
+def pause_monitor(*, monitor: Monitor, by: User | None = None) -> Monitor:
+    """Stop checking at once; what is under way is thrown away. Pausing twice is no error.
+
+    An open incident is closed without telling anybody: a person ended the watching, and nobody
+    knows whether the target recovered.
+    """
+    stop_checks(monitor)
+    locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+    if not locked.enabled:
+        return locked
+    now = database_now()
+    locked.enabled = False
+    locked.save(update_fields=["enabled", "updated_at"])
+    write_status(locked, status=Status.PAUSED, at=now)
+    if incident := Incident.objects.filter(monitor=locked).unresolved().select_for_update().first():
+        close_incident(incident, at=now, message="The monitor was paused.", by=by)
+    return locked
+
+
+@transaction.atomic
+def resume_monitor(*, monitor: Monitor, by: User | None = None) -> Monitor:
+    """Check again, starting now; the monitor is pending until its first check says more."""
+    start_checks(monitor)
+    locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+    if locked.enabled:
+        return locked
+    locked.enabled = True
+    locked.save(update_fields=["enabled", "updated_at"])
+    write_status(locked, status=Status.PENDING, at=database_now())
+    return locked
+
+
+@transaction.atomic
+def acknowledge_incident(*, incident: Incident, by: User) -> Incident:
+    """Say that somebody is on it. Doing so twice changes nothing."""
+    locked = _lock(incident)
+    if locked.status == IncidentStatus.RESOLVED:
+        raise Conflict("The incident is already resolved.")
+    if locked.status == IncidentStatus.ACKNOWLEDGED:
+        return locked
+    locked.status = IncidentStatus.ACKNOWLEDGED
+    locked.acknowledged_at = database_now()
+    locked.acknowledged_by = by
+    locked.save(update_fields=["status", "acknowledged_at", "acknowledged_by"])
+    add_event(locked, kind=EventKind.ACKNOWLEDGED, at=locked.acknowledged_at, author=by)
+    return locked
+
+
+@transaction.atomic
+def close_by_hand(*, incident: Incident, by: User) -> Transition:
+    """Resolve an incident on a person's word, and let the checks prove it.
+
+    The monitor is pending again and checked at once: if it still fails, a new incident opens.
+    Callers go through `uptime.operations.resolve_incident`, which also tells people.
+    """
+    start_checks(incident.monitor)
+    monitor = Monitor.objects.select_for_update().get(pk=incident.monitor_id)
+    locked = _lock(incident)
+    if locked.status == IncidentStatus.RESOLVED:
+        raise Conflict("The incident is already resolved.")
+    now = database_now()
+    event = close_incident(locked, at=now, message=f"Resolved by {by}.", by=by)
+    if monitor.enabled:
+        write_status(monitor, status=Status.PENDING, at=now)
+    return Transition(locked, event, "recovered")
+
+
+def add_update(
+    *, incident: Incident, by: User, message: str, public: bool = False
+) -> IncidentEvent:
+    """Write a comment into the timeline. Raises Invalid when there is nothing in it."""
+    message = message.strip()
+    if not message:
+        raise Invalid({"message": ["Write something."]})
+    if len(message) > 10_000:
+        raise Invalid({"message": ["At most 10,000 characters."]})
+    return add_event(
+        incident,
+        kind=EventKind.COMMENTED,
+        at=database_now(),
+        author=by,
+        message=message,
+        is_public=public,
+    )
+
+
+def _lock(incident: Incident) -> Incident:
+    return Incident.objects.select_for_update().get(pk=incident.pk)

@@ -1,0 +1,116 @@
+"""What people and programs do to monitors. Values are API.md's; see `monitors.drafts`.
+
+Each takes effect in one transaction, or raises `uptime.errors.Invalid` or `Conflict` and changes
+nothing. Pausing and resuming end and begin incidents, so they live in `incidents.actions`.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from accounts.models import Team
+from monitors.drafts import columns_of, values_of
+from monitors.models import Location, Monitor, Status
+from monitors.scheduling import hasten_checks, set_locations
+from monitors.spans import turn_span
+from probe.kinds import KINDS
+from uptime import secrets
+from uptime.clock import database_now
+from uptime.errors import Conflict, Invalid
+
+# A change of one of these makes the present settings' results stale: the next check comes at once.
+_CHECKED_BY = {
+    "target",
+    "interval_s",
+    "timeout_ms",
+    "failure_threshold",
+    "recovery_threshold",
+    "retry_interval_s",
+    "settings",
+    "secrets",
+}
+
+
+def create_monitor(*, team: Team, values: Mapping[str, Any]) -> Monitor:
+    """Create a monitor; its first check is due at once. Raises Invalid."""
+    columns, locations = columns_of(values)
+    with _unique_key(), transaction.atomic():
+        now = database_now()
+        status = Status.PENDING if columns["enabled"] else Status.PAUSED
+        monitor = Monitor.objects.create(
+            team=team, status=status, created_at=now, last_change_at=now, **columns
+        )
+        turn_span(monitor_id=monitor.id, status=status, reason="", at=now)
+        set_locations(monitor, _ids(locations))
+    return monitor
+
+
+def update_monitor(
+    *, monitor: Monitor, values: Mapping[str, Any], is_whole: bool = False
+) -> Monitor:
+    """Change the given values; with `is_whole`, all others go back to their defaults.
+
+    `enabled` is not changed here: see `incidents.actions`. Raises Invalid.
+    """
+    with _unique_key(), transaction.atomic():
+        # The assignments' locks come first, as everywhere.
+        list(monitor.assignments.select_for_update().order_by("id"))
+        locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+        base: dict[str, Any] = {"kind": locked.kind} if is_whole else values_of(locked)
+        interval = values.get("interval")
+        if isinstance(interval, int) and "retry_interval" in base:
+            base["retry_interval"] = min(base["retry_interval"], max(interval, 1))
+        columns, locations = columns_of({**base, **values}, existing=locked)
+        del columns["enabled"]
+        changed = {name for name, value in columns.items() if _differs(locked, name, value)}
+        for name in changed:
+            setattr(locked, name, columns[name])
+        is_checked_anew = bool(changed & _CHECKED_BY)
+        if is_checked_anew:
+            locked.revision += 1
+        locked.save()
+        set_locations(locked, _ids(locations))
+        if is_checked_anew:
+            hasten_checks(locked)
+    return locked
+
+
+def delete_monitor(*, monitor: Monitor) -> None:
+    """Delete a monitor and its history. Results in past partitions go with their retention."""
+    with transaction.atomic():
+        list(monitor.assignments.select_for_update().order_by("id"))
+        monitor.delete()
+
+
+def check_now(*, monitor: Monitor) -> None:
+    """Have the next check made at once. Raises Conflict where there is nothing to check."""
+    if KINDS[monitor.kind].is_passive:
+        raise Conflict("A heartbeat is not checked: it waits for its ping URL to be called.")
+    with transaction.atomic():
+        list(monitor.assignments.select_for_update().order_by("id"))
+        locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+        if not locked.enabled:
+            raise Conflict("The monitor is paused: resume it first.")
+        hasten_checks(locked)
+
+
+def _differs(monitor: Monitor, name: str, value: Any) -> bool:
+    if name == "secrets":  # encryption is salted: the same secrets never look the same
+        return secrets.decrypt(monitor.secrets) != secrets.decrypt(value)
+    return bool(getattr(monitor, name) != value)
+
+
+def _ids(locations: list[Location]) -> list[int]:
+    return [location.id for location in locations]
+
+
+@contextmanager
+def _unique_key() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        if "one_monitor_key" not in str(error):
+            raise
+        raise Invalid({"key": ["Another monitor of the team has this key."]}) from None

@@ -1,0 +1,48 @@
+"""When is the next check? Pure functions of values.
+
+Checks of one assignment fall on a fixed grid: instants `phase + n * interval` since the Unix epoch.
+A late check does not shift the next one; slots that passed meanwhile are counted, never piled up.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# 2^64 divided by the golden ratio: multiples of it fill the circle evenly, however many are taken.
+_GOLDEN = 0x9E37_79B9_7F4A_7C15
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next check of an assignment; `missed` slots passed since the last one unchecked."""
+
+    due_at: datetime
+    attempt: int
+    missed: int
+
+
+def phase(assignment_id: int, interval: timedelta) -> timedelta:
+    """Where in its interval an assignment's grid lies: spread evenly over the ids."""
+    share = (assignment_id * _GOLDEN) % 2**64
+    return timedelta(microseconds=(interval // _MICROSECOND) * share >> 64)
+
+
+def next_slot(assignment_id: int, interval: timedelta, after: datetime) -> datetime:
+    """The first instant of the grid later than `after`."""
+    start = EPOCH + phase(assignment_id, interval)
+    return start + ((after - start) // interval + 1) * interval
+
+
+def plan_after_check(
+    *, assignment_id: int, interval: timedelta, due_at: datetime, finished_at: datetime
+) -> Plan:
+    """The next check on the grid, after one that was due at `due_at`."""
+    ahead = next_slot(assignment_id, interval, max(finished_at, due_at))
+    first = next_slot(assignment_id, interval, due_at)
+    return Plan(due_at=ahead, attempt=0, missed=(ahead - first) // interval)
+
+
+def plan_confirmation(*, retry_interval: timedelta, attempt: int, finished_at: datetime) -> Plan:
+    """The check that confirms a first failure: off the grid, soon."""
+    return Plan(due_at=finished_at + retry_interval, attempt=attempt + 1, missed=0)

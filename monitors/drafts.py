@@ -1,0 +1,131 @@
+"""What a monitor may be: the one place where its values are validated.
+
+API, pages, admin and importers hand in API.md's field names; out come model columns, or
+`uptime.errors.Invalid` with sentences for each field.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from monitors.models import Location, Monitor
+from probe.kinds import KINDS
+from uptime.errors import Invalid
+from uptime.secrets import keep_secrets, seal
+from uptime.validation import validate
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+Tag = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
+
+
+def _unique(items: list[str]) -> list[str]:
+    return list(dict.fromkeys(items))
+
+
+class MonitorDraft(BaseModel):
+    """A monitor as the outside writes it. Durations are seconds."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    name: Annotated[Text, Field(min_length=1, max_length=200)]
+    kind: str
+    target: Annotated[Text, Field(max_length=2000)] = ""
+    key: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    interval: Annotated[int, Field(ge=1, le=86_400)] = 60
+    timeout: Annotated[float, Field(ge=0.1, le=120, allow_inf_nan=False)] = 10
+    failure_threshold: Annotated[int, Field(ge=1, le=100)] | None = None
+    recovery_threshold: Annotated[int, Field(ge=1, le=100)] = 1
+    retry_interval: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    locations: Annotated[
+        list[str], Field(min_length=1, max_length=100), AfterValidator(_unique)
+    ] = [Location.LOCAL]
+    quorum: Annotated[int, Field(ge=1, le=100)] = 1
+    enabled: bool = True
+    tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_unique)] = []
+    settings: dict[str, Any] = {}
+    sla_target: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+FIELDS = tuple(MonitorDraft.model_fields)
+
+
+def columns_of(
+    values: Mapping[str, Any], *, existing: Monitor | None = None
+) -> tuple[dict[str, Any], list[Location]]:
+    """Validate `values` whole; returns the model's columns and the locations.
+
+    With `existing`, secrets that come back as the mask keep what is stored. Raises Invalid.
+    """
+    errors: dict[str, list[str]] = {}
+    draft = validate(MonitorDraft, values)
+    kind = KINDS.get(draft.kind)
+    if kind is None:
+        raise Invalid({"kind": [f"Choose one of: {', '.join(sorted(KINDS))}."]})
+    if existing is not None and existing.kind != draft.kind:
+        errors["kind"] = ["A monitor's kind can't be changed: create a new monitor."]
+    target = draft.target
+    try:
+        target = kind.clean_target(draft.target)
+    except ValueError as error:
+        errors["target"] = [str(error)]
+    given = keep_secrets(draft.settings, existing.secrets if existing else "")
+    public: dict[str, Any] = {}
+    encrypted = ""
+    try:
+        public, encrypted = seal(validate(kind.settings, given, under="settings"))
+    except Invalid as invalid:
+        errors |= invalid.fields
+    retry_interval = draft.retry_interval or min(5, draft.interval)
+    if retry_interval > draft.interval:
+        errors["retry_interval"] = [f"At most the interval, {draft.interval} s."]
+    locations = list(Location.objects.filter(slug__in=draft.locations))
+    if unknown := set(draft.locations) - {location.slug for location in locations}:
+        errors["locations"] = [f"There is no location {', '.join(sorted(unknown))}."]
+    if draft.quorum > len(draft.locations):
+        errors["quorum"] = [f"At most the number of locations, {len(draft.locations)}."]
+    if errors:
+        raise Invalid(errors)
+    columns = {
+        "name": draft.name,
+        "kind": draft.kind,
+        "target": target,
+        "key": draft.key,
+        "interval_s": draft.interval,
+        "timeout_ms": round(draft.timeout * 1000),
+        "failure_threshold": draft.failure_threshold or kind.default_failure_threshold,
+        "recovery_threshold": draft.recovery_threshold,
+        "retry_interval_s": retry_interval,
+        "quorum": draft.quorum,
+        "tags": draft.tags,
+        "settings": public,
+        "secrets": encrypted,
+        "sla_target": draft.sla_target,
+        "enabled": draft.enabled,
+    }
+    return columns, locations
+
+
+def values_of(monitor: Monitor) -> dict[str, Any]:
+    """A monitor as the outside would write it: what an update starts from, secrets masked."""
+    return {
+        "name": monitor.name,
+        "kind": monitor.kind,
+        "target": monitor.target,
+        "key": monitor.key,
+        "interval": monitor.interval_s,
+        "timeout": monitor.timeout_ms / 1000,
+        "failure_threshold": monitor.failure_threshold,
+        "recovery_threshold": monitor.recovery_threshold,
+        "retry_interval": monitor.retry_interval_s,
+        "locations": list(
+            monitor.assignments.filter(is_active=True)
+            .order_by("location__slug")
+            .values_list("location__slug", flat=True)
+        ),
+        "quorum": monitor.quorum,
+        "enabled": monitor.enabled,
+        "tags": list(monitor.tags),
+        "settings": monitor.settings,
+        "sla_target": monitor.sla_target,
+    }

@@ -1,0 +1,107 @@
+"""Lease due assignments, and give leases back.
+
+Any number of engines lease from one table: SKIP LOCKED keeps them from each other, an owner and an
+expiry on the row tell who does the work. Nothing is decided here about what was seen.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection
+
+# A lease outlives the longest check (120 s) and the wait for its exact instant. It only matters
+# where no living engine is there to notice that the owner's shift stopped beating.
+LEASE = timedelta(seconds=180)
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """One leased assignment: what to check is found by `monitor_id` and `revision`."""
+
+    assignment_id: int
+    monitor_id: UUID
+    revision: int
+    due_at: datetime
+    attempt: int
+    last_seen_at: datetime | None
+
+
+def lease_due(
+    *, owner: UUID, location_id: int, limit: int, ahead: timedelta
+) -> tuple[datetime, list[Leased]]:
+    """Lease up to `limit` assignments that fall due within `ahead`, the most overdue first.
+
+    Returns the database's time and the leased. One statement, one commit.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH due AS (
+                SELECT id FROM monitors_assignment
+                WHERE location_id = %(location)s
+                  AND next_due_at <= clock_timestamp() + make_interval(secs => %(ahead_s)s)
+                  AND (lease_owner IS NULL OR lease_expires_at < clock_timestamp())
+                ORDER BY next_due_at
+                LIMIT %(limit)s
+                FOR UPDATE SKIP LOCKED
+            ), leased AS (
+                UPDATE monitors_assignment AS a
+                SET lease_owner = %(owner)s,
+                    lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
+                FROM due WHERE a.id = due.id
+                RETURNING a.id, a.monitor_id, a.revision, a.next_due_at, a.attempt, a.last_seen_at
+            )
+            SELECT clock_timestamp(), leased.*
+            FROM (SELECT) AS always LEFT JOIN leased ON true
+            ORDER BY leased.next_due_at
+            """,
+            {
+                "location": location_id,
+                "ahead_s": ahead.total_seconds(),
+                "limit": limit,
+                "owner": owner,
+                "lease_s": LEASE.total_seconds(),
+            },
+        )
+        rows = cursor.fetchall()
+    # The left join brings the time also where nothing is due: one row of nulls.
+    return rows[0][0], [Leased(*row[1:]) for row in rows if row[1] is not None]
+
+
+def release_leases(*, owner: UUID, assignment_ids: Sequence[int] | None = None) -> int:
+    """Give back what `owner` leased and did not check (all of it, or these); returns how many."""
+    chosen = "" if assignment_ids is None else "AND id = ANY(%(ids)s)"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            UPDATE monitors_assignment SET lease_owner = NULL, lease_expires_at = NULL
+            WHERE next_due_at <= clock_timestamp() + interval '10 seconds'
+              AND lease_owner = %(owner)s {chosen}
+            """,  # noqa: S608 - `chosen` is one of two literals
+            {"owner": owner, "ids": list(assignment_ids or [])},
+        )
+        return int(cursor.rowcount)
+
+
+def release_orphans(*, living: Iterable[UUID]) -> int:
+    """Give back the leases of owners that are not among `living`; returns how many.
+
+    Leased rows are all due, or nearly, so the index on `next_due_at` bounds the scan.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE monitors_assignment SET lease_owner = NULL, lease_expires_at = NULL
+            WHERE id IN (
+                SELECT id FROM monitors_assignment
+                WHERE location_id IN (SELECT id FROM monitors_location)
+                  AND next_due_at <= clock_timestamp() + interval '10 seconds'
+                  AND lease_owner <> ALL(%(living)s)
+                FOR UPDATE SKIP LOCKED
+            )
+            """,
+            {"living": list(living)},
+        )
+        return int(cursor.rowcount)

@@ -1,0 +1,96 @@
+"""Start, stop and hasten the checks of one monitor: its assignments' due instants.
+
+All of these take the assignments' locks first, by id, as the intake does; the monitor's lock comes
+after. A lease that somebody holds is taken away, so that what is under way no longer counts.
+"""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from monitors.models import Assignment, Monitor, Status
+from monitors.specs import spec_of
+from probe.kinds import KINDS
+from probe.kinds.heartbeat import next_deadline
+from uptime.clock import database_now
+
+_UNLEASED = {"lease_owner": None, "lease_expires_at": None, "attempt": 0}
+_FRESH = {
+    **_UNLEASED,
+    "state": Status.PENDING,
+    "failures": 0,
+    "passes": 0,
+    "troubles": 0,
+    "troubled_since": None,
+}
+
+
+def lock_assignments(monitor: Monitor) -> list[Assignment]:
+    return list(Assignment.objects.filter(monitor=monitor).select_for_update().order_by("id"))
+
+
+def stop_checks(monitor: Monitor) -> None:
+    lock_assignments(monitor)
+    Assignment.objects.filter(monitor=monitor).update(**_FRESH, next_due_at=None)
+
+
+def start_checks(monitor: Monitor) -> None:
+    """Check at every active location, now, with nothing remembered of earlier streaks.
+
+    A heartbeat that was never pinged keeps waiting; the others have until their next deadline.
+    """
+    for assignment in lock_assignments(monitor):
+        if assignment.is_active:
+            Assignment.objects.filter(pk=assignment.pk).update(
+                **_FRESH,
+                next_due_at=_first_due(monitor, assignment, since=database_now()),
+            )
+
+
+def hasten_checks(monitor: Monitor) -> None:
+    """Check now, with the monitor's present settings; streaks go on.
+
+    A heartbeat's deadline is worked out anew from its last ping.
+    """
+    for assignment in lock_assignments(monitor):
+        changes: dict[str, object] = {"revision": monitor.revision}
+        if assignment.is_active and assignment.next_due_at is not None:
+            since = assignment.last_seen_at or database_now()
+            changes |= {**_UNLEASED, "next_due_at": _first_due(monitor, assignment, since=since)}
+        Assignment.objects.filter(pk=assignment.pk).update(**changes)
+
+
+@transaction.atomic
+def set_locations(monitor: Monitor, location_ids: Collection[int]) -> None:
+    """Make the monitor's active assignments those of `location_ids`; new ones are due now."""
+    existing = {one.location_id: one for one in lock_assignments(monitor)}
+    for location_id, assignment in existing.items():
+        if assignment.is_active and location_id not in location_ids:
+            Assignment.objects.filter(pk=assignment.pk).update(
+                **_FRESH, is_active=False, next_due_at=None
+            )
+    for location_id in location_ids:
+        found = existing.get(location_id) or Assignment(
+            monitor=monitor, location_id=location_id, is_active=False
+        )
+        if not found.is_active:
+            found.is_active = True
+            found.revision = monitor.revision
+            found.next_due_at = (
+                _first_due(monitor, found, since=database_now()) if monitor.enabled else None
+            )
+            found.save()
+
+
+def _first_due(
+    monitor: Monitor, assignment: Assignment, *, since: datetime
+) -> datetime | Now | None:
+    """Now for a kind that asks; the deadline after `since` for one that waits to be pinged."""
+    if not KINDS[monitor.kind].is_passive:
+        return Now()
+    if assignment.last_seen_at is None:
+        return None
+    spec = spec_of(monitor)
+    return next_deadline(spec.settings, spec.interval, since)

@@ -1,0 +1,296 @@
+"""A batch of observations becomes result rows and assignment states.
+
+Three statements a batch, whatever its size: lock and read the leased rows, update them, COPY the
+results. A check counts only while its lease holds, so a batch that comes twice changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from monitors.cadence import Plan, plan_after_check, plan_confirmation
+from monitors.models import Status
+from monitors.streaks import Streak, decide_streak, is_confirming
+from probe.kinds import KINDS
+from probe.kinds.heartbeat import next_deadline
+from probe.values import Finished
+from probe.values import Status as Seen
+
+_RESULT_COLUMNS = {
+    "id": "uuid",
+    "assignment_id": "int8",
+    "checked_at": "timestamptz",
+    "due_at": "timestamptz",
+    "cert_expires_at": "timestamptz",
+    "latency_ms": "float4",
+    "dns_ms": "float4",
+    "connect_ms": "float4",
+    "tls_ms": "float4",
+    "first_byte_ms": "float4",
+    "transfer_ms": "float4",
+    "http_status": "int2",
+    "attempt": "int2",
+    "status": "varchar",
+    "reason": "varchar",
+    "message": "text",
+}
+_UPDATE_COLUMNS = {
+    "id": "int8",
+    "next_due_at": "timestamptz",
+    "attempt": "int2",
+    "state": "text",
+    "failures": "int4",
+    "passes": "int4",
+    "troubles": "int4",
+    "troubled_since": "timestamptz",
+    "missed": "int4",
+    "last_status": "text",
+    "last_reason": "text",
+    "last_message": "text",
+    "last_checked_at": "timestamptz",
+    "last_latency_ms": "float8",
+    "cert_expires_at": "timestamptz",
+    "last_seen_at": "timestamptz",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One check that was taken: what its location's streak was before and is now."""
+
+    finished: Finished
+    before: Streak
+    after: Streak
+    is_new_reason: bool
+
+    @property
+    def monitor_id(self) -> UUID:
+        return self.finished.job.spec.monitor_id
+
+    @property
+    def may_change_monitor(self) -> bool:
+        """Whether the monitor has to be looked at: a state changed, or why it is in trouble."""
+        if self.before.state != self.after.state:
+            return True
+        return self.is_new_reason and self.after.state in (Status.DOWN, Status.DEGRADED)
+
+    @property
+    def is_first_failure(self) -> bool:
+        return self.before.failures == 0 and self.after.failures == 1
+
+
+def store_batch(batch: Sequence[Finished], *, owner: UUID) -> list[Stored]:
+    """Store what `owner` observed under its leases; returns what counted.
+
+    Must run inside a transaction; it holds the assignments' locks until that ends.
+    """
+    locked = _lock_leased(batch, owner)
+    stored = []
+    for finished in batch:
+        if row := locked.get(finished.job.assignment_id):
+            stored.append(_judge(finished, row))
+    _update_assignments(stored)
+    _copy_results(stored)
+    return stored
+
+
+def store_ping(finished: Finished, *, assignment_row: Sequence[Any]) -> Stored:
+    """Store a heartbeat's ping as a passing or failing check; the caller holds the row's lock."""
+    stored = _judge(finished, assignment_row)
+    _update_assignments([stored])
+    _copy_results([stored])
+    return stored
+
+
+def lock_assignment(assignment_id: int) -> Sequence[Any] | None:
+    """Lock one assignment for `store_ping`; None when it is not active."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_LOCKED} FROM monitors_assignment"  # noqa: S608 - a literal
+            " WHERE id = %s AND is_active FOR UPDATE",
+            [assignment_id],
+        )
+        row: Sequence[Any] | None = cursor.fetchone()
+    return row
+
+
+_LOCKED = "id, next_due_at, attempt, state, failures, passes, troubles, troubled_since, last_reason"
+
+
+def _lock_leased(batch: Sequence[Finished], owner: UUID) -> dict[int, Sequence[Any]]:
+    """The batch's rows whose lease is still this owner's, for this very due instant."""
+    due = {f.job.assignment_id: (f.job.due_at, f.job.attempt) for f in batch}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {_LOCKED} FROM monitors_assignment"  # noqa: S608 - a literal
+            " WHERE id = ANY(%s) AND lease_owner = %s ORDER BY id FOR UPDATE",
+            [list(due), owner],
+        )
+        rows = cursor.fetchall()
+    return {row[0]: row for row in rows if (row[1], row[2]) == due[row[0]]}
+
+
+def _judge(finished: Finished, row: Sequence[Any]) -> Stored:
+    before = Streak(Status(row[3]), *row[4:8])
+    job, seen = finished.job, finished.observation
+    after = decide_streak(
+        before,
+        seen=seen.status,
+        at=finished.started_at,
+        failure_threshold=job.spec.failure_threshold,
+        recovery_threshold=job.spec.recovery_threshold,
+    )
+    return Stored(finished, before, after, is_new_reason=(seen.reason or "") != row[8])
+
+
+def _plan(stored: Stored) -> Plan:
+    job, spec = stored.finished.job, stored.finished.job.spec
+    if (kind := KINDS.get(spec.kind)) and kind.is_passive:
+        return _plan_deadline(stored.finished)
+    if is_confirming(
+        stored.after,
+        seen=stored.finished.observation.status,
+        failure_threshold=spec.failure_threshold,
+    ):
+        return plan_confirmation(
+            retry_interval=min(spec.retry_interval, spec.interval),
+            attempt=job.attempt,
+            finished_at=stored.finished.finished_at,
+        )
+    return plan_after_check(
+        assignment_id=job.assignment_id,
+        interval=spec.interval,
+        due_at=job.due_at,
+        finished_at=stored.finished.finished_at,
+    )
+
+
+def _plan_deadline(finished: Finished) -> Plan:
+    """A heartbeat's next deadline: the one after its last ping, or after the one that it missed.
+
+    Deadlines that passed while nobody looked are counted, not told one by one.
+    """
+    job, spec = finished.job, finished.job.spec
+    if spec.fault:
+        return Plan(finished.finished_at + spec.interval, 0, 0)
+    is_missed = job.last_seen_at is None or job.last_seen_at < job.due_at
+    if job.last_seen_at and (not is_missed or finished.observation.status == Seen.UP):
+        return Plan(next_deadline(spec.settings, spec.interval, job.last_seen_at), 0, 0)
+    grace = timedelta(seconds=spec.settings.grace)
+    due_at = next_deadline(spec.settings, spec.interval, job.due_at - grace)
+    missed = 0
+    while due_at <= finished.finished_at:
+        due_at = next_deadline(spec.settings, spec.interval, due_at - grace)
+        missed += 1
+    return Plan(due_at, 0, missed)
+
+
+def _update_assignments(stored: Sequence[Stored]) -> None:
+    rows = [_assignment_values(one) for one in stored]
+    if not rows:
+        return
+    arrays = ", ".join(f"%s::{type_}[]" for type_ in _UPDATE_COLUMNS.values())
+    names = ", ".join(_UPDATE_COLUMNS)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            UPDATE monitors_assignment AS a SET
+                next_due_at = b.next_due_at, attempt = b.attempt,
+                lease_owner = NULL, lease_expires_at = NULL,
+                state = b.state, failures = b.failures, passes = b.passes,
+                troubles = b.troubles, troubled_since = b.troubled_since,
+                missed = a.missed + b.missed, last_status = b.last_status,
+                last_reason = b.last_reason, last_message = b.last_message,
+                last_checked_at = b.last_checked_at, last_latency_ms = b.last_latency_ms,
+                cert_expires_at = b.cert_expires_at, last_seen_at = b.last_seen_at
+            FROM unnest({arrays}) AS b({names})
+            WHERE a.id = b.id
+            """,  # noqa: S608 - names and types are the literals above
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+
+
+def _assignment_values(one: Stored) -> tuple[object, ...]:
+    job, seen, after = one.finished.job, one.finished.observation, one.after
+    plan = _plan(one)
+    return (
+        job.assignment_id,
+        plan.due_at,
+        plan.attempt,
+        after.state.value,
+        after.failures,
+        after.passes,
+        after.troubles,
+        after.troubled_since,
+        plan.missed,
+        seen.status.value,
+        seen.reason.value if seen.reason else "",
+        seen.message,
+        one.finished.started_at,
+        seen.latency_ms,
+        seen.cert_expires_at,
+        job.last_seen_at,
+    )
+
+
+def _copy_results(stored: Sequence[Stored]) -> None:
+    if not stored:
+        return
+    names = ", ".join(_RESULT_COLUMNS)
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY monitors_result ({names}) FROM STDIN (FORMAT BINARY)") as copy,
+    ):
+        copy.set_types(list(_RESULT_COLUMNS.values()))
+        for one in stored:
+            copy.write_row(_result_values(one.finished))
+
+
+def _result_values(finished: Finished) -> tuple[object, ...]:
+    job, seen = finished.job, finished.observation
+    phases = seen.phases
+    return (
+        finished.id,
+        job.assignment_id,
+        finished.started_at,
+        job.due_at,
+        seen.cert_expires_at,
+        seen.latency_ms,
+        phases.dns_ms,
+        phases.connect_ms,
+        phases.tls_ms,
+        phases.first_byte_ms,
+        phases.transfer_ms,
+        seen.http_status,
+        job.attempt,
+        seen.status.value,
+        seen.reason.value if seen.reason else None,
+        seen.message or None,
+    )
+
+
+def pull_forward(monitor_ids: Sequence[UUID], *, except_ids: Sequence[int]) -> None:
+    """Have the other locations of monitors that just failed look now.
+
+    Rows that somebody holds are skipped: they are being checked anyway.
+    """
+    if not monitor_ids:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE monitors_assignment SET next_due_at = clock_timestamp()
+            WHERE id IN (
+                SELECT id FROM monitors_assignment
+                WHERE monitor_id = ANY(%s) AND id <> ALL(%s) AND is_active
+                  AND lease_owner IS NULL AND next_due_at > clock_timestamp()
+                  AND state NOT IN ('down')
+                FOR UPDATE SKIP LOCKED
+            )
+            """,
+            [list(monitor_ids), list(except_ids)],
+        )

@@ -1,0 +1,241 @@
+"""Many jobs at once, on time: leases from a source, hands batches to a sink, drains on request.
+
+    engine = Engine(source=source, sink=sink, observe=prober.observe)
+    await engine.run(stop)        # until `stop` is set and what is under way has ended
+
+The engine asks its source a little ahead for what falls due, and starts each job at its exact
+instant. Time is the source's: its clock comes with every lease, so an engine whose own clock is
+wrong is still on time.
+"""
+
+import asyncio
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from probe.values import Finished, Job, Observation
+
+log = structlog.get_logger(__name__)
+
+
+class Source(Protocol):
+    """Where jobs come from. Errors it raises are the engine's to wait out."""
+
+    async def lease(self, *, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
+        """The source's time, and up to `limit` jobs that fall due within `ahead`."""
+
+    async def release(self, jobs: Sequence[Job]) -> None:
+        """Give back jobs that were not started."""
+
+
+class Sink(Protocol):
+    """Where observations go. A batch that raised is handed in again, unchanged."""
+
+    async def store(self, batch: Sequence[Finished]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much at once, and how far ahead.
+
+    `in_flight`: checks that run or wait for their instant. `per_host`: checks of one host at once.
+    `buffered`: observations that wait for a sink which is away; beyond it nothing is leased.
+    """
+
+    in_flight: int = 2000
+    per_host: int = 50
+    buffered: int = 20_000
+    batch: int = 500
+    batch_age: timedelta = timedelta(milliseconds=250)
+    ahead: timedelta = timedelta(seconds=1)
+    lease_every: timedelta = timedelta(milliseconds=250)
+    drain: timedelta = timedelta(seconds=125)
+
+
+class Engine:
+    """One run of checks; use it once."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        sink: Sink,
+        observe: Callable[[Job], Awaitable[Observation]],
+        limits: Limits | None = None,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._observe = observe
+        self._limits = limits or Limits()
+        self._clock = SourceClock()
+        self._waiting: dict[int, tuple[asyncio.TimerHandle, Job]] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._at_host: Counter[str] = Counter()
+        self._queued: defaultdict[str, deque[Job]] = defaultdict(deque)
+        self._finished: list[Finished] = []
+        self._has_batch = asyncio.Event()
+        self._is_over = False
+
+    async def run(self, stop: asyncio.Event, *, hurry: asyncio.Event | None = None) -> None:
+        """Check until `stop`; then lease no more and end what is under way.
+
+        What has not ended within `limits.drain`, or 10 s after `hurry`, is given up: its lease is
+        given back, and another engine checks it. Raises nothing of its source or sink.
+        """
+        storing = asyncio.create_task(self._store_forever())
+        try:
+            while not stop.is_set():
+                await self._lease()
+                await _wait(stop, self._limits.lease_every)
+            await self._drain(hurry or asyncio.Event())
+        finally:
+            self._is_over = True
+            self._has_batch.set()
+            await storing
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._waiting) + len(self._running) + sum(map(len, self._queued.values()))
+
+    async def _lease(self) -> None:
+        room = self._limits.in_flight - self.in_flight
+        if room <= 0 or len(self._finished) >= self._limits.buffered:
+            return
+        asked_at = time.monotonic()
+        try:
+            now, jobs = await self._source.lease(limit=room, ahead=self._limits.ahead)
+        except Exception:
+            log.warning("engine.lease.failed", exc_info=True)
+            await asyncio.sleep(1)
+            return
+        self._clock.learn(now, asked_at, time.monotonic())
+        loop = asyncio.get_running_loop()
+        for job in jobs:
+            wait_s = (job.due_at - self._clock.now()).total_seconds()
+            handle = loop.call_later(max(wait_s, 0), self._start, job)
+            self._waiting[id(job)] = (handle, job)
+
+    def _start(self, job: Job) -> None:
+        self._waiting.pop(id(job), None)
+        host = job.spec.host
+        if host and self._at_host[host] >= self._limits.per_host:
+            self._queued[host].append(job)
+            return
+        self._at_host[host] += 1
+        task = asyncio.create_task(self._check(job))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _check(self, job: Job) -> None:
+        started_at = self._clock.now()
+        try:
+            observation = await self._observe(job)
+        finally:
+            self._leave_host(job.spec.host)
+        self._finished.append(
+            Finished(
+                job=job,
+                observation=observation,
+                started_at=started_at,
+                finished_at=self._clock.now(),
+            )
+        )
+        self._has_batch.set()
+
+    def _leave_host(self, host: str) -> None:
+        self._at_host[host] -= 1
+        if self._at_host[host] <= 0:
+            del self._at_host[host]
+        if queue := self._queued.get(host):
+            job = queue.popleft()
+            if not queue:
+                del self._queued[host]
+            self._start(job)
+
+    async def _store_forever(self) -> None:
+        """Hand batches over, by size or age; keep what the sink would not take."""
+        while True:
+            await self._has_batch.wait()
+            if not self._is_over and len(self._finished) < self._limits.batch:
+                await asyncio.sleep(self._limits.batch_age.total_seconds())
+            self._has_batch.clear()
+            while self._finished:
+                batch = self._finished[: self._limits.batch]
+                if not await self._store(batch) and self._is_over:
+                    log.error("engine.observations.lost", count=len(self._finished))
+                    return
+            if self._is_over:
+                return
+
+    async def _store(self, batch: list[Finished]) -> bool:
+        try:
+            await self._sink.store(batch)
+        except Exception:
+            log.warning("engine.batch.failed", count=len(batch), exc_info=True)
+            await asyncio.sleep(1)
+            return False
+        del self._finished[: len(batch)]
+        return True
+
+    async def _drain(self, hurry: asyncio.Event) -> None:
+        unstarted = []
+        for handle, job in self._waiting.values():
+            handle.cancel()
+            unstarted.append(job)
+        self._waiting.clear()
+        for queue in self._queued.values():
+            unstarted.extend(queue)
+        self._queued.clear()
+        await self._give_back(unstarted)
+        deadline = time.monotonic() + self._limits.drain.total_seconds()
+        while self._running and time.monotonic() < deadline:
+            if hurry.is_set():
+                deadline = min(deadline, time.monotonic() + 10)
+                hurry = asyncio.Event()
+            await asyncio.wait(self._running, timeout=0.25)
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            log.info("engine.drain.gave_up", count=len(self._running))
+            await asyncio.wait(self._running)
+
+    async def _give_back(self, jobs: list[Job]) -> None:
+        if not jobs:
+            return
+        try:
+            await self._source.release(jobs)
+        except Exception:
+            log.warning("engine.release.failed", count=len(jobs), exc_info=True)
+
+
+class SourceClock:
+    """The source's time, carried on by this machine's monotonic clock."""
+
+    def __init__(self) -> None:
+        self._at = datetime.now(UTC)
+        self._monotonic = time.monotonic()
+        self._error = float("inf")
+
+    def now(self) -> datetime:
+        return self._at + timedelta(seconds=time.monotonic() - self._monotonic)
+
+    def learn(self, at: datetime, asked: float, answered: float) -> None:
+        """Take in that the source's time was `at` somewhere between two monotonic instants.
+
+        The tightest answer wins; its certainty fades by 1 ms a second, so that drift is followed.
+        """
+        error = (answered - asked) / 2
+        if error <= self._error + (answered - self._monotonic) * 0.001:
+            self._at, self._monotonic, self._error = at, (asked + answered) / 2, error
+
+
+async def _wait(event: asyncio.Event, at_most: timedelta) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), at_most.total_seconds())
+    except TimeoutError:
+        return

@@ -1,0 +1,79 @@
+"""The check engine on this installation's own database: where it leases and where it stores.
+
+Database work runs in two threads of its own, one for leases and one for results, so that neither
+makes a check late.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from django.db import close_old_connections, connections
+
+from monitors.leasing import lease_due, release_leases
+from monitors.specs import SpecCache
+from probe.values import Finished, Job
+from uptime.intake import take_in
+
+_T = TypeVar("_T")
+
+
+class DatabaseThread:
+    """One thread with one database connection; what raises in it raises at the caller's."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    async def run(self, action: Callable[[], _T]) -> _T:
+        def work() -> _T:
+            close_old_connections()  # one that broke is replaced, not used again
+            return action()
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        self._pool.submit(connections.close_all).result()
+        self._pool.shutdown()
+
+
+class LocalSource:
+    """Leases the assignments of one location for `owner`."""
+
+    def __init__(self, *, owner: UUID, location_id: int, thread: DatabaseThread) -> None:
+        self._owner = owner
+        self._location_id = location_id
+        self._thread = thread
+        self._specs = SpecCache()
+
+    async def lease(self, *, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
+        return await self._thread.run(lambda: self._lease(limit, ahead))
+
+    async def release(self, jobs: Sequence[Job]) -> None:
+        ids = [job.assignment_id for job in jobs]
+        await self._thread.run(lambda: release_leases(owner=self._owner, assignment_ids=ids))
+
+    def _lease(self, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
+        now, leased = lease_due(
+            owner=self._owner, location_id=self._location_id, limit=limit, ahead=ahead
+        )
+        specs = self._specs.get((one.monitor_id, one.revision) for one in leased)
+        jobs = [
+            Job(one.assignment_id, specs[one.monitor_id], one.due_at, one.attempt, one.last_seen_at)
+            for one in leased
+            if one.monitor_id in specs
+        ]
+        return now, jobs
+
+
+class LocalSink:
+    """Takes batches in for `owner`."""
+
+    def __init__(self, *, owner: UUID, thread: DatabaseThread) -> None:
+        self._owner = owner
+        self._thread = thread
+
+    async def store(self, batch: Sequence[Finished]) -> None:
+        await self._thread.run(lambda: take_in(batch, owner=self._owner))

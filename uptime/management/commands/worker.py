@@ -1,0 +1,85 @@
+"""`manage.py worker checks|default`: one django-q2 cluster, its watchdog, and a graceful end."""
+
+import os
+import signal
+import time
+from argparse import ArgumentParser
+from types import FrameType
+from typing import Any
+
+import structlog
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connections
+
+log = structlog.get_logger(__name__)
+
+QUEUES = ("checks", "default")
+LOOK_EVERY_S = 1.0
+# A called shift needs a moment to begin before another is called.
+CALL_EVERY_S = 3.0
+# A queue whose workers do not take up a shift for this long is stuck: start it afresh.
+STUCK_AFTER_S = 20.0
+
+
+class Command(BaseCommand):
+    help = "Run the workers of one queue until SIGTERM or Ctrl-C; what runs is finished first."
+    _is_stopping = False
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("queue", choices=QUEUES, help="checks, or default for all the rest")
+
+    def handle(self, *args: Any, queue: str, **options: Any) -> None:
+        # django-q2 reads the queue's name when it is imported.
+        os.environ["Q_CLUSTER_NAME"] = queue
+        from django_q.cluster import Cluster
+
+        from uptime import shifts
+        from uptime.process import die_with_parent_after_fork
+        from uptime.schedules import ensure_schedules
+
+        if queue == "default":
+            ensure_schedules()
+        connections.close_all()  # a fork must not share them
+        die_with_parent_after_fork()
+        cluster = Cluster()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        cluster.start()
+        log.info("worker.started", queue=queue, pid=os.getpid())
+        duties = [duty for duty, (place, _) in shifts.DUTIES.items() if place == queue]
+        try:
+            self._watch(cluster, duties)
+        finally:
+            shifts.stop_requested.set()
+            cluster.stop()
+            log.info("worker.stopped", queue=queue)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._is_stopping = True
+
+    def _watch(self, cluster: Any, duties: list[str]) -> None:
+        """See to it that each duty's shift works. Raises CommandError when the cluster is broken."""
+        healthy_at = time.monotonic()
+        called_at = -CALL_EVERY_S
+        while not self._is_stopping:
+            if not cluster.sentinel.is_alive():
+                raise CommandError("The cluster's sentinel died.")
+            now = time.monotonic()
+            may_call = now - called_at > CALL_EVERY_S
+            if self._are_working(duties, may_call=may_call):
+                healthy_at = now
+            elif may_call:
+                called_at = now
+            if now - healthy_at > STUCK_AFTER_S:
+                raise CommandError("No worker takes up a shift: the cluster is stuck.")
+            time.sleep(LOOK_EVERY_S)
+
+    def _are_working(self, duties: list[str], *, may_call: bool) -> bool:
+        from uptime.shifts import is_working, restore_shift
+
+        try:
+            return all(restore_shift(d) if may_call else is_working(d) for d in duties)
+        except DatabaseError:
+            log.warning("worker.watch.failed", exc_info=True)
+            connections.close_all()
+            return True  # not the cluster's fault: it is the database that is away

@@ -1,0 +1,251 @@
+"""Bounded runs of an engine inside django-q2's workers.
+
+django-q2 runs one synchronous callable at a time and kills what runs too long, so an engine works
+in shifts: one task is one engine for `SHIFT_SECONDS`. Towards its end a shift calls its successor
+and works on until that one has begun, so that there is never a gap; then it ends what is under way.
+
+Leases, not shifts, own the work: two shifts at once, or none for a moment, are both safe. A shift
+beats once a second; one that stopped beating is dead, its leases are given back, and a watchdog in
+every worker process calls another.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Self
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection, connections, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django_q.tasks import async_task
+from probe.prober import Prober
+
+from alerts.dispatch import Dispatcher
+from monitors.leasing import release_leases, release_orphans
+from monitors.models import Location, Shift
+from probe.engine import Engine
+from uptime.clock import database_now
+from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
+
+log = structlog.get_logger(__name__)
+
+BEAT = timedelta(seconds=1)
+# A shift that did not beat for this long is taken for dead, wherever it ran.
+DEAD_AFTER = timedelta(seconds=10)
+# How long a shift goes on beyond its time when no successor comes.
+OVERTIME = timedelta(seconds=60)
+
+_LOCK_KEY = 0x7570_7368_6674
+
+# Set by the worker command when it is told to stop; its forked workers share it.
+stop_requested = get_context("fork").Event()
+
+
+def work_checks() -> str:
+    """django-q2's task: one shift of the check engine."""
+    return _work("checks", _run_engine)
+
+
+def work_deliveries() -> str:
+    """django-q2's task: one shift of the dispatcher."""
+    return _work("deliveries", _run_dispatcher)
+
+
+DUTIES: dict[str, tuple[str, str]] = {
+    "checks": ("checks", "uptime.shifts.work_checks"),
+    "deliveries": ("default", "uptime.shifts.work_deliveries"),
+}
+"""Each duty's queue and task."""
+
+
+def _work(duty: str, run: Callable[["Beat"], None]) -> str:
+    shift = begin_shift(duty)
+    if shift is None:
+        return "not needed"
+    beat = Beat(shift)
+    log.info("shift.began", duty=duty, shift=str(shift.id))
+    try:
+        with beat:
+            run(beat)
+    finally:
+        connections.close_all()  # a connection that broke must not keep the end from being written
+        end_shift(shift)
+    log.info("shift.ended", duty=duty, shift=str(shift.id))
+    return "done"
+
+
+def begin_shift(duty: str) -> Shift | None:
+    """Register a shift, unless one that works is there already."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])
+        if stop_requested.is_set() or working_shifts(duty, database_now()).exists():
+            return None
+        return Shift.objects.create(
+            duty=duty, host=host(), pid=os.getpid(), started_at=Now(), beat_at=Now()
+        )
+
+
+def end_shift(shift: Shift) -> None:
+    if shift.duty == "checks":
+        release_leases(owner=shift.id)
+    Shift.objects.filter(pk=shift.pk).delete()
+
+
+def working_shifts(duty: str, now: datetime) -> QuerySet[Shift]:
+    """The shifts that take on new work."""
+    return Shift.objects.filter(duty=duty, is_draining=False, beat_at__gt=now - DEAD_AFTER)
+
+
+class Beat:
+    """A shift's pulse, in a thread of its own with its own connection.
+
+    It says when to stop: told to by the worker, relieved by a successor, or taken for dead.
+    """
+
+    def __init__(self, shift: Shift) -> None:
+        self.shift = shift
+        self.stopping = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
+        self._ends_at = time.monotonic() + settings.SHIFT_SECONDS
+        self._called_at: float | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(5)
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether the process is to end: there are seconds to finish in, not minutes."""
+        return stop_requested.is_set()
+
+    def _run(self) -> None:
+        while not self._ended.wait(BEAT.total_seconds()):
+            try:
+                self._beat()
+            except DatabaseError:
+                log.warning("shift.beat.failed", shift=str(self.shift.id), exc_info=True)
+                connections.close_all()
+        connections.close_all()
+
+    def _beat(self) -> None:
+        mine = Shift.objects.filter(pk=self.shift.pk)
+        if not mine.update(beat_at=Now()):
+            log.warning("shift.taken_for_dead", shift=str(self.shift.id))
+            self.stopping.set()
+        if stop_requested.is_set() and not self.stopping.is_set():
+            mine.update(is_draining=True)
+            self.stopping.set()
+        if self.stopping.is_set():
+            return
+        if self.shift.duty == "checks":
+            bury_dead_shifts()
+        if time.monotonic() >= self._ends_at:
+            self._hand_over(mine)
+
+    def _hand_over(self, mine: QuerySet[Shift]) -> None:
+        """Call a successor and wait for it to begin; after `OVERTIME` end without one."""
+        now = time.monotonic()
+        if self._called_at is None:
+            self._called_at = now
+            mine.update(is_draining=True)
+            call_shift(self.shift.duty)
+        elif working_shifts(self.shift.duty, database_now()).exists():
+            self.stopping.set()
+        elif now - self._called_at > OVERTIME.total_seconds():
+            log.warning("shift.unrelieved", shift=str(self.shift.id))
+            self.stopping.set()
+
+
+def call_shift(duty: str) -> None:
+    """Put a shift of this duty into its queue; one that is not needed ends at once."""
+    queue, task = DUTIES[duty]
+    async_task(task, cluster=queue, group="shifts")
+
+
+def bury_dead_shifts() -> int:
+    """Forget shifts that died, and give back what they had leased; returns how many."""
+    now = database_now()
+    dead = [shift for shift in Shift.objects.all() if _is_dead(shift, now)]
+    if dead:
+        Shift.objects.filter(pk__in=[shift.pk for shift in dead]).delete()
+        freed = release_orphans(living=Shift.objects.values_list("id", flat=True))
+        log.warning("shift.died", shifts=[str(shift) for shift in dead], leases_freed=freed)
+    return len(dead)
+
+
+def _is_dead(shift: Shift, now: datetime) -> bool:
+    if shift.beat_at < now - DEAD_AFTER:
+        return True
+    return shift.host == host() and not Path(f"/proc/{shift.pid}").exists() and _HAS_PROC
+
+
+def is_working(duty: str) -> bool:
+    return working_shifts(duty, database_now()).exists()
+
+
+def restore_shift(duty: str) -> bool:
+    """The watchdog's look: call a shift when none works; returns whether one does."""
+    bury_dead_shifts()
+    if is_working(duty):
+        return True
+    call_shift(duty)
+    return False
+
+
+_HAS_PROC = Path("/proc/self").exists()
+
+
+@cache
+def host() -> str:
+    """This machine, told apart from containers that share its name but not its process ids."""
+    namespace = Path("/proc/self/ns/pid")
+    ids = namespace.stat().st_ino if namespace.exists() else 0
+    return f"{socket.gethostname()}/{ids}"
+
+
+def _run_engine(beat: Beat) -> None:
+    asyncio.run(_check(beat))
+
+
+async def _check(beat: Beat) -> None:
+    leases, results = DatabaseThread("lease"), DatabaseThread("store")
+    location_id = await leases.run(lambda: Location.objects.get(slug=Location.LOCAL).id)
+    source = LocalSource(owner=beat.shift.id, location_id=location_id, thread=leases)
+    sink = LocalSink(owner=beat.shift.id, thread=results)
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    watching = asyncio.create_task(_watch(beat, stop, hurry))
+    try:
+        async with Prober() as prober:
+            await Engine(source=source, sink=sink, observe=prober.observe).run(stop, hurry=hurry)
+    finally:
+        watching.cancel()
+        leases.close()
+        results.close()
+
+
+async def _watch(beat: Beat, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    """Carry the beat's word, which comes from another thread and process, into the loop."""
+    while not hurry.is_set():
+        if beat.stopping.is_set() or beat.is_hurried:
+            stop.set()
+        if beat.is_hurried:
+            hurry.set()
+        await asyncio.sleep(0.1)
+
+
+def _run_dispatcher(beat: Beat) -> None:
+    Dispatcher(beat.shift.id).run(lambda: beat.stopping.is_set() or beat.is_hurried)

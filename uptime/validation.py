@@ -1,0 +1,58 @@
+"""From a caller's values to a validated object, or to sentences about each field."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from uptime.errors import Invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validate(model: type[Model], values: Mapping[str, Any], *, under: str = "") -> Model:
+    """`values` as a `model`. Raises Invalid, its fields named under `under` where that is given."""
+    if place := _find_nul(values):
+        raise Invalid({_join(under, place): ["A NUL character can't be stored."]})
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise Invalid(_fields_of(error, under)) from None
+
+
+def _fields_of(error: ValidationError, under: str) -> dict[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for one in error.errors(include_url=False, include_input=False):
+        place = _join(under, ".".join(str(part) for part in one["loc"]))
+        fields.setdefault(place, []).append(_sentence(one["type"], one["msg"]))
+    return fields
+
+
+def _sentence(type_: str, message: str) -> str:
+    if type_ == "extra_forbidden":
+        return "There is no such field."
+    if type_ == "missing":
+        return "This field is required."
+    message = message.removeprefix("Value error, ").replace("Input should be", "Should be")
+    return message if message.endswith((".", "!", "?")) else f"{message}."
+
+
+def _join(under: str, place: str) -> str:
+    return ".".join(part for part in (under, place) if part)
+
+
+def _find_nul(value: Any, place: str = "") -> str | None:
+    """Where in a JSON-like value a NUL character stands, which PostgreSQL can't store."""
+    if isinstance(value, str):
+        return place if "\x00" in value else None
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if "\x00" in str(key):
+                return place or "settings"
+            if found := _find_nul(item, _join(place, str(key))):
+                return found
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            if found := _find_nul(item, _join(place, str(index))):
+                return found
+    return None
