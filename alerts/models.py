@@ -1,6 +1,8 @@
 """Who hears of it: channels, policies with steps, and the outbox of deliveries."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -29,6 +31,9 @@ class Channel(models.Model):
     last_error = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
+
+    # Secrets that were made for the team just now and may be shown this once; never stored.
+    new_secrets: Mapping[str, str] = MappingProxyType({})
 
     class Meta:
         ordering = ["name", "id"]
