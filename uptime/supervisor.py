@@ -68,6 +68,8 @@ class Child:
         """Whether it ended by itself; what it left of its process group is ended here too."""
         if self.process is None:
             return False
+        if self.process.returncode is not None:
+            return True
         # Looked at without reaping it: as long as it is a zombie, nobody else gets its number.
         if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return False
@@ -301,8 +303,8 @@ def _complain(error: Exception) -> None:
 def main() -> int:
     """Run the product; returns the exit status."""
     logging_config(
-        is_json=env.bool("UPTIME_LOG_JSON", default=False),
-        level=env.str("UPTIME_LOG_LEVEL", default="INFO"),
+        is_json=env.bool("UPTIME_LOG_JSON", default=not sys.stderr.isatty()),
+        level=env.str("UPTIME_LOG_LEVEL", default="INFO").upper(),
     )
     # They wait, blocked, for the next pause(): none is lost and none interrupts a step.
     signal.pthread_sigmask(signal.SIG_BLOCK, {*STOP_SIGNALS, signal.SIGCHLD})
