@@ -168,7 +168,9 @@ class Assignment(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     state = models.CharField(max_length=12, choices=Status, default=Status.PENDING)
     failures = models.PositiveIntegerField(default=0, help_text="Failing checks in a row.")
-    passes = models.PositiveIntegerField(default=0, help_text="Passing checks in a row.")
+    passes = models.PositiveIntegerField(
+        default=0, help_text="Checks in a row that speak for a better state."
+    )
     troubles = models.PositiveIntegerField(
         default=0, help_text="Checks in a row that were not up: degraded or failing."
     )

@@ -20,7 +20,7 @@ class Streak:
     """One location's confirmed `state` and the runs that lead to the next one.
 
     `failures`: checks in a row that were down. `troubles`: checks in a row that were not up.
-    `passes`: checks in a row that were not down. `troubled_since`: the first of the `troubles`.
+    `passes`: checks in a row that were better than the state, or up. `troubled_since`: the first of the `troubles`.
     """
 
     state: Status = Status.PENDING
@@ -44,7 +44,8 @@ def decide_streak(
     if seen == Seen.UP:
         after = replace(before, failures=0, passes=before.passes + 1, troubles=0)
     elif seen == Seen.DEGRADED:
-        after = replace(before, failures=0, passes=before.passes + 1, troubles=before.troubles + 1)
+        passes = before.passes + 1 if before.state == Status.DOWN else 0
+        after = replace(before, failures=0, passes=passes, troubles=before.troubles + 1)
     else:
         after = replace(
             before, failures=before.failures + 1, passes=0, troubles=before.troubles + 1

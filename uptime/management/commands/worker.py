@@ -58,7 +58,7 @@ class Command(BaseCommand):
         self._is_stopping = True
 
     def _watch(self, cluster: Any, duties: list[str]) -> None:
-        """See to it that each duty's shift works. Raises CommandError when the cluster is broken."""
+        """See to it that each duty has its shift. Raises CommandError when the cluster broke."""
         healthy_at = time.monotonic()
         called_at = -CALL_EVERY_S
         while not self._is_stopping:

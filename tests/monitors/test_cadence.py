@@ -1,0 +1,74 @@
+"""When the next check is."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitors.cadence import next_slot, phase, plan_after_check, plan_confirmation
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+INTERVALS = st.integers(1, 86_400).map(lambda s: timedelta(seconds=s))
+IDS = st.integers(1, 2**40)
+INSTANTS = st.integers(0, 20 * 365 * 86_400_000_000).map(
+    lambda us: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+)
+
+
+@given(IDS, INTERVALS, INSTANTS)
+def test_the_next_slot_lies_within_one_interval_and_on_the_grid(
+    id_: int, interval: timedelta, after: datetime
+) -> None:
+    slot = next_slot(id_, interval, after)
+    assert after < slot <= after + interval
+    assert next_slot(id_, interval, slot) == slot + interval
+
+
+@given(IDS, INTERVALS, INSTANTS, st.floats(0, 1e5))
+def test_a_late_check_does_not_shift_the_grid_and_counts_what_it_skipped(
+    id_: int, interval: timedelta, at: datetime, took_s: float
+) -> None:
+    due_at = next_slot(id_, interval, at)
+    finished_at = due_at + timedelta(seconds=took_s)
+    plan = plan_after_check(
+        assignment_id=id_, interval=interval, due_at=due_at, finished_at=finished_at
+    )
+    assert plan.due_at > finished_at
+    assert plan.due_at == due_at + (plan.missed + 1) * interval
+    assert plan.attempt == 0
+
+
+def test_phases_fill_the_interval_evenly() -> None:
+    interval = timedelta(seconds=20)
+    seconds = sorted(phase(id_, interval).total_seconds() for id_ in range(1, 2001))
+    gaps = [b - a for a, b in itertools.pairwise(seconds)]
+    assert max(gaps) < 3 * 20 / 2000
+
+
+def test_a_check_on_time_is_followed_by_the_next_slot_with_nothing_missed() -> None:
+    due_at = next_slot(7, timedelta(seconds=60), NOON)
+    plan = plan_after_check(
+        assignment_id=7,
+        interval=timedelta(seconds=60),
+        due_at=due_at,
+        finished_at=due_at + timedelta(seconds=2),
+    )
+    assert (plan.due_at, plan.missed) == (due_at + timedelta(seconds=60), 0)
+
+
+def test_a_check_off_the_grid_is_followed_by_the_grid() -> None:
+    interval = timedelta(seconds=60)
+    slot = next_slot(7, interval, NOON)
+    plan = plan_after_check(
+        assignment_id=7,
+        interval=interval,
+        due_at=slot + timedelta(seconds=6),
+        finished_at=slot + timedelta(seconds=7),
+    )
+    assert (plan.due_at, plan.missed) == (slot + interval, 0)
+
+
+def test_a_confirmation_comes_a_retry_interval_after_the_failure() -> None:
+    plan = plan_confirmation(retry_interval=timedelta(seconds=5), attempt=0, finished_at=NOON)
+    assert (plan.due_at, plan.attempt) == (NOON + timedelta(seconds=5), 1)

@@ -1,0 +1,319 @@
+"""The one transaction: store, decide, apply, queue."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alerts.models import Delivery
+from incidents.actions import pause_monitor, resume_monitor
+from incidents.models import EventKind, Incident, IncidentStatus
+from monitors.actions import update_monitor
+from monitors.models import Assignment, Monitor, Ping, PingKind, Result, Status, StatusSpan
+from monitors.partitions import partition_name
+from monitors.specs import spec_of
+from probe.values import Finished, Job, Observation, Reason
+from probe.values import Status as Seen
+from tests.factories import TeamFactory, UserFactory, WebhookFactory, make_monitor, make_policy
+from uptime.clock import database_now
+from uptime.intake import record_ping, take_in
+from uptime.operations import resolve_incident
+
+pytestmark = pytest.mark.django_db
+
+UP = Observation(Seen.UP, latency_ms=12.5)
+SLOW = Observation(Seen.DEGRADED, Reason.LATENCY, "Took 900 ms.", latency_ms=900)
+REFUSED = Observation(Seen.DOWN, Reason.CONNECT_REFUSED, "Refused.", latency_ms=1)
+BROKEN = Observation(Seen.DOWN, Reason.HTTP_STATUS, "Answered 500.", http_status=500)
+OURS = Observation(Seen.UNKNOWN, Reason.CHECK_ERROR, "A bug of ours.")
+
+
+def check(monitor: Monitor, observation: Observation, owner: UUID | None = None) -> Finished:
+    """Lease the monitor's next check, as if its time had come, and finish it."""
+    owner = owner or uuid4()
+    assignment = Assignment.objects.get(monitor=monitor)
+    now = database_now()
+    if assignment.next_due_at is None or assignment.next_due_at > now:
+        assignment.next_due_at = now
+    assignment.lease_owner = owner
+    assignment.save()
+    job = Job(
+        assignment.id,
+        spec_of(Monitor.objects.get(pk=monitor.pk)),
+        assignment.next_due_at,
+        assignment.attempt,
+    )
+    finished = Finished(job, observation, started_at=now, finished_at=database_now())
+    take_in([finished], owner=owner)
+    return finished
+
+
+def checks(monitor: Monitor, *observations: Observation) -> Monitor:
+    for observation in observations:
+        check(monitor, observation)
+    return Monitor.objects.get(pk=monitor.pk)
+
+
+def assert_spans_meet(monitor: Monitor) -> None:
+    spans = list(StatusSpan.objects.filter(monitor=monitor).order_by("started_at", "id"))
+    assert spans[0].started_at == monitor.created_at
+    for before, after in zip(spans, spans[1:], strict=False):
+        assert before.ended_at == after.started_at
+        assert before.status != after.status
+    assert spans[-1].ended_at is None
+    assert spans[-1].status == Monitor.objects.get(pk=monitor.pk).status
+
+
+def test_a_first_pass_makes_a_pending_monitor_up() -> None:
+    monitor = checks(make_monitor(), UP)
+    assert monitor.status == Status.UP
+    result = Result.objects.get()
+    assert (result.status, result.latency_ms, result.attempt) == ("up", 12.5, 0)
+    assert_spans_meet(monitor)
+
+
+def test_one_bad_answer_between_good_ones_opens_nothing() -> None:
+    monitor = checks(make_monitor(), UP, REFUSED, UP, REFUSED, UP)
+    assert monitor.status == Status.UP
+    assert not Incident.objects.exists()
+
+
+def test_two_failures_in_a_row_open_an_incident_from_the_first() -> None:
+    monitor = make_monitor()
+    check(monitor, UP)
+    first = check(monitor, REFUSED)
+    second = check(monitor, REFUSED)
+    incident = Incident.objects.get()
+    assert incident.started_at == first.started_at
+    assert incident.confirmed_at == second.started_at
+    assert (incident.severity, incident.reason) == ("down", "connect_refused")
+    assert incident.locations == ["local"]
+    monitor.refresh_from_db()
+    assert (monitor.status, monitor.last_change_at) == (Status.DOWN, first.started_at)
+    assert_spans_meet(monitor)
+
+
+def test_a_failure_is_confirmed_after_the_retry_interval() -> None:
+    monitor = make_monitor(retry_interval=7)
+    check(monitor, UP)
+    first = check(monitor, REFUSED)
+    assignment = Assignment.objects.get()
+    assert assignment.next_due_at == first.finished_at + timedelta(seconds=7)
+    assert assignment.attempt == 1
+    check(monitor, REFUSED)
+    assert Assignment.objects.get().attempt == 0
+
+
+def test_recovery_resolves_the_incident() -> None:
+    monitor = checks(make_monitor(), UP, REFUSED, REFUSED, UP)
+    incident = Incident.objects.get()
+    assert (monitor.status, incident.status) == (Status.UP, IncidentStatus.RESOLVED)
+    kinds = list(incident.events.order_by("at").values_list("kind", flat=True))
+    assert kinds == [EventKind.OPENED, EventKind.RESOLVED]
+    assert_spans_meet(monitor)
+
+
+def test_degraded_becomes_down_within_one_incident() -> None:
+    monitor = checks(make_monitor(), UP, SLOW, SLOW, REFUSED, REFUSED)
+    incident = Incident.objects.get()
+    assert (monitor.status, incident.severity) == (Status.DOWN, "down")
+    kinds = list(incident.events.order_by("at").values_list("kind", flat=True))
+    assert kinds == [EventKind.OPENED, EventKind.SEVERITY_CHANGED]
+
+
+def test_trouble_that_changes_its_cause_says_the_present_one() -> None:
+    monitor = checks(make_monitor(), REFUSED, REFUSED, BROKEN)
+    assert monitor.reason == "http_status"
+    assert Incident.objects.get().reason == "http_status"
+    assert Incident.objects.get().events.count() == 1
+
+
+def test_a_fault_of_ours_is_recorded_and_counts_for_nothing() -> None:
+    monitor = checks(make_monitor(), UP, OURS, OURS, OURS)
+    assert monitor.status == Status.UP
+    assert Result.objects.filter(reason="check_error", status="unknown").count() == 3
+
+
+def test_a_batch_that_comes_again_changes_nothing() -> None:
+    monitor = make_monitor()
+    owner = uuid4()
+    checks(monitor, UP, REFUSED)
+    finished = check(monitor, REFUSED, owner)
+    before = (
+        list(Result.objects.values()),
+        list(Assignment.objects.values()),
+        list(StatusSpan.objects.values()),
+        list(Incident.objects.values()),
+        Delivery.objects.count(),
+    )
+    assert take_in([finished], owner=owner) == 0
+    assert take_in([finished, finished], owner=uuid4()) == 0
+    assert before == (
+        list(Result.objects.values()),
+        list(Assignment.objects.values()),
+        list(StatusSpan.objects.values()),
+        list(Incident.objects.values()),
+        Delivery.objects.count(),
+    )
+
+
+def test_a_transition_queues_one_delivery_for_each_channel() -> None:
+    team = TeamFactory()
+    make_policy(team, WebhookFactory(team=team), WebhookFactory(team=team))
+    checks(make_monitor(team), UP, REFUSED, REFUSED, REFUSED)
+    assert Delivery.objects.filter(event="down").count() == 2
+
+
+def test_what_was_under_way_when_a_monitor_was_paused_does_not_count() -> None:
+    monitor = make_monitor()
+    owner = uuid4()
+    assignment = Assignment.objects.get()
+    assignment.lease_owner = owner
+    assignment.save()
+    assert assignment.next_due_at is not None
+    job = Job(assignment.id, spec_of(monitor), assignment.next_due_at)
+    pause_monitor(monitor=monitor)
+    now = database_now()
+    assert take_in([Finished(job, REFUSED, now, now)], owner=owner) == 0
+    assert not Result.objects.exists()
+    assert Assignment.objects.get().next_due_at is None
+
+
+def test_pausing_ends_an_incident_quietly_and_resuming_checks_at_once() -> None:
+    team = TeamFactory()
+    make_policy(team, WebhookFactory(team=team))
+    monitor = checks(make_monitor(team), REFUSED, REFUSED)
+    pause_monitor(monitor=monitor)
+    assert Incident.objects.get().status == IncidentStatus.RESOLVED
+    assert list(Delivery.objects.values_list("event", flat=True)) == ["down"]
+    monitor = resume_monitor(monitor=monitor)
+    assert monitor.status == Status.PENDING
+    due_at = Assignment.objects.get().next_due_at
+    assert due_at is not None
+    assert due_at <= database_now()
+    assert_spans_meet(monitor)
+
+
+def test_an_edit_is_checked_at_once_and_drops_what_was_under_way() -> None:
+    monitor = make_monitor()
+    owner = uuid4()
+    Assignment.objects.update(lease_owner=owner)
+    assignment = Assignment.objects.get()
+    assert assignment.next_due_at is not None
+    job = Job(assignment.id, spec_of(monitor), assignment.next_due_at)
+    update_monitor(monitor=monitor, values={"target": "http://127.0.0.1:10/"})
+    now = database_now()
+    assert take_in([Finished(job, REFUSED, now, now)], owner=owner) == 0
+    assert Assignment.objects.get().revision == 2
+
+
+def test_an_incident_resolved_by_hand_is_told_and_opens_anew_if_it_still_fails() -> None:
+    team = TeamFactory()
+    make_policy(team, WebhookFactory(team=team))
+    monitor = checks(make_monitor(team), REFUSED, REFUSED)
+    resolve_incident(incident=Incident.objects.get(), by=UserFactory())
+    assert sorted(Delivery.objects.values_list("event", flat=True)) == ["down", "recovered"]
+    monitor = checks(monitor, REFUSED, REFUSED)
+    assert monitor.status == Status.DOWN
+    assert Incident.objects.unresolved().count() == 1
+    assert Incident.objects.count() == 2
+    assert_spans_meet(monitor)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_missing_partition_heals_itself() -> None:
+    monitor = make_monitor()
+    today = database_now().date()
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {partition_name(today)}")
+    assert checks(monitor, UP).status == Status.UP
+    assert Result.objects.count() == 1
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.text("ugdbp?", min_size=1, max_size=12), st.integers(1, 3), st.integers(1, 3))
+def test_any_history_leaves_spans_without_gap_and_one_open_incident_at_most(
+    letters: str, failures: int, recoveries: int
+) -> None:
+    monitor = make_monitor(failure_threshold=failures, recovery_threshold=recoveries)
+    seen = {"u": UP, "g": SLOW, "d": REFUSED, "b": BROKEN, "?": OURS}
+    for letter in letters:
+        if letter == "p":
+            pause_monitor(monitor=monitor)
+            resume_monitor(monitor=monitor)
+        else:
+            check(monitor, seen[letter])
+        fresh = Monitor.objects.get(pk=monitor.pk)
+        assert_spans_meet(monitor)
+        is_trouble = fresh.status in (Status.DOWN, Status.DEGRADED)
+        assert Incident.objects.filter(monitor=monitor).unresolved().count() == int(is_trouble)
+
+
+def ping(monitor: Monitor, kind: PingKind = PingKind.SUCCESS, **values: object) -> bool:
+    return record_ping(ping_key=monitor.ping_key, kind=kind, method="GET", **values)  # type: ignore[arg-type]
+
+
+def heartbeat(**values: object) -> Monitor:
+    return make_monitor(kind="heartbeat", interval=60, settings={"grace": 10}, **values)
+
+
+def test_a_heartbeat_waits_for_its_first_ping() -> None:
+    monitor = heartbeat()
+    assert Assignment.objects.get().next_due_at is None
+    assert ping(monitor)
+    monitor.refresh_from_db()
+    assignment = Assignment.objects.get()
+    assert monitor.status == Status.UP
+    assert assignment.last_seen_at == Ping.objects.get().at
+    assert assignment.next_due_at == Ping.objects.get().at + timedelta(seconds=70)
+
+
+def test_a_missed_heartbeat_is_down_and_a_ping_recovers_it() -> None:
+    monitor = heartbeat()
+    ping(monitor)
+    missed = Observation(Seen.DOWN, Reason.HEARTBEAT_MISSED, "No ping.")
+    check(monitor, missed)
+    monitor.refresh_from_db()
+    assert (monitor.status, monitor.reason) == (Status.DOWN, "heartbeat_missed")
+    ping(monitor)
+    monitor.refresh_from_db()
+    assert monitor.status == Status.UP
+    assert_spans_meet(monitor)
+
+
+def test_a_job_that_reports_failure_is_down_at_once() -> None:
+    monitor = heartbeat()
+    ping(monitor)
+    ping(monitor, PingKind.FAIL, exit_status=3)
+    monitor.refresh_from_db()
+    assert (monitor.status, monitor.reason) == (Status.DOWN, "heartbeat_failed")
+    assert "exit status 3" in monitor.message
+
+
+def test_a_start_and_its_end_are_paired_by_rid() -> None:
+    monitor = heartbeat()
+    one, other = uuid4(), uuid4()
+    ping(monitor, PingKind.START, rid=one)
+    ping(monitor, PingKind.START, rid=other)
+    ping(monitor, PingKind.LOG, rid=one)
+    ping(monitor, PingKind.SUCCESS, rid=one)
+    ping(monitor, PingKind.SUCCESS, rid=one)
+    durations = list(Ping.objects.order_by("id").values_list("duration_ms", flat=True))
+    assert durations[:3] == [None, None, None]
+    assert durations[3] is not None
+    assert durations[4] is None
+
+
+def test_an_unknown_ping_key_is_told_and_a_paused_heartbeat_keeps_its_pings() -> None:
+    assert not record_ping(ping_key=uuid4(), kind=PingKind.SUCCESS, method="GET")
+    monitor = heartbeat()
+    pause_monitor(monitor=monitor)
+    assert ping(monitor, body=b"x" * 200_000)
+    monitor.refresh_from_db()
+    assert monitor.status == Status.PAUSED
+    assert len(Ping.objects.get().body) == 100_000
