@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -39,6 +39,9 @@ class Kind:
     `clean_target` returns the target in its normal form, or raises ValueError with a sentence for
     the user. `observe` returns what was seen; trouble with the target never raises. A kind that
     `is_passive` only judges what has come in and touches no network.
+
+    The rest is for people: `summary` says in a sentence what the kind is good for, `sections` puts
+    the settings of a form under titles, those under "" first and open; unnamed ones come last.
     """
 
     name: str
@@ -49,6 +52,10 @@ class Kind:
     has_target: bool = True
     is_passive: bool = False
     default_failure_threshold: int = 2
+    summary: str = ""
+    target_label: str = "Target"
+    target_example: str = ""
+    sections: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 IpVersion = Literal["auto", "4", "6"]

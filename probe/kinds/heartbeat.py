@@ -126,4 +126,6 @@ KIND = Kind(
     has_target=False,
     is_passive=True,
     default_failure_threshold=1,
+    summary="A job of yours calls a URL when it is done; silence past the deadline is an incident.",
+    sections={"": ("schedule", "timezone", "grace")},
 )

@@ -1,0 +1,297 @@
+"""From the target's URL to the answer that counts: each hop resolved, guarded, pinned, asked."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from datetime import datetime
+from functools import lru_cache
+
+import pycurl
+from cryptography import x509
+
+from probe import certificates
+from probe.curl import Handle, Option
+from probe.kinds.base import join_host_port
+from probe.kinds.http.errors import Hop, trouble_of
+from probe.kinds.http.exchange import (
+    Answer,
+    Received,
+    Timeline,
+    certificate_expiry,
+    charset_of,
+)
+from probe.kinds.http.plan import HttpPlan, deprecated_tls_options
+from probe.kinds.http.target import Origin, parse_url
+from probe.net import Deadline, Net, Trouble, guard
+from probe.values import Reason
+
+_REDIRECTS = {301, 302, 303, 307, 308}
+_OUTDATED = re.compile(
+    r"unsupported protocol|protocol version|handshake failure|no protocols available"
+    r"|key too small|md too weak|no shared cipher|bad signature|internal error",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=4096)
+def is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class Chain:
+    """The hops of one check. Use it once: `answer` raises Trouble, and what was seen until then
+    (`timeline`, `status`, `cert_expires_at`) stays readable."""
+
+    def __init__(
+        self, plan: HttpPlan, net: Net, deadline: Deadline, *, allow_private: bool
+    ) -> None:
+        self._plan = plan
+        self._net = net
+        self._deadline = deadline
+        self._allow_private = allow_private
+        self._trail: list[str] = []
+        self._tls_trouble = ""
+        self.timeline = Timeline()
+        self.status: int | None = None
+        self.cert_expires_at: datetime | None = None
+
+    async def answer(self) -> Answer:
+        """The answer at the end of the redirects. Raises Trouble."""
+        handle = self._net.transfers.take_handle()
+        try:
+            return await self._follow(handle)
+        finally:
+            self._net.transfers.give_back(handle)
+
+    async def _follow(self, handle: Handle) -> Answer:
+        plan = self._plan
+        url, origin, body = plan.url, plan.origin, plan.body
+        method: str = plan.settings.method
+        is_trusted = True
+        seen: set[object] = set()
+        while True:
+            self._trail.append(url)
+            hop = await self._ask(handle, url, origin, method, body, is_trusted=is_trusted)
+            location = self._location(handle)
+            if location is None:
+                return self._finish(handle, hop)
+            # the same request with the same cookies again will be answered the same again
+            request = (method, url, *handle.getinfo(pycurl.INFO_COOKIELIST))
+            if request in seen:
+                raise Trouble(
+                    Reason.REDIRECT_LOOP, f"The redirects go round: {self._shown_trail()}."
+                )
+            seen.add(request)
+            if len(self._trail) > plan.settings.max_redirects:
+                raise Trouble(
+                    Reason.REDIRECT_LIMIT,
+                    f"More than {plan.settings.max_redirects} redirects: {self._shown_trail()}.",
+                )
+            url, next_origin = self._parse_location(location, hop)
+            method, body = _next_request(self.status, method, body)
+            # what left the user's origin once stays a stranger, even if it comes back
+            is_trusted = is_trusted and origin.may_share_credentials_with(next_origin)
+            origin = next_origin
+            handle.reset()  # the cookies outlive it, and are the only thing that should
+
+    def _location(self, handle: Handle) -> str | None:
+        if not self._plan.settings.follow_redirects or self.status not in _REDIRECTS:
+            return None
+        location: str | None = handle.getinfo(pycurl.REDIRECT_URL)
+        return location
+
+    def _parse_location(self, location: str, hop: Hop) -> tuple[str, Origin]:
+        try:
+            return parse_url(location)
+        except ValueError as error:
+            raise Trouble(
+                Reason.HTTP_PROTOCOL, f"{hop.url} redirects to {location[:200]!r}: {error}."
+            ) from None
+
+    def _shown_trail(self) -> str:
+        shown = " → ".join(url[:100] for url in self._trail[:8])
+        return shown if len(self._trail) <= 8 else f"{shown} → …"
+
+    def _finish(self, handle: Handle, hop: Hop) -> Answer:
+        assert self.status is not None  # a transfer that ended well had an answer
+        return Answer(
+            status=self.status,
+            received=hop.received,
+            charset=charset_of(handle.getinfo(pycurl.CONTENT_TYPE)),
+            cert_expires_at=self.cert_expires_at,
+            tls_trouble=self._tls_trouble,
+            hops=self._trail,
+        )
+
+    # One hop
+
+    async def _ask(
+        self,
+        handle: Handle,
+        url: str,
+        origin: Origin,
+        method: str,
+        body: bytes | None,
+        *,
+        is_trusted: bool,
+    ) -> Hop:
+        plan = self._plan
+        addresses, pins = await self._pin(handle, origin)
+        received = Received(plan.settings.max_body_bytes, keeps_body=plan.needs_body)
+        hop = Hop(url, origin, addresses, self._deadline, received)
+        headers = plan.headers.choose(is_trusted=is_trusted, has_body=body is not None)
+        options: list[Option] = [
+            *plan.options,
+            *pins,
+            *_method_options(method, body),
+            (pycurl.URL, url),
+            (pycurl.HTTPHEADER, headers),
+            (pycurl.WRITEFUNCTION, received.on_body),
+        ]
+        if plan.needs_headers:
+            options.append((pycurl.HEADERFUNCTION, received.header_lines.append))
+        if origin.is_tls:
+            options += plan.tls_options
+            if is_trusted:
+                options += plan.client_options
+        code, text = await self._perform(handle, options)
+        if code == pycurl.E_SSL_CONNECT_ERROR and _OUTDATED.search(text):
+            code, text = await self._retry_outdated(handle, options, code, text)
+        self.timeline.add(handle)
+        self.status = handle.getinfo(pycurl.RESPONSE_CODE) or self.status
+        if code == pycurl.E_PEER_FAILED_VERIFICATION:
+            raise await self._explain_certificate(handle, options, text, hop)
+        if code:
+            raise trouble_of(code, text, handle, hop)
+        if origin.is_tls:
+            self.cert_expires_at = certificate_expiry(handle)
+        return hop
+
+    async def _perform(self, handle: Handle, options: list[Option]) -> tuple[int, str]:
+        remaining_ms = max(int(self._deadline.remaining_s * 1000), 1)  # 0 would mean no limit
+        handle.setopt(pycurl.TIMEOUT_MS, remaining_ms)
+        return await self._net.transfers.perform(handle, options)
+
+    async def _retry_outdated(
+        self, handle: Handle, options: list[Option], code: int, text: str
+    ) -> tuple[int, str]:
+        """Ask again with TLS of any age; the first error stands where that fails as well."""
+        retried = await self._perform(handle, [*options, *deprecated_tls_options()])
+        if retried[0] == pycurl.E_SSL_CONNECT_ERROR:
+            return code, text
+        self._tls_trouble = (
+            f"The server refuses TLS {self._plan.settings.min_tls} with sound ciphers and keys,"
+            " and takes only what is out of date."
+        )
+        return retried
+
+    async def _explain_certificate(
+        self, handle: Handle, options: list[Option], text: str, hop: Hop
+    ) -> Trouble:
+        """libcurl shows no certificate that it refuses, so it is fetched again, unverified."""
+        result = handle.getinfo(pycurl.SSL_VERIFYRESULT)
+        viewer = pycurl.Curl()
+        try:
+            await self._perform(
+                viewer,
+                [
+                    *options,
+                    (pycurl.CONNECT_ONLY, 1),
+                    (pycurl.SSL_VERIFYPEER, 0),
+                    (pycurl.SSL_VERIFYHOST, 0),
+                ],
+            )
+            certificate = _leaf(viewer)
+        finally:
+            viewer.close()
+        if certificate is not None:
+            self.cert_expires_at = certificate.not_valid_after_utc
+        return certificates.trouble_of(result, text, certificate, hop.origin.host)
+
+    async def _pin(self, handle: Handle, origin: Origin) -> tuple[list[str], list[Option]]:
+        """A hop's addresses, judged, and the options that hold the transfer to them."""
+        proxy = self._plan.proxy
+        if proxy is None:
+            addresses = await self._addresses(origin.host)
+            return addresses, [(pycurl.PROXY, ""), *_pin_options(handle, origin, addresses)]
+        through = await self._addresses(proxy.host)
+        addresses, pins = [origin.host], []
+        if proxy.scheme == "socks5":
+            addresses = await self._addresses(origin.host)
+            pins = _pin_options(handle, origin, addresses[:1])
+        elif is_literal(origin.host):
+            guard(origin.host, addresses, allow_private=self._allow_private)
+        url = f"{proxy.scheme}://{join_host_port(through[0], proxy.port)}"
+        return addresses, [(pycurl.PROXY, url), (pycurl.NOPROXY, ""), *proxy.options, *pins]
+
+    async def _addresses(self, host: str) -> list[str]:
+        if is_literal(host):
+            addresses = [host]
+        else:
+            settings = self._plan.settings
+            started_at = time.monotonic()
+            try:
+                addresses = await self._net.resolver.resolve(
+                    host,
+                    ip_version=settings.ip_version,
+                    server=settings.resolver,
+                    deadline=self._deadline,
+                )
+            finally:
+                self.timeline.add_dns(time.monotonic() - started_at)
+        guard(host, addresses, allow_private=self._allow_private)
+        return addresses
+
+
+def _pin_options(handle: Handle, origin: Origin, addresses: list[str]) -> list[Option]:
+    """Hold a transfer to addresses: one by naming it, several by a name that only we know.
+
+    The name belongs to the handle, so two checks of one host that were resolved differently can't
+    meet in libcurl's cache, and the cache stays as small as the number of handles.
+    """
+    if addresses == [origin.host]:
+        return []
+    if len(addresses) == 1:
+        return [(pycurl.CONNECT_TO, [f"::{join_host_port(addresses[0], origin.port)}"])]
+    name, port = f"h{id(handle):x}.invalid", origin.port
+    return [
+        (pycurl.RESOLVE, [f"-{name}:{port}", f"{name}:{port}:{','.join(addresses)}"]),
+        (pycurl.CONNECT_TO, [f"::{name}:{port}"]),
+    ]
+
+
+def _method_options(method: str, body: bytes | None) -> list[Option]:
+    if method == "GET" and body is None:
+        return []
+    if method == "HEAD" and body is None:
+        return [(pycurl.NOBODY, 1)]
+    options: list[Option] = []
+    if body is not None:
+        options += [(pycurl.POST, 1), (pycurl.POSTFIELDS, body)]
+    return [*options, (pycurl.CUSTOMREQUEST, method)]
+
+
+def _next_request(status: int | None, method: str, body: bytes | None) -> tuple[str, bytes | None]:
+    """Method and body after a redirect (RFC 9110 section 15.4)."""
+    if status == 303 and method != "HEAD":
+        return "GET", None
+    if status in (301, 302) and method == "POST":
+        return "GET", None
+    return method, body
+
+
+def _leaf(handle: Handle) -> x509.Certificate | None:
+    chain: list[list[tuple[str, str]]] = handle.getinfo(pycurl.INFO_CERTINFO)
+    for name, value in chain[0] if chain else ():
+        if name == "Cert":
+            try:
+                return x509.load_pem_x509_certificate(value.encode())
+            except ValueError:
+                return None
+    return None

@@ -1,0 +1,147 @@
+"""What libcurl's result codes mean: a reason, and a sentence with place, phase and time."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+import pycurl
+
+from probe.certificates import tail
+from probe.curl import Handle
+from probe.kinds.http.exchange import Received
+from probe.kinds.http.target import Origin
+from probe.net import Deadline, Trouble, describe_errno, reason_of_errno
+from probe.values import Reason
+
+_RESETS = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
+
+_E_PROXY = 97  # pycurl names none of these three
+_E_SSL_CLIENTCERT = 98
+_E_TOO_LARGE = 100
+_E_HTTP3 = 95
+
+_OURS = {
+    pycurl.E_OUT_OF_MEMORY,
+    pycurl.E_SSL_CACERT_BADFILE,
+    pycurl.E_SSL_CIPHER,
+    pycurl.E_SSL_ENGINE_NOTFOUND,
+    pycurl.E_FAILED_INIT,
+    pycurl.E_NOT_BUILT_IN,
+    pycurl.E_BAD_FUNCTION_ARGUMENT,
+    pycurl.E_UNKNOWN_OPTION,
+    pycurl.E_COULDNT_RESOLVE_HOST,  # never asked to: addresses are pinned
+    pycurl.E_COULDNT_RESOLVE_PROXY,
+}
+_PROTOCOL_TEXTS = {
+    pycurl.E_UNSUPPORTED_PROTOCOL: "did not answer with HTTP",
+    pycurl.E_GOT_NOTHING: "closed the connection without an answer",
+    pycurl.E_BAD_CONTENT_ENCODING: "sent a body that can't be decompressed",
+    _E_TOO_LARGE: "sent headers that are too large",
+}
+
+
+@dataclass(slots=True)
+class Hop:
+    """One request of a chain: where it went, and what is known of it."""
+
+    url: str
+    origin: Origin
+    addresses: list[str]
+    deadline: Deadline
+    received: Received
+
+    @property
+    def place(self) -> str:
+        host, port = self.origin.host, self.origin.port
+        if self.addresses == [host]:
+            return f"{host} port {port}"
+        return f"{host} ({', '.join(self.addresses)}) port {port}"
+
+    @property
+    def after(self) -> str:
+        return f"after {self.deadline.elapsed_ms:.0f} ms"
+
+
+def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
+    """The trouble that a result code stands for; those of certificates are in `certificates`."""
+    if hop.received.is_too_large:
+        limit = hop.received.limit
+        return Trouble(
+            Reason.BODY_TOO_LARGE,
+            f"The body is larger than {limit:,} bytes (max_body_bytes), {hop.after}.",
+        )
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return _timeout(handle, hop)
+    if code == pycurl.E_COULDNT_CONNECT:
+        return _not_connected(handle.getinfo(pycurl.OS_ERRNO), hop)
+    if code == pycurl.E_SSL_CONNECT_ERROR:
+        return _handshake(handle, text, hop)
+    if code in (_E_SSL_CLIENTCERT, pycurl.E_SSL_CERTPROBLEM):
+        return Trouble(
+            Reason.TLS_HANDSHAKE, f"{hop.place} wants another client certificate: {tail(text)}."
+        )
+    if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
+        return _broken(handle, text, hop)
+    if code == _E_PROXY:
+        return Trouble(
+            Reason.CONNECT_UNREACHABLE, f"The proxy did not reach {hop.place}: {tail(text)}."
+        )
+    if code in _OURS:
+        return Trouble(Reason.CHECK_ERROR, f"libcurl error {code}: {text}")
+    return _protocol(code, handle, text, hop)
+
+
+def _phase(handle: Handle, hop: Hop) -> str:
+    """What a transfer was at when it ended, to follow "while"."""
+    if not handle.getinfo(pycurl.CONNECT_TIME):
+        return "connecting"
+    if hop.origin.is_tls and not handle.getinfo(pycurl.APPCONNECT_TIME):
+        return "in the TLS handshake"
+    if not handle.getinfo(pycurl.STARTTRANSFER_TIME):
+        return "waiting for the first byte"
+    return f"reading the body ({hop.received.size:,} bytes so far)"
+
+
+def _timeout(handle: Handle, hop: Hop) -> Trouble:
+    limit = f"{hop.deadline.timeout_s:g} s"
+    if not handle.getinfo(pycurl.CONNECT_TIME):
+        return Trouble(Reason.CONNECT_TIMEOUT, f"No connection to {hop.place} within {limit}.")
+    phase = _phase(handle, hop)
+    return Trouble(Reason.TIMEOUT, f"{hop.place} took longer than {limit}, while {phase}.")
+
+
+def _not_connected(number: int, hop: Hop) -> Trouble:
+    reason = reason_of_errno(number)
+    if reason == Reason.CONNECT_REFUSED:
+        return Trouble(reason, f"Connection to {hop.place} was refused {hop.after}.")
+    return Trouble(reason, f"No connection to {hop.place}: {describe_errno(number)}, {hop.after}.")
+
+
+def _handshake(handle: Handle, text: str, hop: Hop) -> Trouble:
+    number = handle.getinfo(pycurl.OS_ERRNO)
+    detail = describe_errno(number) if number in _RESETS else tail(text)
+    return Trouble(
+        Reason.TLS_HANDSHAKE, f"The TLS handshake with {hop.place} failed {hop.after}: {detail}."
+    )
+
+
+def _broken(handle: Handle, text: str, hop: Hop) -> Trouble:
+    if handle.getinfo(pycurl.OS_ERRNO) in _RESETS:
+        phase = _phase(handle, hop)
+        return Trouble(
+            Reason.CONNECT_RESET, f"{hop.place} reset the connection while {phase}, {hop.after}."
+        )
+    return _protocol(pycurl.E_RECV_ERROR, handle, text, hop)
+
+
+def _protocol(code: int, handle: Handle, text: str, hop: Hop) -> Trouble:
+    if code == pycurl.E_PARTIAL_FILE:
+        announced = int(handle.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD))
+        size = f"{hop.received.size:,} bytes"
+        what = f"closed the connection after {size} of the body" + (
+            f", {announced:,} were announced" if announced > 0 else ", before its end"
+        )
+    else:
+        what = _PROTOCOL_TEXTS.get(code) or f"broke the HTTP protocol: {tail(text)}"
+    return Trouble(Reason.HTTP_PROTOCOL, f"{hop.place} {what}, {hop.after}.")

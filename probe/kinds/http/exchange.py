@@ -1,0 +1,137 @@
+"""One request and its answer, on one libcurl handle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pycurl
+
+from probe.curl import Handle
+from probe.values import Phases
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Received:
+    """What comes in of one answer: the body up to a limit, kept only where it is needed."""
+
+    __slots__ = ("body", "header_lines", "is_too_large", "limit", "size")
+
+    def __init__(self, limit: int, *, keeps_body: bool) -> None:
+        self.limit = limit
+        self.size = 0
+        self.body: bytearray | None = bytearray() if keeps_body else None
+        self.header_lines: list[bytes] = []
+        self.is_too_large = False
+
+    def on_body(self, chunk: bytes) -> int | None:
+        """Take a piece of the decoded body; any number that isn't its length ends the transfer."""
+        self.size += len(chunk)
+        if self.size > self.limit:
+            self.is_too_large = True
+            return -1
+        if self.body is not None:
+            self.body += chunk
+        return None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The last block of headers by lower-case name (interim answers have theirs before it)."""
+        found: dict[str, str] = {}
+        for line in self.header_lines:
+            if line.startswith(b"HTTP/"):
+                found.clear()
+                continue
+            name, colon, value = line.decode("latin-1").partition(":")
+            if colon:
+                name, value = name.strip().lower(), value.strip()
+                found[name] = f"{found[name]}, {value}" if name in found else value
+        return found
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Seconds spent in each phase, summed over the hops of a chain of redirects."""
+
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    first_byte: float | None = None
+    transfer: float | None = None
+
+    def add_dns(self, seconds: float) -> None:
+        self.dns = (self.dns or 0.0) + seconds
+
+    def add(self, handle: Handle) -> None:
+        """Add the phases of a transfer that has ended, however it ended."""
+        looked_up = handle.getinfo(pycurl.NAMELOOKUP_TIME)
+        connected = handle.getinfo(pycurl.CONNECT_TIME)
+        secured = handle.getinfo(pycurl.APPCONNECT_TIME)
+        asked = handle.getinfo(pycurl.PRETRANSFER_TIME)
+        answered = handle.getinfo(pycurl.STARTTRANSFER_TIME)
+        if not connected:
+            return
+        self.connect = (self.connect or 0.0) + connected - looked_up
+        if secured:
+            self.tls = (self.tls or 0.0) + secured - connected
+        if answered:
+            self.first_byte = (self.first_byte or 0.0) + answered - asked
+            total = handle.getinfo(pycurl.TOTAL_TIME)
+            self.transfer = (self.transfer or 0.0) + total - answered
+
+    def phases(self) -> Phases:
+        return Phases(
+            _ms(self.dns),
+            _ms(self.connect),
+            _ms(self.tls),
+            _ms(self.first_byte),
+            _ms(self.transfer),
+        )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else max(round(seconds * 1000, 3), 0.0)
+
+
+@dataclass(slots=True)
+class Answer:
+    """The answer at the end of a chain of redirects."""
+
+    status: int
+    received: Received
+    charset: str
+    cert_expires_at: datetime | None
+    tls_trouble: str
+    hops: list[str] = field(default_factory=list)
+
+
+def certificate_expiry(handle: Handle) -> datetime | None:
+    """When the server's own certificate expires, from what libcurl kept of the handshake."""
+    chain: list[list[tuple[str, str]]] = handle.getinfo(pycurl.INFO_CERTINFO)
+    if not chain:
+        return None
+    for name, value in chain[0]:
+        if name == "Expire date":
+            return parse_certificate_time(value)
+    return None
+
+
+def parse_certificate_time(text: str) -> datetime | None:
+    """OpenSSL's `Nov  2 13:58:00 2026 GMT`. The months are English in every locale."""
+    try:
+        name, day, clock, year, _ = text.split()
+        month = _MONTHS.index(name) + 1
+        hour, minute, second = map(int, clock.split(":"))
+        return datetime(int(year), month, int(day), hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def charset_of(content_type: Any) -> str:
+    """The charset that a Content-Type names; UTF-8 where it names none."""
+    if not isinstance(content_type, str) or "charset=" not in content_type.lower():
+        return "utf-8"
+    at = content_type.lower().index("charset=") + len("charset=")
+    return content_type[at:].split(";")[0].strip().strip("\"'") or "utf-8"

@@ -1,0 +1,84 @@
+"""One check at a time, many times at once: any job in, an observation out.
+
+async with Prober() as prober:
+    observation = await prober.observe(job)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from probe.curl import Transfers
+from probe.kinds import KINDS
+from probe.net import Net, Plans, Resolver
+from probe.values import Job, Observation, Reason, Status
+
+log = structlog.get_logger(__name__)
+
+GRACE_S = 0.2
+"""How much longer than its timeout a check may take. Kinds end sooner, with the phase named."""
+
+
+class Prober:
+    """Holds what checks share: connections under way, resolvers, prepared plans."""
+
+    def __init__(self) -> None:
+        self._net: Net | None = None
+
+    async def __aenter__(self) -> Self:
+        self._net = Net(Resolver(), Transfers(), Plans())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._net is not None:
+            self._net.transfers.close()
+            self._net.resolver.close()
+            self._net = None
+
+    async def observe(self, job: Job) -> Observation:
+        """What one check sees.
+
+        Trouble with the target never raises. A fault of ours is logged and comes back as unknown
+        (check_error). The check ends by its timeout, whatever the target does.
+        """
+        assert self._net is not None, "use the prober inside `async with`"
+        spec = job.spec
+        if spec.fault:
+            return Observation(Status.UNKNOWN, Reason.CHECK_ERROR, spec.fault)
+        timeout_s = spec.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(timeout_s + GRACE_S):
+                observation = await KINDS[spec.kind].observe(job, self._net)
+        except TimeoutError:
+            message = f"The check did not end within {timeout_s:g} s."
+            return Observation(Status.DOWN, Reason.TIMEOUT, message, timeout_s * 1000)
+        except Exception as error:
+            log.exception("probe.check.failed", monitor=str(spec.monitor_id), kind=spec.kind)
+            message = f"The check itself failed: {type(error).__name__}."
+            return Observation(Status.UNKNOWN, Reason.CHECK_ERROR, message)
+        return grade_latency(observation, spec.settings.latency_degraded_ms)
+
+
+def grade_latency(observation: Observation, limit_ms: float | None) -> Observation:
+    """A check that passed, but took longer than its limit, is degraded."""
+    latency_ms = observation.latency_ms
+    if limit_ms is None or latency_ms is None or observation.status != Status.UP:
+        return observation
+    if latency_ms <= limit_ms:
+        return observation
+    return replace(
+        observation,
+        status=Status.DEGRADED,
+        reason=Reason.LATENCY,
+        message=f"Took {latency_ms:.0f} ms, expected {limit_ms:g} ms at most.",
+    )

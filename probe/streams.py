@@ -1,0 +1,198 @@
+"""Byte streams for kinds that speak a protocol of their own: connect, send, receive, TLS.
+
+Sockets and OpenSSL's memory buffers directly on the loop: a transport of asyncio's costs several
+times as much per connection, and its TLS keeps up to a megabyte for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from functools import lru_cache
+
+from probe import certificates
+from probe.net import Trouble, describe_errno, reason_of_errno
+from probe.values import Reason
+
+_STAGGER_S = 0.25  # between attempts at the addresses of one name, RFC 8305 section 5
+_CHUNK = 16_384
+
+
+class Stream:
+    """A connected socket, in the clear until `start_tls`. OSErrors are the caller's to explain."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._tls: ssl.SSLObject | None = None
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+
+    @property
+    def address(self) -> str:
+        """The address at the other end."""
+        return str(self._sock.getpeername()[0])
+
+    async def send(self, data: bytes) -> None:
+        if self._tls is not None:
+            self._tls.write(data)
+            data = self._outgoing.read()
+        await self._loop.sock_sendall(self._sock, data)
+
+    async def receive(self) -> bytes:
+        """The next bytes; none when the other end has closed."""
+        if self._tls is None:
+            return await self._loop.sock_recv(self._sock, _CHUNK)
+        while True:
+            try:
+                return self._tls.read(_CHUNK)
+            except ssl.SSLWantReadError:
+                if not await self._feed():
+                    return b""
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLError as error:  # under TLS 1.3 a refusal may come after the handshake
+                raise _tls_trouble(error, self.address) from None
+
+    async def start_tls(self, host: str, *, verify: bool) -> None:
+        """Make the TLS handshake. Raises Trouble where it fails."""
+        context = verifying_context() if verify else trusting_context()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                if not await self._feed():
+                    raise Trouble(
+                        Reason.TLS_HANDSHAKE, f"{host} closed the connection in the TLS handshake."
+                    ) from None
+            except ssl.SSLCertVerificationError as error:
+                raise certificates.trouble_of(
+                    error.verify_code, error.verify_message, None, host
+                ) from None
+            except ssl.SSLError as error:
+                raise _tls_trouble(error, host) from None
+            else:
+                await self._flush()
+                return
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The server's certificate (DER) after a handshake."""
+        return self._tls.getpeercert(binary_form=True) if self._tls else None
+
+    def close(self) -> None:
+        self._sock.close()
+
+    async def _flush(self) -> None:
+        if data := self._outgoing.read():
+            await self._loop.sock_sendall(self._sock, data)
+
+    async def _feed(self) -> bool:
+        """Send what OpenSSL has to say, and give it what comes back. False at the stream's end."""
+        await self._flush()
+        data = await self._loop.sock_recv(self._sock, _CHUNK)
+        self._incoming.write(data)
+        return bool(data)
+
+
+def _tls_trouble(error: ssl.SSLError, host: str) -> Trouble:
+    detail = (error.reason or str(error)).replace("_", " ").lower()
+    return Trouble(Reason.TLS_HANDSHAKE, f"The TLS handshake with {host} failed: {detail}.")
+
+
+@lru_cache(maxsize=1)
+def verifying_context() -> ssl.SSLContext:
+    """Trusts the system's authorities; one for all, because loading them takes milliseconds."""
+    return ssl.create_default_context()
+
+
+@lru_cache(maxsize=1)
+def trusting_context() -> ssl.SSLContext:
+    """Accepts any certificate, for checks that were told not to verify."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def connect(host: str, addresses: list[str], port: int) -> Stream:
+    """Connect to whichever address answers first, tried in order. Raises Trouble, naming each."""
+    loop = asyncio.get_running_loop()
+    started_at = loop.time()
+    try:
+        if len(addresses) == 1:
+            return Stream(await _connect(addresses[0], port))
+        return Stream(await _connect_any(addresses, port))
+    except OSError as error:
+        failures = {addresses[0]: error}
+    except _AllFailedError as error:
+        failures = error.failures
+    raise _trouble(host, port, failures, (loop.time() - started_at) * 1000)
+
+
+class _AllFailedError(Exception):
+    def __init__(self, failures: dict[str, OSError]) -> None:
+        super().__init__(failures)
+        self.failures = failures
+
+
+async def _connect(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _connect_any(addresses: list[str], port: int) -> socket.socket:
+    """Attempts in turn, the next when one fails or is slow; the first to connect wins."""
+    attempts: dict[asyncio.Task[socket.socket], str] = {}
+    failures: dict[str, OSError] = {}
+    waiting = list(addresses)
+    try:
+        while waiting or attempts:
+            if waiting:
+                address = waiting.pop(0)
+                attempts[asyncio.create_task(_connect(address, port))] = address
+            done, _ = await asyncio.wait(
+                attempts,
+                timeout=_STAGGER_S if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                address = attempts.pop(task)
+                error = task.exception()
+                if error is None:
+                    return task.result()
+                if not isinstance(error, OSError):
+                    raise error
+                failures[address] = error
+    finally:
+        for task in attempts:
+            task.add_done_callback(_close_late)
+            task.cancel()
+    raise _AllFailedError(failures)
+
+
+def _close_late(task: asyncio.Task[socket.socket]) -> None:
+    """An attempt that connected in the moment it lost the race."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+def _trouble(host: str, port: int, failures: dict[str, OSError], elapsed_ms: float) -> Trouble:
+    reasons = [reason_of_errno(error.errno or 0) for error in failures.values()]
+    # a refusal says most: somebody is there
+    reason = Reason.CONNECT_REFUSED if Reason.CONNECT_REFUSED in reasons else reasons[0]
+    after = f"after {elapsed_ms:.0f} ms"
+    if list(failures) == [host] and reason == Reason.CONNECT_REFUSED:
+        return Trouble(reason, f"Connection to {host} port {port} was refused {after}.")
+    each = ", ".join(
+        f"{address}: {describe_errno(error.errno or 0)}" for address, error in failures.items()
+    )
+    return Trouble(reason, f"No connection to {host} port {port} {after} ({each}).")
