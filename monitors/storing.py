@@ -242,6 +242,7 @@ def _copy_results(stored: Sequence[Stored]) -> None:
         return
     names = ", ".join(_RESULT_COLUMNS)
     with (
+        connection.wrap_database_errors,  # Django's cursor does not do so for a copy
         connection.cursor() as cursor,
         cursor.copy(f"COPY monitors_result ({names}) FROM STDIN (FORMAT BINARY)") as copy,
     ):

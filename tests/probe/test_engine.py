@@ -1,0 +1,211 @@
+"""The engine: on time, within its limits, and nothing dropped."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from probe.engine import Engine, Limits, SourceClock
+from probe.values import Finished, Job, Observation, Spec, Status
+
+QUICK = Limits(
+    lease_every=timedelta(milliseconds=10),
+    batch_age=timedelta(milliseconds=10),
+    drain=timedelta(seconds=2),
+)
+
+
+class Table:
+    """A source and a sink in memory. Its clock may differ from this machine's."""
+
+    def __init__(self, skew: timedelta = timedelta()) -> None:
+        self.skew = skew
+        self.due: list[Job] = []
+        self.released: list[Job] = []
+        self.stored: list[Finished] = []
+        self.refusals = 0
+        self.leases_refused = 0
+        self.changed = asyncio.Event()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.skew
+
+    def add(self, *offsets_s: float, host: str = "") -> list[Job]:
+        jobs = [make_job(self.now() + timedelta(seconds=s), host=host) for s in offsets_s]
+        self.due += jobs
+        return jobs
+
+    async def lease(self, *, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
+        if self.leases_refused:
+            self.leases_refused -= 1
+            raise ConnectionError("the source is away")
+        horizon = self.now() + ahead
+        leased = [job for job in self.due if job.due_at <= horizon][:limit]
+        self.due = [job for job in self.due if job not in leased]
+        return self.now(), leased
+
+    async def release(self, jobs: Sequence[Job]) -> None:
+        self.released += jobs
+
+    async def store(self, batch: Sequence[Finished]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectionError("the sink is away")
+        self.stored += batch
+        self.changed.set()
+
+    async def until_stored(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.stored) < count:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+def make_job(due_at: datetime, host: str = "") -> Job:
+    spec = Spec(
+        monitor_id=uuid4(),
+        revision=1,
+        kind="http",
+        target="",
+        interval=timedelta(seconds=60),
+        timeout=timedelta(seconds=1),
+        failure_threshold=2,
+        recovery_threshold=1,
+        retry_interval=timedelta(seconds=5),
+        settings=None,
+        host=host,
+    )
+    return Job(assignment_id=uuid4().int % 10**9, spec=spec, due_at=due_at)
+
+
+async def pass_at_once(job: Job) -> Observation:
+    return Observation(Status.UP)
+
+
+async def run_engine(
+    table: Table,
+    until: Callable[[], Awaitable[object]],
+    observe: Callable[[Job], Awaitable[Observation]] = pass_at_once,
+    limits: Limits = QUICK,
+) -> None:
+    stop = asyncio.Event()
+    engine = Engine(source=table, sink=table, observe=observe, limits=limits)
+    running = asyncio.create_task(engine.run(stop))
+    await until()
+    stop.set()
+    await running
+
+
+@pytest.mark.parametrize("skew_s", [0, 30, -30])
+async def test_each_job_starts_at_its_instant_by_the_sources_clock(skew_s: float) -> None:
+    table = Table(timedelta(seconds=skew_s))
+    table.add(0.05, 0.2, 0.35)
+    await run_engine(table, lambda: table.until_stored(3))
+    for finished in table.stored:
+        lateness = finished.started_at - finished.job.due_at
+        assert timedelta(milliseconds=-5) < lateness < timedelta(milliseconds=150)
+
+
+async def test_an_overdue_job_starts_now() -> None:
+    table = Table()
+    table.add(-3600)
+    await run_engine(table, lambda: table.until_stored(1))
+
+
+async def test_jobs_that_hang_do_not_delay_the_others() -> None:
+    table = Table()
+    table.add(*[0.01] * 500, host="hangs")
+    table.add(*[0.1] * 500)
+    hanging = asyncio.Event()
+
+    async def observe(job: Job) -> Observation:
+        if job.spec.host == "hangs":
+            await hanging.wait()
+        return Observation(Status.UP)
+
+    async def others_are_done() -> None:
+        await table.until_stored(500)
+        hanging.set()
+        await table.until_stored(1000)
+
+    await run_engine(table, others_are_done, observe)
+    quick = [one for one in table.stored if not one.job.spec.host]
+    assert max(one.started_at - one.job.due_at for one in quick) < timedelta(seconds=1)
+
+
+async def test_one_host_gets_no_more_than_its_share_at_once() -> None:
+    table = Table()
+    table.add(*[0.01] * 30, host="one")
+    at_once, most = 0, 0
+
+    async def observe(job: Job) -> Observation:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        return Observation(Status.UP)
+
+    limits = replace(QUICK, per_host=4)
+    await run_engine(table, lambda: table.until_stored(30), observe, limits)
+    assert most == 4
+
+
+async def test_what_the_sink_refuses_is_kept_and_handed_in_again() -> None:
+    table = Table()
+    table.refusals = 1
+    jobs = table.add(0.01, 0.02, 0.03)
+    await run_engine(table, lambda: table.until_stored(3))
+    assert {one.job for one in table.stored} == set(jobs)
+    assert len(table.stored) == 3
+
+
+async def test_a_source_that_is_away_is_asked_again() -> None:
+    table = Table()
+    table.leases_refused = 1
+    table.add(0.01)
+    await run_engine(table, lambda: table.until_stored(1))
+
+
+async def test_stopping_ends_what_runs_and_gives_back_what_does_not() -> None:
+    table = Table()
+    (now,) = table.add(0)
+    (later,) = table.add(0.9)
+    has_started = asyncio.Event()
+
+    async def observe(job: Job) -> Observation:
+        has_started.set()
+        await asyncio.sleep(0.05)
+        return Observation(Status.UP)
+
+    await run_engine(table, has_started.wait, observe)
+    assert [one.job for one in table.stored] == [now]
+    assert table.released == [later]
+
+
+async def test_a_check_that_outlasts_the_drain_is_given_up() -> None:
+    table = Table()
+    table.add(0)
+    has_started = asyncio.Event()
+
+    async def observe(job: Job) -> Observation:
+        has_started.set()
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+    limits = replace(QUICK, drain=timedelta(milliseconds=50))
+    await run_engine(table, has_started.wait, observe, limits)
+    assert table.stored == []
+
+
+def test_the_clock_follows_the_tightest_answer() -> None:
+    clock = SourceClock()
+    base = time.monotonic()
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    clock.learn(noon, base, base + 0.002)
+    clock.learn(noon + timedelta(seconds=60), base, base + 5)
+    assert abs(clock.now() - noon) < timedelta(seconds=1)
