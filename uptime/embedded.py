@@ -168,19 +168,25 @@ class Embedded:
         lock = self.data / "postmaster.pid"
         try:
             pid = int(lock.read_text().split("\n", 1)[0])
-            is_ours = Path(f"/proc/{pid}/cwd").readlink() == self.data
-        except FileNotFoundError:  # no lock, or nobody has the number: PostgreSQL sees that itself
+        except FileNotFoundError:
             return
-        except (ValueError, PermissionError):
-            is_ours = False
-        if not is_ours:
+        except ValueError:
+            pid = 0
+        if not self._is_server(pid):
             lock.unlink()
             return
         deadline = time.monotonic() + 10
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        while self._is_server(pid) and time.monotonic() < deadline:
             time.sleep(0.05)
+
+    def _is_server(self, pid: int) -> bool:
+        """Whether this process works in our data directory, as only PostgreSQL does."""
+        try:
+            return Path(f"/proc/{pid}/cwd").readlink() == self.data
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            return False
 
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()

@@ -69,14 +69,14 @@ def check_data_dir(directory: Path) -> None:
 
 def hold_data_dir(directory: Path) -> TextIO:
     """Lock the directory for this process until it ends, however it ends."""
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / LOCK_NAME
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         lock = path.open("a+")
-    except PermissionError:
+    except OSError as error:
         raise Refusal(
-            f"{path} belongs to another user: start as that one, or set UPTIME_DATA_DIR"
-            " to another directory"
+            f"the data directory {directory} can't be used ({path.name}: {error.strerror}):"
+            " start as the user that it belongs to, or set UPTIME_DATA_DIR to another"
         ) from None
     deadline = time.monotonic() + PATIENCE_S
     while True:

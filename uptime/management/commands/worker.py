@@ -37,6 +37,7 @@ class Command(BaseCommand):
         from uptime.process import die_with_parent_after_fork
         from uptime.schedules import ensure_schedules
 
+        connections["default"].ensure_connection()  # without a database there is one clear line
         if queue == "default":
             ensure_schedules()
         connections.close_all()  # a fork must not share them
