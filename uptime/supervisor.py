@@ -169,7 +169,7 @@ class Supervisor:
                     raise Refusal(f"{child.name} ended while it started, its messages are above")
             if time.monotonic() > deadline:
                 raise Refusal(f"the login page did not answer within {READY_S} s")
-            pause(0.1)
+            pause(0.25)
 
     def _is_login_page_up(self, url: str) -> bool:
         host, port = self.claim.listener.getsockname()[:2]
@@ -226,9 +226,13 @@ class Supervisor:
 
 def pause(seconds: float) -> None:
     """Sleep until a child changes or the time is up. Raises Stop when somebody wants us to stop."""
-    got = signal.sigtimedwait({*STOP_SIGNALS, signal.SIGCHLD}, max(0, seconds))
-    if got is not None and got.si_signo in STOP_SIGNALS:
+    if _next_signal(seconds) in STOP_SIGNALS:
         raise Stop
+
+
+def _next_signal(within_s: float) -> int | None:
+    got = signal.sigtimedwait({*STOP_SIGNALS, signal.SIGCHLD}, max(0, within_s))
+    return got.si_signo if got else None
 
 
 def _plan_restart(child: Child, now: float, **why: object) -> None:
@@ -239,20 +243,19 @@ def _plan_restart(child: Child, now: float, **why: object) -> None:
 
 
 def _end(children: Iterable[Child], wish: signal.Signals, *, within_s: float) -> None:
-    """Ask each to end, wait for all, kill those that don't; a second wish to stop kills at once."""
+    """Ask each to end, wait for all, kill those that don't; a second Ctrl-C kills at once."""
     running = [child for child in children if child.process and not child.has_died()]
     for child in running:
         assert child.process is not None
         child.process.send_signal(wish)
-    deadline = time.monotonic() + within_s
-    try:
-        while running := [child for child in running if not child.has_died()]:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                break
-            pause(left_s)
-    except Stop:
-        pass
+    began = time.monotonic()
+    while running := [child for child in running if not child.has_died()]:
+        spent_s = time.monotonic() - began
+        if spent_s >= within_s:
+            break
+        # One wish may come as several signals: from the terminal, the shell and make.
+        if _next_signal(within_s - spent_s) == signal.SIGINT and time.monotonic() - began > 1:
+            break
     for child in running:
         log.warning("up.child.killed", child=child.name)
         child.kill()
