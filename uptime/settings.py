@@ -26,7 +26,7 @@ ALLOWED_HOSTS = env.list("UPTIME_ALLOWED_HOSTS", default=["*"])
 CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "uptime.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -107,7 +107,6 @@ USE_I18N = True
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -127,26 +126,50 @@ RETENTION_DAYS = env.int("UPTIME_RETENTION_DAYS", default=90)
 METRICS_TOKEN = env.str("UPTIME_METRICS_TOKEN", default="")  # empty: /metrics is public
 
 REDIS_URL = env.str("REDIS_URL", default="")
-SHIFT_SECONDS = 60
-# shift < timeout < retry: a shift ends by itself long before django-q2 would kill it or hand it out again
+SHIFT_SECONDS = env.int("UPTIME_SHIFT_SECONDS", default=150)
+# A shift ends by itself (its time, a minute of overtime, two of draining) long before django-q2 would
+# kill it (`timeout`) or hand it out again (`retry`). Two workers a queue: a shift that drains and its
+# successor run side by side.
 Q_CLUSTER: dict[str, object] = {
     "name": "default",
     "workers": 2,
-    "timeout": 120,
-    "retry": 180,
-    "max_attempts": 5,
+    "timeout": SHIFT_SECONDS + 250,
+    "retry": SHIFT_SECONDS + 300,
+    "ack_failures": True,  # kept as failures, not run again: the next shift or hour does better
     "save_limit": -1,
     "poll": 0.1,
     "catch_up": False,
-    "queue_limit": 4,
+    "queue_limit": 2,
     "label": "Task queue",
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
-    # Two workers a queue: a shift that drains and its successor run side by side.
-    "ALT_CLUSTERS": {"checks": {"workers": 2, "timeout": 120, "retry": 180, "scheduler": False}},
 }
 
+# Every endpoint is an uptime.api.views.ApiView, which declares access and form itself; these are for
+# whatever is not, and deny.
 REST_FRAMEWORK = {
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
+    "DEFAULT_SCHEMA_CLASS": "uptime.api.schema.Schema",
+    "UNAUTHENTICATED_USER": None,
+}
+API_REQUESTS_PER_MINUTE = env.int("UPTIME_API_REQUESTS_PER_MINUTE", default=1200)  # of one token
+API_STRANGERS_PER_MINUTE = env.int("UPTIME_API_STRANGERS_PER_MINUTE", default=60)  # of one address
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Uptime",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "DESCRIPTION": (
+        "JSON only. Ids are UUIDs, times ISO 8601 in UTC. Unknown fields and parameters are errors. "
+        "Every write takes an `Idempotency-Key`: the same request with the same key within 24 hours "
+        "gets the first answer again. Addresses end with a slash."
+    ),
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": True},
+    "COMPONENT_SPLIT_PATCH": False,  # the shapes for PATCH have names of their own
+    "DISABLE_DOCSTRING_DESCRIPTIONS": True,  # summaries are for readers of the API, docstrings not
+    "POSTPROCESSING_HOOKS": [],
 }
 
 LOGGING_CONFIG = None

@@ -29,9 +29,8 @@ class Command(BaseCommand):
         parser.add_argument("queue", choices=QUEUES, help="checks, or default for all the rest")
 
     def handle(self, *args: Any, queue: str, **options: Any) -> None:
-        # django-q2 reads the queue's name when it is imported.
-        os.environ["Q_CLUSTER_NAME"] = queue
         from django_q.cluster import Cluster
+        from django_q.conf import Conf
 
         from uptime import shifts
         from uptime.process import die_with_parent_after_fork
@@ -40,6 +39,9 @@ class Command(BaseCommand):
         connections["default"].ensure_connection()  # without a database there is one clear line
         if queue == "default":
             ensure_schedules()
+        # django-q2 takes the queue from the environment, but reads it before a command can set it.
+        Conf.CLUSTER_NAME = queue
+        Conf.SCHEDULER = queue == "default"
         connections.close_all()  # a fork must not share them
         die_with_parent_after_fork()
         cluster = Cluster()
