@@ -1,0 +1,76 @@
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from incidents.actions import acknowledge_incident
+from incidents.models import Incident, IncidentEvent
+from uptime.admin_site import RecordAdmin, act_on_each, signed_in
+from uptime.operations import resolve_incident
+
+
+class TimelineInline(admin.TabularInline[IncidentEvent, Incident]):
+    model = IncidentEvent
+    fields = readonly_fields = ("at", "kind", "author", "severity", "message", "is_public")
+    ordering = ("at",)
+    extra = 0
+    can_delete = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[IncidentEvent]:
+        return super().get_queryset(request).select_related("author")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Incident)
+class IncidentAdmin(RecordAdmin[Incident]):
+    """To be looked at, acknowledged and resolved; only transitions write an incident."""
+
+    list_display = (
+        "monitor",
+        "team",
+        "severity",
+        "status",
+        "reason",
+        "started_at",
+        "resolved_at",
+        "acknowledged_by",
+    )
+    list_filter = ("status", "severity")
+    list_select_related = ("monitor", "team", "acknowledged_by")
+    search_fields = ("monitor__name", "team__name", "reason")
+    ordering = ("-id",)
+    inlines = (TimelineInline,)
+    actions = ("acknowledge", "resolve")
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("incidents.change_incident")
+
+    @admin.action(description="Acknowledge", permissions=["act"])
+    def acknowledge(self, request: HttpRequest, chosen: QuerySet[Incident]) -> None:
+        act_on_each(
+            request,
+            chosen,
+            lambda incident: acknowledge_incident(incident=incident, by=signed_in(request)),
+            done="Acknowledged",
+        )
+
+    @admin.action(description="Resolve", permissions=["act"])
+    def resolve(self, request: HttpRequest, chosen: QuerySet[Incident]) -> None:
+        act_on_each(
+            request,
+            chosen,
+            lambda incident: resolve_incident(incident=incident, by=signed_in(request)),
+            done="Resolved",
+        )
+
+
+@admin.register(IncidentEvent)
+class IncidentEventAdmin(RecordAdmin[IncidentEvent]):
+    list_display = ("at", "incident", "kind", "severity", "author", "is_public")
+    list_filter = ("kind", "is_public")
+    list_select_related = ("incident__monitor", "author")
+    search_fields = ("incident__monitor__name", "message")
+    ordering = ("-id",)
