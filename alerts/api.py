@@ -1,0 +1,346 @@
+"""Channels, policies and deliveries over REST."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic_core import to_jsonable_python
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from alerts.actions import (
+    create_channel,
+    create_policy,
+    delete_channel,
+    delete_policy,
+    policy_values,
+    retry_delivery,
+    send_test,
+    update_channel,
+    update_policy,
+)
+from alerts.channels import CHANNELS
+from alerts.models import Channel, Delivery, DeliveryStatus, Event, Policy
+from uptime.api.pagination import page_of, slice_of
+from uptime.api.schema import describe
+from uptime.api.shapes import (
+    Nothing,
+    Page,
+    PageQuery,
+    Shape,
+    Slice,
+    SliceQuery,
+    any_of,
+    as_object,
+    commas,
+    one_of,
+)
+from uptime.api.views import ApiView
+
+
+class ChannelOut(Shape):
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    name: str
+    type: str
+    config: dict[str, Any]
+    """By type; secrets are `********`, which sent back keeps them."""
+    enabled: bool
+    last_sent_at: datetime | None
+    last_error: str
+    """Why the last delivery failed; empty after one that was sent."""
+
+
+def _body_of_type(name: str) -> type[BaseModel]:
+    only: Any = Literal[name]
+    return create_model(
+        f"{name.capitalize()}ChannelIn",
+        __config__=ConfigDict(extra="forbid"),
+        name=(str, Field(min_length=1, max_length=200)),
+        type=(only, ...),
+        config=(CHANNELS[name].config, ...),
+        enabled=(bool, True),
+    )
+
+
+ChannelIn = one_of("ChannelIn", map(_body_of_type, sorted(CHANNELS)), by="type")
+_AnyConfig = any_of(CHANNELS[name].config for name in sorted(CHANNELS))
+
+
+def _as_changes(schema: dict[str, Any]) -> None:
+    """Nothing is required of a PATCH, and what it leaves out is kept rather than defaulted."""
+    schema.pop("required", None)
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class ChannelPatch(Shape):
+    """The fields to change; `type` can't be."""
+
+    model_config = ConfigDict(json_schema_extra=_as_changes)
+
+    name: str = ""
+    type: str = ""
+    config: _AnyConfig = None  # type: ignore[valid-type]
+    """Replaced as a whole; a secret sent back as `********` stays."""
+    enabled: bool = True
+
+
+class Step(Shape):
+    delay_seconds: Literal[0] = 0
+    channels: list[UUID] = Field(min_length=1)
+
+
+class PolicyOut(Shape):
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    name: str
+    enabled: bool
+    on: list[Event]
+    all: bool
+    """For all monitors; else for those with one of `tags`, or for `monitors`."""
+    tags: list[str]
+    monitors: list[UUID]
+    steps: list[Step]
+
+
+class PolicyIn(Shape):
+    """Which events of which monitors are told to which channels.
+
+    Give one of `all`, `tags` and `monitors`.
+    """
+
+    name: str = Field(min_length=1, max_length=200)
+    enabled: bool = True
+    on: list[Event] = [Event.DOWN, Event.RECOVERED]
+    all: bool = False
+    tags: list[str] = []
+    monitors: list[UUID] = []
+    steps: list[Step] = Field(min_length=1, max_length=1)
+
+
+class PolicyPatch(PolicyIn):
+    """The fields to change; any of `all`, `tags` and `monitors` replaces the three of them."""
+
+    model_config = ConfigDict(json_schema_extra=_as_changes)
+
+
+class DeliveryOut(Shape):
+    id: UUID
+    channel: UUID
+    incident: UUID | None
+    """Null for a test."""
+    event: Literal["down", "degraded", "recovered", "test"]
+    status: DeliveryStatus
+    attempts: int
+    next_attempt_at: datetime | None
+    last_error: str
+    created_at: datetime
+    sent_at: datetime | None
+
+
+class DeliveriesQuery(SliceQuery):
+    status: commas(DeliveryStatus) = []  # type: ignore[valid-type]
+    channel: commas(UUID) = []  # type: ignore[valid-type]
+    incident: commas(UUID) = []  # type: ignore[valid-type]
+
+
+class Channels(ApiView):
+    @describe("list_channels", "List channels", query=PageQuery, answer=Page[ChannelOut])
+    def get(self, request: Request) -> Response:
+        channels = Channel.objects.filter(team=self.team).order_by("name", "id")
+        query = self.query(PageQuery)
+        return Response(page_of(request._request, channels, query, _each(present_channel)))
+
+    @describe(
+        "create_channel",
+        "Create a channel; secrets that were made for it are shown this once",
+        body=ChannelIn,
+        answer=ChannelOut,
+        status=201,
+    )
+    def post(self, request: Request) -> Response:
+        channel = create_channel(team=self.team, values=as_object(self.body))
+        return Response(present_channel(channel), status=201)
+
+
+class ChannelView(ApiView):
+    """Endpoints of one channel."""
+
+    def channel(self, id: UUID) -> Channel:
+        return get_object_or_404(Channel, team=self.team, pk=id)
+
+
+class OneChannel(ChannelView):
+    @describe("get_channel", "Read a channel", answer=ChannelOut)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(present_channel(self.channel(id)))
+
+    @describe("change_channel", "Change some fields", body=ChannelPatch, answer=ChannelOut)
+    def patch(self, request: Request, id: UUID) -> Response:
+        channel = update_channel(channel=self.channel(id), values=as_object(self.body))
+        return Response(present_channel(channel))
+
+    @describe(
+        "delete_channel",
+        "Delete a channel and its deliveries, sent or not",
+        answer=None,
+        status=204,
+    )
+    def delete(self, request: Request, id: UUID) -> Response:
+        self.read(Nothing)
+        delete_channel(channel=self.channel(id))
+        return Response(status=204)
+
+
+class CheckChannel(ChannelView):
+    @describe("test_channel", "Queue a test message", body=Nothing, answer=DeliveryOut, status=202)
+    def post(self, request: Request, id: UUID) -> Response:
+        self.read(Nothing)
+        return Response(present_delivery(send_test(channel=self.channel(id))), status=202)
+
+
+class Policies(ApiView):
+    @describe("list_policies", "List policies", query=PageQuery, answer=Page[PolicyOut])
+    def get(self, request: Request) -> Response:
+        query = self.query(PageQuery)
+        return Response(page_of(request._request, _policies(self), query, _each(present_policy)))
+
+    @describe("create_policy", "Create a policy", body=PolicyIn, answer=PolicyOut, status=201)
+    def post(self, request: Request) -> Response:
+        policy = create_policy(team=self.team, values=as_object(self.body))
+        return Response(present_policy(policy), status=201)
+
+
+class OnePolicy(ApiView):
+    @describe("get_policy", "Read a policy", answer=PolicyOut)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(present_policy(self._policy(id)))
+
+    @describe("change_policy", "Change some fields", body=PolicyPatch, answer=PolicyOut)
+    def patch(self, request: Request, id: UUID) -> Response:
+        update_policy(policy=self._policy(id), values=as_object(self.body))
+        return Response(present_policy(self._policy(id)))
+
+    @describe("delete_policy", "Delete a policy", answer=None, status=204)
+    def delete(self, request: Request, id: UUID) -> Response:
+        self.read(Nothing)
+        delete_policy(policy=self._policy(id))
+        return Response(status=204)
+
+    def _policy(self, id: UUID) -> Policy:
+        return get_object_or_404(_policies(self), pk=id)
+
+
+class Deliveries(ApiView):
+    @describe(
+        "list_deliveries",
+        "What was or is to be sent, newest first",
+        query=DeliveriesQuery,
+        answer=Slice[DeliveryOut],
+    )
+    def get(self, request: Request) -> Response:
+        query = self.query(DeliveriesQuery)
+        deliveries = Delivery.objects.visible_to(self.team).defer("facts")
+        for name in ("status", "channel", "incident"):
+            if wanted := getattr(query, name):
+                deliveries = deliveries.filter(**{f"{name}__in": wanted})
+        return Response(
+            slice_of(
+                request._request, [deliveries], query, _each(present_delivery), by="created_at"
+            )
+        )
+
+
+class OneDelivery(ApiView):
+    @describe("get_delivery", "Read a delivery", answer=DeliveryOut)
+    def get(self, request: Request, id: UUID) -> Response:
+        return Response(present_delivery(_delivery(self, id)))
+
+
+class RetryDelivery(ApiView):
+    @describe(
+        "retry_delivery",
+        "Send again what failed or is dead",
+        body=Nothing,
+        answer=DeliveryOut,
+        status=202,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        self.read(Nothing)
+        delivery = retry_delivery(delivery=_delivery(self, id))
+        return Response(present_delivery(delivery), status=202)
+
+
+def present_channel(channel: Channel) -> ChannelOut:
+    return ChannelOut(
+        id=channel.pk,
+        created_at=channel.created_at,
+        updated_at=channel.updated_at,
+        name=channel.name,
+        type=channel.type,
+        config={**_default_config(channel.type), **channel.config, **channel.new_secrets},
+        enabled=channel.enabled,
+        last_sent_at=channel.last_sent_at,
+        last_error=channel.last_error,
+    )
+
+
+def present_policy(policy: Policy) -> PolicyOut:
+    return PolicyOut(
+        id=policy.pk,
+        created_at=policy.created_at,
+        updated_at=policy.updated_at,
+        **policy_values(policy),
+    )
+
+
+def present_delivery(delivery: Delivery) -> DeliveryOut:
+    return DeliveryOut(
+        id=delivery.pk,
+        channel=delivery.channel_id,
+        incident=delivery.incident_id,
+        event=delivery.event,
+        status=DeliveryStatus(delivery.status),
+        attempts=delivery.attempts,
+        next_attempt_at=delivery.next_attempt_at,
+        last_error=delivery.last_error,
+        created_at=delivery.created_at,
+        sent_at=delivery.sent_at,
+    )
+
+
+def _each(present: Callable[[Any], Any]) -> Callable[[Sequence[Any]], list[Any]]:
+    return lambda rows: [present(row) for row in rows]
+
+
+@cache
+def _default_config(type_name: str) -> Mapping[str, Any]:
+    """What a channel's config is where nothing is said; secrets are never defaults."""
+    if type_name not in CHANNELS:
+        return {}
+    fields = CHANNELS[type_name].config.model_fields.items()
+    return {
+        name: to_jsonable_python(field.default)
+        for name, field in fields
+        if not field.is_required() and field.default_factory is None
+    }
+
+
+def _policies(view: ApiView) -> QuerySet[Policy]:
+    return (
+        Policy.objects.filter(team=view.team)
+        .order_by("name", "id")
+        .prefetch_related("monitors", "steps__channels")
+    )
+
+
+def _delivery(view: ApiView, id: UUID) -> Delivery:
+    return get_object_or_404(Delivery.objects.visible_to(view.team), pk=id)

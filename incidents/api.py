@@ -1,0 +1,189 @@
+"""Incidents over REST: what went wrong, and what people say and do about it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Prefetch, QuerySet
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from incidents.actions import acknowledge_incident, add_update
+from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
+from uptime.api.pagination import page_of
+from uptime.api.schema import describe
+from uptime.api.shapes import Moment, Nothing, Page, PageQuery, Shape, commas
+from uptime.api.views import ApiView
+from uptime.operations import resolve_incident
+
+
+class UpdateOut(Shape):
+    """One entry of an incident's timeline."""
+
+    id: UUID
+    kind: EventKind
+    at: datetime
+    author: str | None
+    """E-mail of the person; null for what the product noticed itself."""
+    severity: Severity | None
+    message: str
+    public: bool
+
+
+class IncidentOut(Shape):
+    id: UUID
+    monitor: UUID
+    status: IncidentStatus
+    severity: Severity
+    reason: str
+    message: str
+    started_at: datetime
+    """The first failing check."""
+    confirmed_at: datetime
+    """When enough checks agreed and the incident was opened."""
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+    """E-mail of the person."""
+    resolved_at: datetime | None
+    duration_seconds: float
+    """Until now while it is not resolved."""
+    locations: list[str]
+    updates: list[UpdateOut]
+    """Oldest first."""
+
+
+class IncidentsQuery(PageQuery):
+    status: commas(IncidentStatus) = []  # type: ignore[valid-type]
+    monitor: commas(UUID) = []  # type: ignore[valid-type]
+    since: Moment | None = None
+    """Started at this time or later, e.g. `2026-01-31T12:00:00Z`."""
+    until: Moment | None = None
+    """Started before this time."""
+
+
+class UpdateIn(Shape):
+    message: str
+    public: bool = False
+    """Whether status pages show it."""
+
+
+class IncidentView(ApiView):
+    """Endpoints of one incident."""
+
+    def incident(self, id: UUID) -> Incident:
+        return get_object_or_404(_visible(self), pk=id)
+
+    def answer(self, id: UUID) -> Response:
+        return Response(present_incidents([self.incident(id)])[0])
+
+
+class Incidents(ApiView):
+    @describe(
+        "list_incidents",
+        "List incidents, newest first",
+        query=IncidentsQuery,
+        answer=Page[IncidentOut],
+    )
+    def get(self, request: Request) -> Response:
+        query = self.query(IncidentsQuery)
+        incidents = _filtered(_visible(self), query).order_by("-started_at", "-id")
+        return Response(page_of(request._request, incidents, query, present_incidents))
+
+
+class OneIncident(IncidentView):
+    @describe("get_incident", "Read an incident", answer=IncidentOut)
+    def get(self, request: Request, id: UUID) -> Response:
+        return self.answer(id)
+
+
+class AcknowledgeIncident(IncidentView):
+    @describe(
+        "acknowledge_incident", "Say that somebody is on it", body=Nothing, answer=IncidentOut
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        self.read(Nothing)
+        acknowledge_incident(incident=self.incident(id), by=self.user)
+        return self.answer(id)
+
+
+class ResolveIncident(IncidentView):
+    @describe(
+        "resolve_incident",
+        "Resolve it by hand; the monitor is checked at once",
+        body=Nothing,
+        answer=IncidentOut,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        self.read(Nothing)
+        resolve_incident(incident=self.incident(id), by=self.user)
+        return self.answer(id)
+
+
+class IncidentUpdates(IncidentView):
+    @describe("add_update", "Write into the timeline", body=UpdateIn, answer=UpdateOut, status=201)
+    def post(self, request: Request, id: UUID) -> Response:
+        given = self.read(UpdateIn)
+        event = add_update(
+            incident=self.incident(id), by=self.user, message=given.message, public=given.public
+        )
+        return Response(_present_update(event), status=201)
+
+
+def present_incidents(incidents: Sequence[Incident]) -> list[IncidentOut]:
+    """Incidents as the API shows them; they come with their people and events."""
+    now = timezone.now()
+    return [_present_incident(incident, now) for incident in incidents]
+
+
+def _present_incident(incident: Incident, now: datetime) -> IncidentOut:
+    return IncidentOut(
+        id=incident.pk,
+        monitor=incident.monitor_id,
+        status=IncidentStatus(incident.status),
+        severity=Severity(incident.severity),
+        reason=incident.reason,
+        message=incident.message,
+        started_at=incident.started_at,
+        confirmed_at=incident.confirmed_at,
+        acknowledged_at=incident.acknowledged_at,
+        acknowledged_by=incident.acknowledged_by.email if incident.acknowledged_by else None,
+        resolved_at=incident.resolved_at,
+        duration_seconds=incident.duration(now).total_seconds(),
+        locations=incident.locations,
+        updates=[_present_update(event) for event in incident.events.all()],
+    )
+
+
+def _present_update(event: IncidentEvent) -> UpdateOut:
+    return UpdateOut(
+        id=event.pk,
+        kind=EventKind(event.kind),
+        at=event.at,
+        author=event.author.email if event.author else None,
+        severity=Severity(event.severity) if event.severity else None,
+        message=event.message,
+        public=event.is_public,
+    )
+
+
+def _visible(view: ApiView) -> QuerySet[Incident]:
+    events = IncidentEvent.objects.select_related("author").order_by("at", "id")
+    return (
+        Incident.objects.visible_to(view.team)
+        .select_related("acknowledged_by")
+        .prefetch_related(Prefetch("events", events))
+    )
+
+
+def _filtered(incidents: QuerySet[Incident], query: IncidentsQuery) -> QuerySet[Incident]:
+    if query.status:
+        incidents = incidents.filter(status__in=query.status)
+    if query.monitor:
+        incidents = incidents.filter(monitor__in=query.monitor)
+    if query.since:
+        incidents = incidents.filter(started_at__gte=query.since)
+    if query.until:
+        incidents = incidents.filter(started_at__lt=query.until)
+    return incidents

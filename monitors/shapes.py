@@ -1,0 +1,223 @@
+"""The REST API's shapes of monitors and what belongs to them.
+
+What comes in is validated by `monitors.drafts`; the shapes for it here only describe it.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from monitors.drafts import MonitorDraft
+from monitors.models import Status
+from probe.kinds import KINDS
+from uptime.api.shapes import Moment, PageQuery, Query, Shape, SliceQuery, any_of, commas, one_of
+
+MAX_BULK = 1000
+
+# `probe.values.Status`; an enum would share its name in the schema with the monitor's.
+CheckResult = Literal["up", "degraded", "down", "unknown"]
+
+
+class MonitorOut(Shape):
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    key: str | None
+    """The caller's own stable name, unique in the team."""
+    name: str
+    kind: str
+    target: str
+    """URL, `host:port` or host, by kind; empty for heartbeats."""
+    interval: int
+    """Seconds from check to check."""
+    timeout: float
+    """Seconds; for the whole check, from name resolution to the last byte."""
+    failure_threshold: int
+    """Failing checks in a row, at one location, before it counts as down."""
+    recovery_threshold: int
+    """Passing checks in a row before it counts as up."""
+    retry_interval: int
+    """Seconds between a first failure and the checks that confirm it."""
+    locations: list[str]
+    """Slugs of the places that it is checked from."""
+    quorum: int
+    """How many locations must agree on down."""
+    enabled: bool
+    """False: paused."""
+    tags: list[str]
+    settings: dict[str, Any]
+    """By kind, with defaults filled in; secrets are `********`, which sent back keeps them."""
+    sla_target: int | None
+    """Per mille."""
+    status: Status
+    reason: str
+    """Why it is not up: a stable code; empty when it is up."""
+    message: str
+    """Likewise, as one sentence."""
+    last_checked_at: datetime | None
+    last_change_at: datetime
+    latency_ms: float | None
+    cert_expires_at: datetime | None
+    incident: UUID | None
+    """The open incident."""
+    ping_url: str | None
+    """Of heartbeats: whoever knows it may ping."""
+
+
+class PhasesOut(Shape):
+    dns_ms: float | None
+    connect_ms: float | None
+    tls_ms: float | None
+    first_byte_ms: float | None
+    transfer_ms: float | None
+
+
+class ResultOut(Shape):
+    id: UUID
+    monitor: UUID
+    location: str
+    checked_at: datetime
+    due_at: datetime
+    """When the check was to begin; `checked_at` less this is how late it was."""
+    status: CheckResult
+    """`unknown` is a fault of ours and never counts against the target."""
+    reason: str | None
+    message: str | None
+    http_status: int | None
+    latency_ms: float | None
+    phases: PhasesOut
+    cert_expires_at: datetime | None
+    attempt: int
+    """0 for a check on schedule, 1 and up for those that confirm a failure."""
+
+
+class SpanOut(Shape):
+    """A stretch of one status. A monitor's stretches meet without gap or overlap."""
+
+    status: Status
+    reason: str
+    started_at: datetime
+    ended_at: datetime | None
+    duration_seconds: float
+
+
+class SecondsOut(Shape):
+    up: float
+    degraded: float
+    down: float
+    maintenance: float
+    paused: float
+    unknown: float
+    """Before the first check, or before the monitor existed."""
+
+
+class StatisticsOut(Shape):
+    """How a window was spent, from status spans."""
+
+    since: datetime
+    until: datetime
+    seconds: SecondsOut
+    """Together, the window's length."""
+    uptime_percent: float | None
+    """Up and degraded time of up, degraded and down time; null when there is none of the three."""
+    coverage_percent: float
+    """The share of the window that was observed."""
+
+
+class BulkOut(Shape):
+    created: int
+    updated: int
+    results: list[MonitorOut]
+    """In the order in which they were sent."""
+
+
+class LocationOut(Shape):
+    slug: str
+    name: str
+    created_at: datetime
+
+
+class MonitorsQuery(PageQuery):
+    status: commas(Status) = []  # type: ignore[valid-type]
+    kind: commas(str) = []  # type: ignore[valid-type]
+    tag: commas(str) = []  # type: ignore[valid-type]
+    """All of these."""
+    q: str = Field("", max_length=200)
+    """Part of the name, the target or the key."""
+    enabled: bool | None = None
+    ordering: Literal["name", "-name", "status", "-status", "last_change_at", "-last_change_at"] = (
+        "name"
+    )
+    """By `status`, what is wrong comes first."""
+
+
+class ResultsQuery(SliceQuery):
+    since: Moment | None = None
+    """Checked at this time or later, e.g. `2026-01-31T12:00:00Z`."""
+    until: Moment | None = None
+    """Checked before this time."""
+    location: commas(str) = []  # type: ignore[valid-type]
+    status: commas(CheckResult) = []  # type: ignore[valid-type]
+
+
+class HistoryQuery(PageQuery):
+    since: Moment | None = None
+    """Leaves out what ended before."""
+    until: Moment | None = None
+    """Leaves out what began later."""
+
+
+class StatisticsQuery(Query):
+    window: Literal["24h", "7d", "30d", "90d", "365d"] | None = None
+    """Up to now. Without it and `since`: 24h."""
+    since: Moment | None = None
+    """Instead of `window`."""
+    until: Moment | None = None
+    """With `since`; by default, and at the latest, now."""
+
+
+def _describe_fields(schema: dict[str, Any]) -> None:
+    for name, field in schema["properties"].items():
+        if description := MonitorOut.model_fields[name].description:
+            field.setdefault("description", description)
+
+
+def _describe_changes(schema: dict[str, Any]) -> None:
+    """Nothing is required of a PATCH, and what it leaves out is kept rather than defaulted."""
+    _describe_fields(schema)
+    schema.pop("required", None)
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class _Described(MonitorDraft):
+    model_config = ConfigDict(json_schema_extra=_describe_fields)
+
+
+def _body_of_kind(name: str) -> type[BaseModel]:
+    only: Any = Literal[name]
+    return create_model(
+        f"{name.capitalize()}MonitorIn",
+        __base__=_Described,
+        kind=(only, ...),
+        settings=(KINDS[name].settings, Field(default_factory=dict)),
+    )
+
+
+MonitorIn = one_of("MonitorIn", map(_body_of_kind, sorted(KINDS)), by="kind")
+_AnySettings = any_of(KINDS[name].settings for name in sorted(KINDS))
+
+
+class MonitorPatch(MonitorDraft):
+    """The fields to change; `settings` is replaced as a whole."""
+
+    model_config = ConfigDict(json_schema_extra=_describe_changes)
+
+    settings: _AnySettings = None  # type: ignore[valid-type]
+
+
+class BulkIn(Shape):
+    monitors: list[MonitorIn] = Field(max_length=MAX_BULK)  # type: ignore[valid-type]
+    """With a `key` that the team has, the given fields are changed; else it is created."""

@@ -1,0 +1,40 @@
+"""The addresses under /api/v1/."""
+
+from django.urls import path, re_path
+
+from alerts import api as alerts
+from incidents import api as incidents
+from monitors import api as monitors
+from uptime.api.docs import Docs, schema_document
+from uptime.api.views import NoSuchAddress
+
+app_name = "api"
+
+urlpatterns = [
+    path("schema/", schema_document, name="schema"),
+    path("docs/", Docs.as_view(), name="docs"),
+    path("monitors/", monitors.Monitors.as_view(), name="monitors"),
+    path("monitors/bulk/", monitors.BulkMonitors.as_view()),
+    path("monitors/<uuid:id>/", monitors.OneMonitor.as_view(), name="monitor"),
+    path("monitors/<uuid:id>/pause/", monitors.PauseMonitor.as_view()),
+    path("monitors/<uuid:id>/resume/", monitors.ResumeMonitor.as_view()),
+    path("monitors/<uuid:id>/check/", monitors.CheckMonitor.as_view()),
+    path("monitors/<uuid:id>/results/", monitors.MonitorResults.as_view()),
+    path("monitors/<uuid:id>/history/", monitors.MonitorHistory.as_view()),
+    path("monitors/<uuid:id>/stats/", monitors.MonitorStatistics.as_view()),
+    path("locations/", monitors.Locations.as_view()),
+    path("incidents/", incidents.Incidents.as_view()),
+    path("incidents/<uuid:id>/", incidents.OneIncident.as_view()),
+    path("incidents/<uuid:id>/acknowledge/", incidents.AcknowledgeIncident.as_view()),
+    path("incidents/<uuid:id>/resolve/", incidents.ResolveIncident.as_view()),
+    path("incidents/<uuid:id>/updates/", incidents.IncidentUpdates.as_view()),
+    path("channels/", alerts.Channels.as_view()),
+    path("channels/<uuid:id>/", alerts.OneChannel.as_view()),
+    path("channels/<uuid:id>/test/", alerts.CheckChannel.as_view()),
+    path("policies/", alerts.Policies.as_view()),
+    path("policies/<uuid:id>/", alerts.OnePolicy.as_view()),
+    path("deliveries/", alerts.Deliveries.as_view()),
+    path("deliveries/<uuid:id>/", alerts.OneDelivery.as_view()),
+    path("deliveries/<uuid:id>/retry/", alerts.RetryDelivery.as_view()),
+    re_path("", NoSuchAddress.as_view()),
+]
