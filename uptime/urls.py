@@ -7,4 +7,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("uptime.health")),
     path("", include("uptime.metrics")),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("uptime.api.urls")),
+    path("ping/", include("monitors.ping_urls")),
+    path("", include("uptime.pages_urls")),
 ]
