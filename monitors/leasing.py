@@ -98,7 +98,7 @@ def release_orphans(*, living: Iterable[UUID]) -> int:
                 SELECT id FROM monitors_assignment
                 WHERE location_id IN (SELECT id FROM monitors_location)
                   AND next_due_at <= clock_timestamp() + interval '10 seconds'
-                  AND lease_owner <> ALL(%(living)s)
+                  AND lease_owner IS NOT NULL AND lease_owner <> ALL(%(living)s)
                 FOR UPDATE SKIP LOCKED
             )
             """,
