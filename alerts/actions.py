@@ -131,15 +131,15 @@ def _generated(model: type[ChannelConfig]) -> list[str]:
     return [name for name, info in model.model_fields.items() if info.default_factory]
 
 
-class _StepValues(_Values):
-    delay_seconds: int = 0
-    channels: list[UUID] = Field(min_length=1, max_length=100)
+def _immediate(delay_seconds: int) -> int:
+    if delay_seconds != 0:
+        raise ValueError("Only an immediate step is possible: give 0.")
+    return delay_seconds
 
-    @model_validator(mode="after")
-    def _is_immediate(self) -> Self:
-        if self.delay_seconds != 0:
-            raise ValueError("Only an immediate step is possible: give 0 for delay_seconds.")
-        return self
+
+class _StepValues(_Values):
+    delay_seconds: Annotated[int, AfterValidator(_immediate)] = 0
+    channels: list[UUID] = Field(min_length=1, max_length=100)
 
 
 def _only_one(steps: list[_StepValues]) -> list[_StepValues]:

@@ -63,7 +63,11 @@ class Dispatcher:
                 self._look(stop, on_beat, outage)
             self.drain(DRAIN_S)
         finally:
-            self._bell.close()
+            self.close()
+
+    def close(self) -> None:
+        """Give back what it waits on; what is in flight ends unseen."""
+        self._bell.close()
 
     def _look(
         self, stop: Callable[[], bool], on_beat: Callable[[], object], outage: "_Outage"
@@ -95,6 +99,11 @@ class Dispatcher:
         for one in leased:
             self._start(one)
         return bool(leased)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is in flight."""
+        return bool(self._in_flight)
 
     def drain(self, seconds: float) -> bool:
         """Lease nothing more, wait for what is in flight; true if all of it ended in time."""

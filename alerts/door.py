@@ -123,7 +123,7 @@ def _answer(response: httpcore.Response) -> Answer:
 
 
 def _sentence(error: Exception) -> str:
-    cause = error.__cause__
+    cause = error.args[0] if error.args else None  # httpcore hands the system's own error on
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {cause.verify_message}"
     if isinstance(cause, OSError) and cause.strerror:
@@ -175,7 +175,7 @@ def _resolve(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError(str(error)) from error
+        raise httpcore.ConnectError(error) from error
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
