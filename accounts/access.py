@@ -10,7 +10,7 @@ The last two set `request.team` and `request.membership`; every query of such a 
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_not_required
@@ -23,6 +23,7 @@ from accounts.models import Membership, Team, User
 TEAM_KEY = "team"
 
 P = ParamSpec("P")
+View = TypeVar("View", bound=Callable[..., Any])
 Response = HttpResponse | HttpResponseBase
 
 
@@ -91,7 +92,7 @@ def member(
     """Whoever is signed in may open it; LoginRequiredMiddleware has asked."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         return view(cast(MemberRequest, request), *args, **kwargs)
 
     return _declared(guarded, "member")
@@ -103,7 +104,7 @@ def viewer(
     """Members of the team may open it."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         return view(_as_team_request(request), *args, **kwargs)
 
     return _declared(guarded, "viewer")
@@ -115,7 +116,7 @@ def editor(
     """Members of the team who may change things may open it."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         ours = _as_team_request(request)
         if not ours.membership.may_edit:
             raise PermissionDenied("Your role in this team is viewer: you can look, not change.")
@@ -133,6 +134,6 @@ def _as_team_request(request: HttpRequest) -> TeamRequest:
     return ours
 
 
-def _declared(view: Callable[P, Any], access: str) -> Callable[P, Any]:
+def _declared(view: View, access: str) -> View:
     view.access = access  # type: ignore[attr-defined]
     return view

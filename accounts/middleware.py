@@ -1,15 +1,15 @@
-"""What every page answers with, and how a page that refreshes itself learns that it is signed out."""
+"""What every page answers with, and how a page that refreshes itself learns of a sign-out."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 from django_htmx.http import HttpResponseClientRefresh
 
-# No inline script and no inline style anywhere: a value that slips into a page unescaped stays text.
+# No inline script, no inline style: a value that slips into a page unescaped stays text.
 CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -54,13 +54,13 @@ def content_security_policy(
 class SignInMiddleware(LoginRequiredMiddleware):
     """Every view wants a signed-in user unless it says otherwise.
 
-    A fragment that is asked for after the session ended would be answered with the login page, which
-    htmx would put into the middle of the old one: such a request reloads the whole page instead.
+    A fragment that is asked for after the session ended would be answered with the login page,
+    which htmx would put into the middle of the old one: such a request reloads the page instead.
     """
 
-    def handle_no_permission(
+    def handle_no_permission(  # type: ignore[override] # the stubs know of redirects only
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
-    ) -> HttpResponseBase:
+    ) -> HttpResponse:
         if request.headers.get("HX-Request") == "true":
             return HttpResponseClientRefresh()
         return super().handle_no_permission(request, view_func)

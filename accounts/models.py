@@ -111,7 +111,9 @@ class ApiToken(models.Model):
     name = models.CharField(max_length=200, blank=True)
     scope = models.CharField(max_length=10, choices=Scope, default=Scope.WRITE)
     digest = models.CharField(max_length=64, unique=True, editable=False)
-    hint = models.CharField(max_length=12, editable=False, help_text="The token's first characters.")
+    hint = models.CharField(
+        max_length=12, editable=False, help_text="The token's first characters."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -155,7 +157,7 @@ class IdempotentRequest(models.Model):
 class SignInTries(models.Model):
     """How often one address tried passwords for one e-mail since its window began."""
 
-    pair = models.CharField(max_length=64, primary_key=True, help_text="Hash of address and e-mail.")
+    pair = models.CharField(max_length=64, primary_key=True, help_text="A hash of both.")
     since = models.DateTimeField()
     count = models.PositiveSmallIntegerField(default=0)
 

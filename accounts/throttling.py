@@ -1,9 +1,10 @@
 """How often a password may be tried.
 
 One address may try one e-mail ten times in a quarter of an hour. The pair is what is counted: the
-address alone would lock out an office behind one router, the e-mail alone would let anybody lock out
-its owner. The count is a row in the database, so it holds for all web processes and over restarts.
-What it does not stop is a guesser with many addresses; the password rules are there for that one.
+address alone would lock out an office behind one router, the e-mail alone would let anybody lock
+out its owner. The count is a row in the database, so it holds for all web processes and over
+restarts. A guesser with many addresses is not stopped by it; the password rules are there for that
+one. Behind a proxy that does not pass the caller's address on, all callers share the proxy's.
 """
 
 import hashlib
@@ -21,8 +22,8 @@ WINDOW = timedelta(minutes=15)
 def take_try(*, email: str, address: str, now: datetime) -> timedelta | None:
     """Count one try; None when it may go on, else how long to wait.
 
-    It is counted before the password is looked at, under the row's lock, so that guesses sent at the
-    same time are all counted. Tries that are refused do not lengthen the wait.
+    It is counted before the password is looked at, under the row's lock, so that guesses sent at
+    the same time are all counted. Tries that are refused do not lengthen the wait.
     """
     with transaction.atomic():
         row, _ = SignInTries.objects.select_for_update().get_or_create(

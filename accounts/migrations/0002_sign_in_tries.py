@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='SignInTries',
             fields=[
-                ('pair', models.CharField(help_text='Hash of address and e-mail.', max_length=64, primary_key=True, serialize=False)),
+                ('pair', models.CharField(help_text='A hash of both.', max_length=64, primary_key=True, serialize=False)),
                 ('since', models.DateTimeField()),
                 ('count', models.PositiveSmallIntegerField(default=0)),
             ],

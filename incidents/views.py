@@ -1,0 +1,132 @@
+"""The pages of incidents, and pausing, which ends them."""
+
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.access import TeamRequest, editor, viewer
+from accounts.models import Team
+from incidents.actions import acknowledge_incident, add_update, pause_monitor, resume_monitor
+from incidents.models import Incident, IncidentStatus
+from monitors.models import Monitor
+from uptime.errors import Conflict, Invalid
+from uptime.operations import resolve_incident
+from uptime.pages import paged, render_page
+
+
+class CommentForm(forms.Form):
+    message = forms.CharField(
+        label="Comment",
+        widget=forms.Textarea({"rows": 3, "placeholder": "What you know, what you are doing"}),
+        required=False,
+    )
+
+
+@viewer
+@require_GET
+def incident_list(request: TeamRequest) -> HttpResponse:
+    """All incidents, newest first, or those in one state."""
+    ours = Incident.objects.visible_to(request.team)
+    status = request.GET.get("status", "")
+    shown = ours.filter(status=status) if status in IncidentStatus.values else ours
+    context = {
+        "section": "incidents",
+        "now": timezone.now(),
+        "status": status if status in IncidentStatus.values else "",
+        "statuses": IncidentStatus.choices,
+        "open_count": ours.unresolved().count(),
+        "page": paged(request, shown.select_related("monitor").order_by("-started_at", "id")),
+    }
+    return render_page(request, "incidents/list.html", context)
+
+
+@viewer
+@require_GET
+def incident_page(request: TeamRequest, incident_id: UUID) -> HttpResponse:
+    """One incident: what, since when, who is on it, and its timeline."""
+    return _incident_page(request, _incident(request.team, incident_id), CommentForm())
+
+
+@editor
+@require_POST
+def acknowledge(request: TeamRequest, incident_id: UUID) -> HttpResponse:
+    incident = _incident(request.team, incident_id)
+    try:
+        acknowledge_incident(incident=incident, by=request.user)
+    except Conflict as conflict:
+        messages.warning(request, str(conflict))
+    return redirect(incident)
+
+
+@editor
+@require_POST
+def resolve(request: TeamRequest, incident_id: UUID) -> HttpResponse:
+    incident = _incident(request.team, incident_id)
+    try:
+        resolve_incident(incident=incident, by=request.user)
+    except Conflict as conflict:
+        messages.warning(request, str(conflict))
+    else:
+        messages.success(
+            request, "Resolved. The monitor is checked at once; if it fails, a new incident opens."
+        )
+    return redirect(incident)
+
+
+@editor
+@require_POST
+def comment(request: TeamRequest, incident_id: UUID) -> HttpResponse:
+    incident = _incident(request.team, incident_id)
+    form = CommentForm(request.POST)
+    if form.is_valid():
+        try:
+            add_update(incident=incident, by=request.user, message=form.cleaned_data["message"])
+        except Invalid as invalid:
+            for sentence in invalid.fields.get("message", []):
+                form.add_error("message", sentence)
+        else:
+            return redirect(incident)
+    return _incident_page(request, incident, form)
+
+
+@editor
+@require_POST
+def pause(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
+    monitor = get_object_or_404(Monitor.objects.visible_to(request.team), pk=monitor_id)
+    pause_monitor(monitor=monitor, by=request.user)
+    messages.success(request, "Paused: no checks and no alerts until you resume it.")
+    return redirect(monitor)
+
+
+@editor
+@require_POST
+def resume(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
+    monitor = get_object_or_404(Monitor.objects.visible_to(request.team), pk=monitor_id)
+    resume_monitor(monitor=monitor, by=request.user)
+    messages.success(request, "Resumed: it is being watched again.")
+    return redirect(monitor)
+
+
+def _incident(team: Team, incident_id: UUID) -> Incident:
+    rows = Incident.objects.visible_to(team).select_related("monitor", "acknowledged_by")
+    return get_object_or_404(rows, pk=incident_id)
+
+
+def _incident_page(request: TeamRequest, incident: Incident, form: CommentForm) -> HttpResponse:
+    deliveries = incident.deliveries.select_related("channel").order_by("created_at")
+    context = {
+        "section": "incidents",
+        "now": timezone.now(),
+        "incident": incident,
+        "events": incident.events.select_related("author").order_by("at", "id"),
+        # by its reverse name: this package does not know of the next one
+        "deliveries": deliveries,
+        "form": form,
+    }
+    status = 422 if form.errors else 200
+    return render_page(request, "incidents/incident.html", context, status=status)

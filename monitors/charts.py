@@ -1,0 +1,144 @@
+"""Charts as numbers: from results and spans to coordinates that a template writes as SVG.
+
+Pure functions of values. All shapes live on a canvas of `WIDTH` by `HEIGHT` units that the page
+stretches; the words beside them are HTML.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitors.statistics import Span
+
+WIDTH = 1000.0
+HEIGHT = 100.0
+
+PHASES = ("dns", "connect", "tls", "first_byte", "transfer")
+PHASE_LABELS = {
+    "dns": "DNS",
+    "connect": "Connect",
+    "tls": "TLS",
+    "first_byte": "First byte",
+    "transfer": "Transfer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One check as the latency chart sees it."""
+
+    at: datetime
+    status: str
+    latency_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A piece of a band: `name` chooses its colour."""
+
+    x: float
+    width: float
+    name: str
+    value: float | None = None
+    at: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyChart:
+    """`line` and `area` are SVG paths; `bars` are one a check, for colour and pointer."""
+
+    line: str
+    area: str
+    bars: Sequence[Bar]
+    top_ms: float
+    since: datetime
+    until: datetime
+
+
+def latency_chart(points: Sequence[Point]) -> LatencyChart | None:
+    """The latency of checks, oldest first; None where there is nothing to draw.
+
+    The line breaks where a check has no latency: nothing is drawn that was not measured. Checks
+    stand side by side, so that a burst of confirming checks stays legible.
+    """
+    measured = [point.latency_ms for point in points if point.latency_ms is not None]
+    if len(points) < 2 or not measured:
+        return None
+    top_ms = round_up(max(measured))
+    step = WIDTH / len(points)
+    strokes = list(_strokes(points, step, top_ms))
+    return LatencyChart(
+        line=" ".join(_path(stroke) for stroke in strokes),
+        area=" ".join(_path(stroke) + _to_ground(stroke) for stroke in strokes),
+        bars=[
+            Bar(_units(place * step), _units(step), point.status, point.latency_ms, point.at)
+            for place, point in enumerate(points)
+        ],
+        top_ms=top_ms,
+        since=points[0].at,
+        until=points[-1].at,
+    )
+
+
+def round_up(value: float) -> float:
+    """The next of 1, 2, 5, 10, 20, 50 …: the end of an axis. At least 1."""
+    step = 1.0
+    while True:
+        for factor in (1, 2, 5):
+            if value <= step * factor:
+                return step * factor
+        step *= 10
+
+
+def status_band(spans: Sequence[Span], *, since: datetime, until: datetime) -> list[Bar]:
+    """A window as a band of its states; a stretch too short to be seen is given a visible width."""
+    whole = (until - since).total_seconds()
+    bars = []
+    for span in spans:
+        start, end = max(span.started_at, since), min(span.ended_at or until, until)
+        if end <= start:
+            continue
+        x = WIDTH * (start - since).total_seconds() / whole
+        width = max(WIDTH * (end - start).total_seconds() / whole, 2.0)
+        name = span.status.value
+        bars.append(Bar(_units(x), _units(width), name, None, span.started_at, span.ended_at))
+    # the short and bad ones last, so that they lie on top
+    return sorted(bars, key=lambda bar: (bar.name in ("down", "degraded"), -bar.width))
+
+
+def phase_bars(phases: Sequence[float | None], *, scale_ms: float) -> list[Bar]:
+    """The phases of one check, one after the other, `scale_ms` being the whole width."""
+    bars, x = [], 0.0
+    for name, spent_ms in zip(PHASES, phases, strict=True):
+        if not spent_ms or scale_ms <= 0:
+            continue
+        width = WIDTH * spent_ms / scale_ms
+        bars.append(Bar(_units(x), _units(width), name, spent_ms))
+        x += width
+    return bars
+
+
+def _strokes(
+    points: Sequence[Point], step: float, top_ms: float
+) -> Sequence[list[tuple[float, float]]]:
+    strokes: list[list[tuple[float, float]]] = [[]]
+    for place, point in enumerate(points):
+        if point.latency_ms is None:
+            strokes.append([])
+            continue
+        y = HEIGHT * (1 - point.latency_ms / top_ms)
+        strokes[-1].append(((place + 0.5) * step, y))
+    return [stroke for stroke in strokes if stroke]
+
+
+def _path(stroke: Sequence[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{_units(x):g} {_units(y):g}" for x, y in stroke)
+
+
+def _to_ground(stroke: Sequence[tuple[float, float]]) -> str:
+    return f"L{_units(stroke[-1][0]):g} {HEIGHT:g}L{_units(stroke[0][0]):g} {HEIGHT:g}Z"
+
+
+def _units(value: float) -> float:
+    return round(value, 2)

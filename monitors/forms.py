@@ -1,0 +1,193 @@
+"""The forms of monitors: from a page's fields to the values that the actions take, and back.
+
+Rules live in `monitors.drafts`; the forms only parse. A blank field is a value not given.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from monitors.drafts import values_of
+from monitors.models import Location, Monitor, Status
+from probe.kinds import KINDS
+from probe.kinds.base import Kind
+from uptime.settings_forms import ListField, Section, SettingsForm
+
+_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d{1,9})\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)?", re.I)
+
+
+class DurationField(forms.CharField):
+    """Whole seconds, written as people do: `45 s`, `5 min`, `1 h`; a bare number is seconds."""
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, int):
+            return value
+        unit = max((u for u in _UNITS if value % _UNITS[u] == 0), key=_UNITS.__getitem__)
+        return f"{value // _UNITS[unit]} {unit}"
+
+    def clean(self, value: Any) -> int | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        match = _DURATION.fullmatch(text)
+        if not match:
+            raise ValidationError("Write a number and a unit: 30 s, 5 min, 1 h or 1 d.")
+        number, unit = int(match[1]), (match[2] or "s").lower()
+        return number * (60 if unit.startswith("m") else _UNITS[unit[0]])
+
+
+class PercentField(forms.FloatField):
+    """A share, written per cent with a decimal, kept per mille."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return value / 10 if isinstance(value, int) else value
+
+    def clean(self, value: Any) -> int | None:
+        percent = super().clean(value)
+        return None if percent is None else round(percent * 10)
+
+
+class MonitorForm(SettingsForm):
+    """Create or edit a monitor of one kind."""
+
+    settings_path = "settings"
+
+    name = forms.CharField(label="Name", required=False)
+    target = forms.CharField(required=False)
+    interval = DurationField(label="Check every", required=False)
+    tags = ListField(label="Tags", required=False, help_text="Separated by commas.")
+    timeout = forms.FloatField(
+        label="Timeout (s)", required=False, help_text="For the whole check, DNS to last byte."
+    )
+    failure_threshold = forms.IntegerField(
+        label="Down after", required=False, help_text="Failing checks in a row."
+    )
+    recovery_threshold = forms.IntegerField(
+        label="Up again after", required=False, help_text="Passing checks in a row."
+    )
+    retry_interval = DurationField(
+        label="Confirm a failure after",
+        required=False,
+        help_text="Between a first failure and the checks that confirm it.",
+    )
+    locations = forms.MultipleChoiceField(label="Locations", required=False)
+    quorum = forms.IntegerField(
+        label="Locations that must agree", required=False, help_text="Before it counts as down."
+    )
+    sla_target = PercentField(
+        label="Promised uptime (%)", required=False, help_text="Such as 99.9. Optional."
+    )
+    key = forms.CharField(
+        label="Key",
+        required=False,
+        help_text="Your own stable name for it, for scripts. Optional.",
+    )
+
+    def __init__(self, data: Any = None, *, kind: Kind, monitor: Monitor | None = None) -> None:
+        stored = values_of(monitor) if monitor else {}
+        self.kind = kind
+        super().__init__(
+            data,
+            model=kind.settings,
+            settings=stored.get("settings", {}),
+            initial=stored or _defaults(kind),
+        )
+        self._suit_kind()
+
+    def values(self) -> dict[str, Any]:
+        """What was entered, under the API's names."""
+        given = {
+            name: value
+            for name in MonitorForm.base_fields
+            if name in self.fields and (value := self.cleaned_data.get(name)) not in (None, "")
+        }
+        # these may be emptied: the others have a default that a blank field asks for
+        for name in ("key", "sla_target"):
+            given.setdefault(name, None)
+        return {**given, "settings": self.read_settings()}
+
+    def sections(self) -> list[Section]:
+        """The fields in the order of their weight; only the first section is open."""
+        open_settings, *folded = self.group.sections(self, self.kind.sections)
+        first = ["name", "target", "interval", "tags"]
+        judging = ["failure_threshold", "recovery_threshold", "retry_interval", "timeout"]
+        return [
+            Section("", [*self.show(first[:3]), *open_settings.parts, *self.show(first[3:])]),
+            *folded,
+            Section("When it counts as down", self.show([*judging, "locations", "quorum"])),
+            Section("Bookkeeping", self.show(["sla_target", "key"])),
+        ]
+
+    def _suit_kind(self) -> None:
+        self.fields["name"].widget.attrs |= {"aria-required": "true", "autofocus": True}
+        interval = self.fields["interval"]
+        if self.kind.has_target:
+            target = self.fields["target"]
+            target.label = self.kind.target_label
+            target.widget.attrs |= {
+                "placeholder": self.kind.target_example,
+                "aria-required": "true",
+                "autocapitalize": "none",
+                "spellcheck": "false",
+            }
+        else:
+            del self.fields["target"]
+        if self.kind.is_passive:
+            interval.label = "A ping is expected every"
+            interval.help_text = "Such as 5 min, 1 h or 1 d. A schedule takes its place."
+            for name in ("timeout", "retry_interval"):
+                del self.fields[name]
+        else:
+            interval.help_text = "Such as 30 s, 5 min or 1 h."
+        self._offer_locations()
+
+    def _offer_locations(self) -> None:
+        """Locations are a matter of choice only where there are several."""
+        slugs = list(Location.objects.values_list("slug", "name"))
+        if len(slugs) < 2:
+            del self.fields["locations"], self.fields["quorum"]
+            return
+        chooser = self.fields["locations"]
+        assert isinstance(chooser, forms.MultipleChoiceField)
+        chooser.choices = slugs
+        chooser.widget = forms.CheckboxSelectMultiple(choices=slugs)
+
+
+class FilterForm(forms.Form):
+    """What of the team's monitors the list shows; nonsense in the address filters nothing."""
+
+    q = forms.CharField(required=False, max_length=200)
+    status = forms.ChoiceField(required=False, choices=[("", "Any state"), *Status.choices])
+    kind = forms.ChoiceField(required=False)
+    tag = forms.ChoiceField(required=False)
+
+    def __init__(self, data: Mapping[str, Any], *, tags: list[str]) -> None:
+        super().__init__(data)
+        self._offer("kind", "Any kind", [(kind.name, kind.label) for kind in KINDS.values()])
+        self._offer("tag", "Any tag", [(tag, tag) for tag in tags])
+        self.is_valid()
+
+    def _offer(self, name: str, any_of: str, choices: list[tuple[str, str]]) -> None:
+        made = self.fields[name]
+        assert isinstance(made, forms.ChoiceField)
+        made.choices = [("", any_of), *choices]
+
+    def chosen(self, name: str) -> str:
+        return str(self.cleaned_data.get(name, ""))
+
+
+def _defaults(kind: Kind) -> dict[str, Any]:
+    return {
+        "interval": 86400 if kind.is_passive else 60,
+        "timeout": 10,
+        "failure_threshold": kind.default_failure_threshold,
+        "recovery_threshold": 1,
+        "retry_interval": 5,
+        "locations": [Location.LOCAL],
+        "quorum": 1,
+        "tags": [],
+    }

@@ -1,0 +1,298 @@
+"""The pages of monitors."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.db.models import Count, F, Func, Q, QuerySet
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.access import TeamRequest, editor, viewer
+from accounts.models import Team
+from monitors.actions import check_now, create_monitor, delete_monitor, update_monitor
+from monitors.charts import (
+    PHASE_LABELS,
+    Bar,
+    Point,
+    latency_chart,
+    phase_bars,
+    status_band,
+)
+from monitors.forms import FilterForm, MonitorForm
+from monitors.models import Monitor, Ping, Result, Status, StatusSpan
+from monitors.reads import monitor_rows, recent_results
+from monitors.snippets import snippets_for
+from monitors.statistics import Span, summarize
+from probe.kinds import KINDS
+from probe.kinds.base import Kind
+from uptime.errors import Conflict, Invalid
+from uptime.pages import paged, render_page
+
+CHECKS_CHARTED = 120
+CHECKS_LISTED = 20
+PINGS_LISTED = 20
+SPANS_LISTED = 12
+INCIDENTS_LISTED = 5
+WINDOWS = {
+    "24 hours": timedelta(days=1),
+    "7 days": timedelta(days=7),
+    "30 days": timedelta(days=30),
+}
+
+# In the order of their weight: what is wrong now comes first.
+_BY_WEIGHT = (
+    Status.DOWN,
+    Status.DEGRADED,
+    Status.PENDING,
+    Status.UP,
+    Status.MAINTENANCE,
+    Status.PAUSED,
+)
+
+
+@viewer
+@require_GET
+def monitor_list(request: TeamRequest) -> HttpResponse:
+    """The home page: what is wrong now, first; the rest after it."""
+    ours = Monitor.objects.visible_to(request.team)
+    counts = _counts(ours)
+    form = FilterForm(request.GET, tags=_tags(ours))
+    page = paged(request, _filtered(ours, form).worst_first())
+    return render_page(
+        request,
+        "monitors/list.html",
+        {
+            "section": "monitors",
+            "now": timezone.now(),
+            "form": form,
+            "is_filtered": any(form.chosen(name) for name in form.fields),
+            "counts": [(status, counts[status]) for status in _BY_WEIGHT if counts[status]],
+            "total": sum(counts.values()),
+            "wrong": [(s, counts[s]) for s in (Status.DOWN, Status.DEGRADED) if counts[s]],
+            "page": page,
+            "rows": monitor_rows(list(page.object_list)),
+            "kinds": KINDS,
+        },
+    )
+
+
+@viewer
+@require_GET
+def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
+    """One monitor: its state and why, its last checks or pings, its history."""
+    monitor = _monitor(request.team, monitor_id)
+    now = timezone.now()
+    [row] = monitor_rows([monitor])
+    kind = KINDS[monitor.kind]
+    spans = _spans_since(monitor, now - max(WINDOWS.values()))
+    context = {
+        "section": "monitors",
+        "now": now,
+        "monitor": monitor,
+        "kind": kind,
+        "row": row,
+        "uptime": _uptime(monitor, spans, now),
+        "band": status_band(spans, since=now - timedelta(days=1), until=now),
+        "history": list(reversed(spans))[:SPANS_LISTED],
+        # by its reverse name: this package does not know of the next one
+        "incidents": monitor.incidents.order_by("-started_at")[:INCIDENTS_LISTED],
+    }
+    extra = _ping_context(monitor) if kind.is_passive else _check_context(monitor)
+    return render_page(request, "monitors/monitor.html", {**context, **extra})
+
+
+@editor
+@require_GET
+def choose_kind(request: TeamRequest) -> HttpResponse:
+    """The first step to a new monitor: what kind it is."""
+    kinds = sorted(KINDS.values(), key=lambda kind: (kind.is_passive, kind.label))
+    return render_page(
+        request, "monitors/choose_kind.html", {"section": "monitors", "kinds": kinds}
+    )
+
+
+@editor
+@require_http_methods(["GET", "POST"])
+def new_monitor(request: TeamRequest, kind_name: str) -> HttpResponse:
+    """A new monitor of one kind."""
+    kind = _kind(kind_name)
+    form = MonitorForm(request.POST or None, kind=kind)
+    if form.is_valid():
+        values = {**form.values(), "kind": kind.name}
+        try:
+            monitor = create_monitor(team=request.team, values=values)
+        except Invalid as invalid:
+            form.show_errors(invalid.fields)
+        else:
+            messages.success(request, f"“{monitor.name}” is being watched from now on.")
+            return redirect(monitor)
+    return _monitor_form(request, form, kind=kind)
+
+
+@editor
+@require_http_methods(["GET", "POST"])
+def edit_monitor(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
+    monitor = _monitor(request.team, monitor_id)
+    kind = _kind(monitor.kind)
+    form = MonitorForm(request.POST or None, kind=kind, monitor=monitor)
+    if form.is_valid():
+        try:
+            update_monitor(monitor=monitor, values=form.values())
+        except Invalid as invalid:
+            form.show_errors(invalid.fields)
+        else:
+            messages.success(request, "Saved. The next check uses the new settings.")
+            return redirect(monitor)
+    return _monitor_form(request, form, kind=kind, monitor=monitor)
+
+
+@editor
+@require_http_methods(["GET", "POST"])
+def remove_monitor(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
+    """Ask first, then delete."""
+    monitor = _monitor(request.team, monitor_id)
+    if request.method == "POST":
+        delete_monitor(monitor=monitor)
+        messages.success(request, f"“{monitor.name}” and its history are deleted.")
+        return redirect("home")
+    context = {
+        "section": "monitors",
+        "title": f"Delete “{monitor.name}”?",
+        "text": "Its results, its history and its incidents go with it. This can't be undone; to"
+        " stop the checks for a while, pause it instead.",
+        "back": monitor.get_absolute_url(),
+    }
+    return render_page(request, "parts/confirm_delete.html", context)
+
+
+@editor
+@require_POST
+def check_monitor(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
+    """Have it checked now; the page shows the result as soon as it is there."""
+    monitor = _monitor(request.team, monitor_id)
+    try:
+        check_now(monitor=monitor)
+    except Conflict as conflict:
+        messages.warning(request, str(conflict))
+    else:
+        messages.info(request, "The check is on its way; its result appears by itself.")
+    return redirect(monitor)
+
+
+def _monitor(team: Team, monitor_id: UUID) -> Monitor:
+    return get_object_or_404(Monitor.objects.visible_to(team), pk=monitor_id)
+
+
+def _kind(name: str) -> Kind:
+    if name not in KINDS:
+        raise Http404(f"There is no kind of monitor called {name}.")
+    return KINDS[name]
+
+
+def _monitor_form(
+    request: TeamRequest, form: MonitorForm, *, kind: Kind, monitor: Monitor | None = None
+) -> HttpResponse:
+    context = {"section": "monitors", "form": form, "kind": kind, "monitor": monitor}
+    status = 422 if form.errors else 200
+    return render_page(request, "monitors/form.html", context, status=status)
+
+
+def _counts(monitors: QuerySet[Monitor]) -> dict[Status, int]:
+    found = dict(monitors.values_list("status").annotate(n=Count("id")).values_list("status", "n"))
+    return {status: found.get(status, 0) for status in Status}
+
+
+def _tags(monitors: QuerySet[Monitor]) -> list[str]:
+    tags = monitors.annotate(tag=Func(F("tags"), function="unnest"))
+    return sorted(tags.order_by().values_list("tag", flat=True).distinct(), key=str.casefold)
+
+
+def _filtered(monitors: Any, form: FilterForm) -> Any:
+    if text := form.chosen("q"):
+        monitors = monitors.filter(Q(name__icontains=text) | Q(target__icontains=text))
+    if status := form.chosen("status"):
+        monitors = monitors.filter(status=status)
+    if kind := form.chosen("kind"):
+        monitors = monitors.filter(kind=kind)
+    if tag := form.chosen("tag"):
+        monitors = monitors.tagged(tag)
+    return monitors
+
+
+def _spans_since(monitor: Monitor, since: datetime) -> list[Span]:
+    """The monitor's spans that reach beyond `since`, oldest first."""
+    rows = (
+        StatusSpan.objects.filter(Q(ended_at=None) | Q(ended_at__gt=since), monitor=monitor)
+        .order_by("started_at", "id")
+        .values_list("status", "started_at", "ended_at")
+    )
+    return [Span(Status(status), start, end) for status, start, end in rows]
+
+
+def _uptime(
+    monitor: Monitor, spans: list[Span], now: datetime
+) -> list[tuple[str, float | None, float | None]]:
+    """Uptime and coverage, per cent, in each window; a young monitor's window begins with it."""
+    figures = []
+    for label, length in WINDOWS.items():
+        summary = summarize(spans, since=max(now - length, monitor.created_at), until=now)
+        figures.append((label, summary.uptime_percent, summary.coverage_percent))
+    return figures
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One check with its phases drawn to the page's scale."""
+
+    result: Result
+    phases: list[Bar]
+
+
+def _check_context(monitor: Monitor) -> dict[str, Any]:
+    results = list(recent_results(monitor, CHECKS_CHARTED))
+    listed = results[:CHECKS_LISTED]
+    scale_ms = max((result.latency_ms or 0 for result in listed), default=0)
+    points = [Point(r.checked_at, r.status, r.latency_ms) for r in reversed(results)]
+    lines = [CheckLine(r, phase_bars(_phases(r), scale_ms=scale_ms)) for r in listed]
+    seen = {bar.name for line in lines for bar in line.phases}
+    return {
+        "chart": latency_chart(points),
+        "lines": lines,
+        "phase_labels": PHASE_LABELS,
+        "phases_seen": [(name, label) for name, label in PHASE_LABELS.items() if name in seen],
+    }
+
+
+def _phases(result: Result) -> list[float | None]:
+    return [
+        result.dns_ms,
+        result.connect_ms,
+        result.tls_ms,
+        result.first_byte_ms,
+        result.transfer_ms,
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PingLine:
+    """One ping with the readable part of its body."""
+
+    ping: Ping
+    body: str
+
+
+def _ping_context(monitor: Monitor) -> dict[str, Any]:
+    pings = Ping.objects.filter(monitor=monitor).order_by("-at")[:PINGS_LISTED]
+    url = settings.BASE_URL + reverse("ping", args=[monitor.ping_key])
+    return {
+        "pings": [PingLine(p, bytes(p.body[:4000]).decode(errors="replace")) for p in pings],
+        "ping_url": url,
+        "snippets": snippets_for(url),
+    }

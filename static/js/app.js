@@ -1,0 +1,200 @@
+// The pages' one script: local times, refreshing, the theme, copying, rows of rules.
+// Everything works without it; it adds what HTML alone can't do.
+"use strict";
+
+const REFRESH_MS = 5000;
+const HURRY_MS = 1000;
+const HURRY_FOR_MS = 15000;
+
+// ------------------------------------------------------------------ times
+
+const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+const momentFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+function durationText(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  const units = [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]];
+  for (const [size, unit, smaller, smallUnit] of units) {
+    if (whole >= size) {
+      const rest = Math.floor((whole % size) / smaller);
+      return `${Math.floor(whole / size)} ${unit}` + (rest ? ` ${rest} ${smallUnit}` : "");
+    }
+  }
+  return `${whole} s`;
+}
+
+// The server's clock counts, not the browser's: the page says when it was rendered.
+let clockAhead = 0;
+
+function setClock(root) {
+  const stamp = root.querySelector("[data-now]");
+  if (stamp) clockAhead = Date.now() - Date.parse(stamp.dataset.now);
+}
+
+function showTimes(root) {
+  const now = Date.now() - clockAhead;
+  for (const element of root.querySelectorAll("time[data-time]")) {
+    const at = Date.parse(element.dateTime);
+    const past = durationText((now - at) / 1000);
+    const texts = {
+      day: dayFormat.format(at),
+      moment: momentFormat.format(at),
+      ago: `${past} ago`,
+      lasting: past,
+    };
+    const text = texts[element.dataset.time];
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+
+// ------------------------------------------------------------------ refreshing
+
+let hurryUntil = 0;
+let lastRefresh = Date.now();
+
+function refresh() {
+  if (document.hidden) return;
+  const wait = Date.now() < hurryUntil ? HURRY_MS : REFRESH_MS;
+  if (Date.now() - lastRefresh < wait) return;
+  lastRefresh = Date.now();
+  for (const element of document.querySelectorAll("[data-refresh]")) {
+    if (!isBusy(element)) htmx.trigger(element, "refresh");
+  }
+}
+
+// Nothing is replaced under the hands of somebody who marks text, types, or has opened something.
+function isBusy(element) {
+  const selection = document.getSelection();
+  const marks = selection && !selection.isCollapsed && element.contains(selection.anchorNode);
+  const types = element.contains(document.activeElement) &&
+    document.activeElement.matches("input, textarea, select");
+  return marks || types || element.querySelector("details[open]") !== null;
+}
+
+function setStale(isStale) {
+  const bar = document.getElementById("stale");
+  if (bar) bar.hidden = !isStale;
+}
+
+document.addEventListener("htmx:afterOnLoad", () => setStale(false));
+document.addEventListener("htmx:sendError", () => setStale(true));
+document.addEventListener("htmx:responseError", () => setStale(true));
+document.addEventListener("htmx:afterSwap", () => {
+  setClock(document);
+  revealScripted();
+  showTimes(document);
+});
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("[data-hurry]")) hurryUntil = Date.now() + HURRY_FOR_MS;
+});
+document.addEventListener("visibilitychange", refresh);
+
+// ------------------------------------------------------------------ theme
+
+function themeShown() {
+  const chosen = document.documentElement.dataset.theme;
+  if (chosen) return chosen;
+  return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+}
+
+function switchTheme() {
+  const theme = themeShown() === "dark" ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax`;
+}
+
+// ------------------------------------------------------------------ clicks
+
+async function copyText(button) {
+  const source = document.getElementById(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(source.textContent.trim());
+    button.lastElementChild.textContent = "Copied";
+  } catch {
+    // no clipboard without HTTPS: mark the text, so that a keystroke copies it
+    document.getSelection().selectAllChildren(source);
+    button.lastElementChild.textContent = "Press Ctrl+C";
+  }
+}
+
+// A row's fields carry its number; a new row takes the next one that was never used.
+function addRow(button) {
+  const rows = document.getElementById(button.dataset.addRow);
+  const blank = document.getElementById(`${button.dataset.addRow}-blank`);
+  const number = Number(rows.dataset.next);
+  rows.dataset.next = number + 1;
+  const holder = document.createElement("div");
+  holder.innerHTML = blank.innerHTML.replaceAll("__row__", number);
+  const row = holder.firstElementChild;
+  rows.append(row);
+  row.querySelector("select, input").focus();
+}
+
+function removeRow(button) {
+  const rows = button.closest("[data-rows]");
+  button.closest("[data-row]").remove();
+  document.querySelector(`[data-add-row="${rows.id}"]`).focus();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  if (button.dataset.theme !== undefined) switchTheme();
+  else if (button.dataset.copy) copyText(button);
+  else if (button.dataset.addRow) addRow(button);
+  else if (button.dataset.removeRow !== undefined) removeRow(button);
+});
+
+// A switch of the team or a filter takes effect at once; its button is for those without a script.
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("form[data-at-once]");
+  if (form) form.requestSubmit();
+});
+
+// ------------------------------------------------------------------ forms
+
+// Of several ways to go on, only the fields of the chosen one are shown.
+function showChosen(root) {
+  for (const box of root.querySelectorAll("[data-options]")) {
+    const chosen = box.querySelector("select").value;
+    for (const option of box.querySelectorAll("[data-option]")) {
+      option.hidden = option.dataset.option !== chosen;
+    }
+  }
+  for (const form of root.querySelectorAll("form[data-reach]")) {
+    const chosen = form.querySelector("[name=reach]:checked")?.value;
+    for (const part of form.querySelectorAll("[data-when]")) {
+      part.hidden = part.dataset.when !== chosen;
+    }
+  }
+}
+
+document.addEventListener("change", () => showChosen(document));
+
+// Blank rows are for those without a script: with it, rows are added when they are wanted.
+function dropBlankRows() {
+  for (const row of document.querySelectorAll("[data-row]")) {
+    if (!row.querySelector("select, input").value && !row.querySelector(".error")) row.remove();
+  }
+}
+
+// ------------------------------------------------------------------ start
+
+// What needs the script appears, what stands in for it goes.
+function revealScripted() {
+  for (const element of document.querySelectorAll("[data-script]")) element.hidden = false;
+  for (const element of document.querySelectorAll("[data-no-script]")) element.remove();
+}
+
+function start() {
+  revealScripted();
+  dropBlankRows();
+  showChosen(document);
+  setClock(document);
+  showTimes(document);
+  setInterval(() => showTimes(document), 1000);
+  setInterval(refresh, 250);
+}
+
+if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+else start();

@@ -1,0 +1,63 @@
+"""How the product's pages are rendered: one template for the page and for its fragment."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
+
+from accounts.access import membership_of, memberships_of
+from uptime.secrets import decrypt, encrypt
+
+PAGE_SIZE = 50
+_SHOWN_ONCE = "shown_once"
+
+M = TypeVar("M", bound=Model)
+
+
+def render_page(
+    request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """Render `template` whole, or only its block `live` when htmx asks to refresh it.
+
+    The template extends `layout`. A browser that goes back in its history gets the whole page.
+    """
+    htmx = getattr(request, "htmx", None)
+    is_fragment = bool(htmx) and not getattr(htmx, "history_restore_request", False)
+    layout = "layouts/fragment.html" if is_fragment else "layouts/page.html"
+    response = render(request, template, {**context, "layout": layout}, status=status)
+    patch_vary_headers(response, ["HX-Request"])
+    # what a team sees is never kept by a shared cache, and asked for anew on a way back
+    response.headers.setdefault("Cache-Control", "private, no-cache")
+    return response
+
+
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """What every page's frame needs; queries run only if the template looks."""
+    return {
+        "membership": SimpleLazyObject(lambda: membership_of(request)),
+        "memberships": SimpleLazyObject(lambda: memberships_of(request)),
+        "theme": theme if (theme := request.COOKIES.get("theme")) in ("light", "dark") else "",
+    }
+
+
+def paged(request: HttpRequest, rows: QuerySet[M]) -> Page[M]:
+    """The page of `rows` that `?page=` asks for; a number out of range is the nearest page."""
+    return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+
+
+def show_once(request: HttpRequest, values: Mapping[str, str]) -> None:
+    """Keep secrets for the next page that this session opens, encrypted; see `take_shown_once`."""
+    if values:
+        request.session[_SHOWN_ONCE] = encrypt(dict(values))
+
+
+def take_shown_once(request: HttpRequest) -> dict[str, str]:
+    """The secrets that `show_once` kept, for the last time. A refresh of a part takes none."""
+    if getattr(request, "htmx", None) or _SHOWN_ONCE not in request.session:
+        return {}
+    return decrypt(request.session.pop(_SHOWN_ONCE))

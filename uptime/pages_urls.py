@@ -1,0 +1,59 @@
+"""The addresses of the pages."""
+
+from django.urls import path
+
+from accounts import views as accounts
+from alerts import views as alerts
+from incidents import views as incidents
+from monitors import views as monitors
+
+urlpatterns = [
+    path("", monitors.monitor_list, name="home"),
+    path("monitors/new/", monitors.choose_kind, name="monitor-new"),
+    path("monitors/new/<slug:kind_name>/", monitors.new_monitor, name="monitor-new-kind"),
+    path("monitors/<uuid:monitor_id>/", monitors.monitor_page, name="monitor"),
+    path("monitors/<uuid:monitor_id>/edit/", monitors.edit_monitor, name="monitor-edit"),
+    path("monitors/<uuid:monitor_id>/delete/", monitors.remove_monitor, name="monitor-delete"),
+    path("monitors/<uuid:monitor_id>/check/", monitors.check_monitor, name="monitor-check"),
+    path("monitors/<uuid:monitor_id>/pause/", incidents.pause, name="monitor-pause"),
+    path("monitors/<uuid:monitor_id>/resume/", incidents.resume, name="monitor-resume"),
+    path("incidents/", incidents.incident_list, name="incidents"),
+    path("incidents/<uuid:incident_id>/", incidents.incident_page, name="incident"),
+    path(
+        "incidents/<uuid:incident_id>/acknowledge/",
+        incidents.acknowledge,
+        name="incident-acknowledge",
+    ),
+    path("incidents/<uuid:incident_id>/resolve/", incidents.resolve, name="incident-resolve"),
+    path("incidents/<uuid:incident_id>/comment/", incidents.comment, name="incident-comment"),
+    path("channels/", alerts.channel_list, name="channels"),
+    path("channels/new/", alerts.choose_type, name="channel-new"),
+    path("channels/new/<slug:type_name>/", alerts.new_channel, name="channel-new-type"),
+    path("channels/<uuid:channel_id>/", alerts.channel_page, name="channel"),
+    path("channels/<uuid:channel_id>/edit/", alerts.edit_channel, name="channel-edit"),
+    path("channels/<uuid:channel_id>/delete/", alerts.remove_channel, name="channel-delete"),
+    path("channels/<uuid:channel_id>/test/", alerts.test_channel, name="channel-test"),
+    path("policies/", alerts.policy_list, name="policies"),
+    path("policies/new/", alerts.new_policy, name="policy-new"),
+    path("policies/monitors/", alerts.policy_monitors, name="policy-monitors"),
+    path("policies/<uuid:policy_id>/", alerts.edit_policy, name="policy"),
+    path("policies/<uuid:policy_id>/delete/", alerts.remove_policy, name="policy-delete"),
+    path("deliveries/", alerts.delivery_list, name="deliveries"),
+    path("deliveries/<uuid:delivery_id>/retry/", alerts.retry, name="delivery-retry"),
+    path("profile/", accounts.profile, name="profile"),
+    path("profile/name/", accounts.rename, name="profile-name"),
+    path("profile/password/", accounts.change_password, name="profile-password"),
+    path("profile/tokens/", accounts.create_token, name="token-new"),
+    path("profile/tokens/<uuid:token_id>/revoke/", accounts.revoke_token, name="token-revoke"),
+    path("team/", accounts.switch_team, name="team"),
+    path("login/", accounts.login, name="login"),
+    path("logout/", accounts.logout, name="logout"),
+    path("password-reset/", accounts.password_reset, name="password_reset"),
+    path("password-reset/sent/", accounts.password_reset_done, name="password_reset_done"),
+    path(
+        "password-reset/<uidb64>/<token>/",
+        accounts.password_reset_confirm,
+        name="password_reset_confirm",
+    ),
+    path("password-reset/done/", accounts.password_reset_complete, name="password_reset_complete"),
+]
