@@ -109,11 +109,25 @@ class Product:
     def child(self, pattern: str) -> psutil.Process | None:
         """The supervisor's child whose command line matches."""
         assert self.process is not None
-        for child in psutil.Process(self.process.pid).children():
+        for pid in self._children():
             with contextlib.suppress(psutil.Error):
+                child = psutil.Process(pid)
                 if re.search(pattern, " ".join(child.cmdline())):
                     return child
         return None
+
+    def family(self, pattern: str) -> list[psutil.Process]:
+        """The supervisor's child whose command line matches and all that it started."""
+        child = self.child(pattern)
+        try:
+            return [child, *child.children(recursive=True)] if child else []
+        except psutil.NoSuchProcess:
+            return []
+
+    def _children(self) -> list[int]:
+        assert self.process is not None
+        pid = self.process.pid
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def page(self, path: str = "/") -> int:
         """The status of a page, where redirects lead; 0 when nobody answers."""
