@@ -16,7 +16,7 @@ _NOT_YET_VALID = 9
 _EXPIRED = 10
 _SELF_SIGNED = 18
 _SELF_SIGNED_IN_CHAIN = 19
-_NAME_MISMATCH = {0, 62, 64}  # 0: the chain is sound, and libcurl itself found the name to differ
+_NAME_MISMATCH = {62, 64}
 
 
 def trouble_of(result: int, text: str, certificate: x509.Certificate | None, host: str) -> Trouble:
@@ -25,7 +25,7 @@ def trouble_of(result: int, text: str, certificate: x509.Certificate | None, hos
         return Trouble(Reason.TLS_EXPIRED, _expired(host, certificate))
     if result == _NOT_YET_VALID:
         return Trouble(Reason.TLS_NOT_YET_VALID, _not_yet_valid(host, certificate))
-    if result in _NAME_MISMATCH:
+    if result in _NAME_MISMATCH or "subject name" in text:  # libcurl compares names by itself
         names = _names(certificate) if certificate else ""
         return Trouble(
             Reason.TLS_HOSTNAME,
@@ -88,5 +88,5 @@ def _names(certificate: x509.Certificate) -> str:
 
 def tail(text: str) -> str:
     """The telling end of libcurl's and OpenSSL's messages, without their codes."""
-    last = text.rsplit("::", 1)[-1].rsplit("routines:", 1)[-1]
+    last = text.removesuffix(", errno 0").rsplit("::", 1)[-1].rsplit("routines:", 1)[-1]
     return re.sub(r"\s+", " ", last).strip(" .:") or "no detail given"

@@ -52,7 +52,8 @@ class Transfers:
 
     def give_back(self, handle: Handle) -> None:
         if len(self._spare) < self.SPARE_HANDLES:
-            handle.reset()  # no option of one monitor may reach another
+            handle.reset()  # no option of one monitor may reach another,
+            handle.setopt(pycurl.COOKIELIST, "ALL")  # and no cookie, which a reset keeps
             self._spare.append(handle)
         else:
             handle.close()

@@ -89,6 +89,7 @@ class Deadline:
 _FORBIDDEN_BESIDES = tuple(
     ipaddress.ip_network(network)
     for network in (
+        "192.0.0.0/24",  # protocol assignments, RFC 6890; also Oracle's metadata service
         "100.64.0.0/10",  # carrier-grade NAT, RFC 6598; also Alibaba's metadata service
         "168.63.129.16/32",  # Azure's host, which hands out secrets, on a public address
         "192.88.99.0/24",  # 6to4 relays, RFC 7526
@@ -223,13 +224,11 @@ class Resolver:
     def _channel(self, server: str | None) -> _Channel:
         channel = self._channels.get(server)
         if channel is None or channel.is_stale:
-            if channel is not None:
-                channel.retire()
+            self._retire_stale()
             channel = self._channels[server] = _Channel(server)
-            self._drop_idle()
         return channel
 
-    def _drop_idle(self) -> None:
+    def _retire_stale(self) -> None:
         for server, channel in list(self._channels.items()):
             if channel.is_stale:
                 channel.retire()

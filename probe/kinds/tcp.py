@@ -105,7 +105,7 @@ class Conversation:
         self._deadline = deadline
         self._allow_private = allow_private
         self._times_ms: dict[str, float] = {}
-        self._doing = "resolving"
+        self._doing = "connecting"
         self._said = bytearray()
         self.cert_expires_at: datetime | None = None
 
@@ -118,7 +118,11 @@ class Conversation:
         plan = self._plan
         addresses = await self._addresses()
         guard(plan.host, addresses, allow_private=self._allow_private)
-        self._doing = "connecting"
+        async with asyncio.timeout(max(self._deadline.remaining_s, 0)):
+            await self._talk(addresses)
+
+    async def _talk(self, addresses: list[str]) -> None:
+        plan = self._plan
         started_at = time.monotonic()
         stream = await connect(plan.host, addresses, plan.port)
         try:
@@ -183,10 +187,6 @@ class Conversation:
         if self._said:
             return self._mismatch("then silence")
         place, limit = f"{self._plan.host} port {self._plan.port}", self._deadline.timeout_s
-        if self._doing == "resolving":
-            return Trouble(
-                Reason.DNS_TIMEOUT, f"{self._plan.host} was not resolved within {limit:g} s."
-            )
         if self._doing == "connecting":
             return Trouble(Reason.CONNECT_TIMEOUT, f"No connection to {place} within {limit:g} s.")
         return Trouble(
@@ -213,8 +213,7 @@ async def observe(job: Job, net: Net) -> Observation:
     conversation = Conversation(plan, net, deadline, allow_private=job.spec.allow_private)
     trouble: Trouble | None = None
     try:
-        async with asyncio.timeout(deadline.timeout_s):
-            await conversation.hold()
+        await conversation.hold()
     except Trouble as error:
         trouble = error
     except TimeoutError:

@@ -28,11 +28,7 @@ from probe.net import Deadline, Net, Trouble, guard
 from probe.values import Reason
 
 _REDIRECTS = {301, 302, 303, 307, 308}
-_OUTDATED = re.compile(
-    r"unsupported protocol|protocol version|handshake failure|no protocols available"
-    r"|key too small|md too weak|no shared cipher|bad signature|internal error",
-    re.IGNORECASE,
-)
+_NOT_TLS = re.compile(r"wrong version number|packet length too long|http request", re.IGNORECASE)
 
 
 @lru_cache(maxsize=4096)
@@ -161,7 +157,7 @@ class Chain:
             if is_trusted:
                 options += plan.client_options
         code, text = await self._perform(handle, options)
-        if code == pycurl.E_SSL_CONNECT_ERROR and _OUTDATED.search(text):
+        if code == pycurl.E_SSL_CONNECT_ERROR and not _NOT_TLS.search(text):
             code, text = await self._retry_outdated(handle, options, code, text)
         self.timeline.add(handle)
         self.status = handle.getinfo(pycurl.RESPONSE_CODE) or self.status
@@ -181,7 +177,10 @@ class Chain:
     async def _retry_outdated(
         self, handle: Handle, options: list[Option], code: int, text: str
     ) -> tuple[int, str]:
-        """Ask again with TLS of any age; the first error stands where that fails as well."""
+        """Ask again with TLS of any age; the first error stands where that fails as well.
+
+        A server that finds no version in common may say so, or just hang up.
+        """
         retried = await self._perform(handle, [*options, *deprecated_tls_options()])
         if retried[0] == pycurl.E_SSL_CONNECT_ERROR:
             return code, text

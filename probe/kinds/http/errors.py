@@ -81,6 +81,8 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
         return Trouble(
             Reason.TLS_HANDSHAKE, f"{hop.place} wants another client certificate: {tail(text)}."
         )
+    if code == pycurl.E_RECV_ERROR and "alert" in text and "SSL routines" in text:
+        return _handshake(handle, text, hop)  # under TLS 1.3 a refusal comes after the handshake
     if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
         return _broken(handle, text, hop)
     if code == _E_PROXY:
@@ -137,7 +139,7 @@ def _broken(handle: Handle, text: str, hop: Hop) -> Trouble:
 
 def _protocol(code: int, handle: Handle, text: str, hop: Hop) -> Trouble:
     if code == pycurl.E_PARTIAL_FILE:
-        announced = int(handle.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD))
+        announced = handle.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
         size = f"{hop.received.size:,} bytes"
         what = f"closed the connection after {size} of the body" + (
             f", {announced:,} were announced" if announced > 0 else ", before its end"

@@ -76,7 +76,7 @@ class Timeline:
         self.connect = (self.connect or 0.0) + connected - looked_up
         if secured:
             self.tls = (self.tls or 0.0) + secured - connected
-        if answered:
+        if answered and handle.getinfo(pycurl.RESPONSE_CODE):  # libcurl counts some failures, too
             self.first_byte = (self.first_byte or 0.0) + answered - asked
             total = handle.getinfo(pycurl.TOTAL_TIME)
             self.transfer = (self.transfer or 0.0) + total - answered

@@ -239,7 +239,7 @@ def _proxy(settings: HttpSettings) -> Proxy | None:
     parts = urlsplit(settings.proxy)
     assert parts.hostname is not None  # the schema lets nothing else in
     assert parts.port is not None
-    options: list[Option] = [(pycurl.SUPPRESS_CONNECT_HEADERS, 1)]
+    options: list[Option] = []
     if settings.proxy_username is not None:
         options.append((pycurl.PROXYUSERNAME, settings.proxy_username))
     if settings.proxy_password is not None:

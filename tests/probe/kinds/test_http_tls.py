@@ -1,0 +1,170 @@
+"""Certificates: what is wrong with each is told apart, with names and dates."""
+
+import re
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from probe.values import Observation, Reason, Status
+from tests.probe.conftest import Check
+from tests.servers import http
+from tests.servers.authority import Authority, Issued, issue
+from tests.servers.raw import serve
+from tests.servers.tls import serve_tls
+
+DAYS_90 = timedelta(days=90)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+async def observe_tls(
+    check: Check, issued: Issued, authority: Authority | None, **settings: object
+) -> Observation:
+    if authority is not None:
+        settings["ca_certificate"] = authority.certificate_pem
+    with serve_tls(issued.server_context()) as server:
+        return await check("http", server.url, **settings)
+
+
+async def test_a_good_certificate_is_up_and_dated(check: Check, authority: Authority) -> None:
+    issued = authority.issue("127.0.0.1", ends=DAYS_90)
+    seen = await observe_tls(check, issued, authority)
+    assert seen.status == Status.UP, seen.message
+    assert seen.cert_expires_at == issued.certificate.not_valid_after_utc
+    assert seen.phases.tls_ms is not None
+
+
+async def test_an_expired_certificate_is_told_with_its_date(
+    check: Check, authority: Authority
+) -> None:
+    issued = authority.issue("127.0.0.1", ends=-timedelta(days=3, hours=1))
+    seen = await observe_tls(check, issued, authority)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_EXPIRED)
+    assert re.fullmatch(
+        r"The certificate of 127\.0\.0\.1 expired on [\d-]+ [\d:]+ UTC, 3 days ago\.", seen.message
+    )
+    assert seen.cert_expires_at == issued.certificate.not_valid_after_utc
+
+
+async def test_a_certificate_from_the_future_is_told_with_its_date(
+    check: Check, authority: Authority
+) -> None:
+    issued = authority.issue("127.0.0.1", starts=timedelta(days=2), ends=DAYS_90)
+    seen = await observe_tls(check, issued, authority)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_NOT_YET_VALID)
+    starts_at = issued.certificate.not_valid_before_utc
+    assert seen.message == (
+        f"The certificate of 127.0.0.1 is not valid before {starts_at:%Y-%m-%d %H:%M} UTC."
+    )
+
+
+async def test_a_certificate_for_others_is_told_with_their_names(
+    check: Check, authority: Authority
+) -> None:
+    issued = authority.issue("other.example", "www.other.example", ends=DAYS_90)
+    seen = await observe_tls(check, issued, authority)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_HOSTNAME)
+    assert seen.message == (
+        "The certificate is for other.example, www.other.example, not for 127.0.0.1."
+    )
+
+
+async def test_a_self_signed_certificate_is_untrusted(check: Check) -> None:
+    seen = await observe_tls(check, issue("127.0.0.1", "127.0.0.1", issuer=None), None)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_UNTRUSTED)
+    assert seen.message == "The certificate of 127.0.0.1 is self-signed."
+
+
+async def test_an_unknown_authority_is_named(check: Check, authority: Authority) -> None:
+    seen = await observe_tls(check, authority.issue("127.0.0.1", ends=DAYS_90), None)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_UNTRUSTED)
+    assert seen.message == (
+        "The certificate of 127.0.0.1 is from 'Test Root', which is not trusted, or an intermediate"
+        " certificate is missing."
+    )
+
+
+async def test_a_missing_intermediate_is_untrusted(check: Check, authority: Authority) -> None:
+    complete = authority.issue_through_intermediate("127.0.0.1", sends_chain=True)
+    assert (await observe_tls(check, complete, authority)).status == Status.UP
+    lacking = authority.issue_through_intermediate("127.0.0.1", sends_chain=False)
+    seen = await observe_tls(check, lacking, authority)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_UNTRUSTED)
+    assert "'Test Intermediate', which is not trusted, or an intermediate" in seen.message
+
+
+async def test_verification_can_be_switched_off(check: Check) -> None:
+    issued = issue("other.example", issuer=None)
+    seen = await observe_tls(check, issued, None, verify_tls=False)
+    assert seen.status == Status.UP
+    assert seen.cert_expires_at == issued.certificate.not_valid_after_utc
+
+
+async def test_a_certificate_near_its_end_is_degraded(check: Check, authority: Authority) -> None:
+    issued = authority.issue("127.0.0.1", ends=timedelta(days=5, hours=1))
+    seen = await observe_tls(check, issued, authority)
+    assert (seen.status, seen.reason) == (Status.DEGRADED, Reason.CERT_EXPIRING)
+    assert seen.message.endswith("UTC: 5 days left, expected at least 14.")
+    assert (await observe_tls(check, issued, authority, cert_expiry_days=0)).status == Status.UP
+
+
+async def test_days_left_can_be_asserted(check: Check, authority: Authority) -> None:
+    issued = authority.issue("127.0.0.1", ends=timedelta(days=40))
+    wanted = {"source": "cert_days", "comparison": "greater_than", "value": 60}
+    seen = await observe_tls(check, issued, authority, assertions=[wanted])
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.ASSERTION_FAILED)
+    assert seen.message.startswith("Days left on the certificate should be greater than 60, got ")
+
+
+async def test_old_tls_is_degraded(check: Check, authority: Authority) -> None:
+    context = authority.issue("127.0.0.1", ends=DAYS_90).server_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serve_tls(context) as server:
+        ca = authority.certificate_pem
+        modern = await check("http", server.url, ca_certificate=ca)
+        strict = await check("http", server.url, ca_certificate=ca, min_tls="1.3")
+    assert modern.status == Status.UP
+    assert (strict.status, strict.reason) == (Status.DEGRADED, Reason.TLS_DEPRECATED)
+
+
+async def test_a_client_certificate_is_shown_to_the_target_only(
+    check: Check, authority: Authority
+) -> None:
+    context = authority.issue("127.0.0.1", ends=DAYS_90).server_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=authority.certificate_pem)
+    client = authority.issue("client.example", ends=DAYS_90)
+    with serve_tls(context) as server:
+        ca = authority.certificate_pem
+        without = await check("http", server.url, ca_certificate=ca)
+        shown = await check(
+            "http",
+            server.url,
+            ca_certificate=ca,
+            client_certificate=client.certificate_pem,
+            client_key=client.key_pem,
+        )
+        async with serve(http.answer(http.redirect(server.url))) as elsewhere:
+            strayed = await check(
+                "http",
+                elsewhere.url,
+                ca_certificate=ca,
+                client_certificate=client.certificate_pem,
+                client_key=client.key_pem,
+            )
+    assert (without.status, without.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
+    assert shown.status == Status.UP, shown.message
+    assert (strayed.status, strayed.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
+
+
+async def test_trust_in_an_authority_is_one_monitors_own(
+    check: Check, authority: Authority
+) -> None:
+    issued = authority.issue("127.0.0.1", ends=DAYS_90)
+    assert (await observe_tls(check, issued, authority)).status == Status.UP
+    assert (await observe_tls(check, issued, None)).reason == Reason.TLS_UNTRUSTED
+    assert issued.certificate.not_valid_after_utc > datetime.now(UTC)

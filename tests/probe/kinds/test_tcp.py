@@ -1,0 +1,161 @@
+"""The tcp check: connect, TLS, send, expect."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from probe import streams
+from probe.kinds.tcp import unescape
+from probe.values import Reason, Status
+from tests.probe.conftest import Check
+from tests.servers import http
+from tests.servers.authority import Authority, issue
+from tests.servers.raw import Connection, free_port, serve, unanswered_port
+from tests.servers.tls import serve_tls
+
+
+async def greet(connection: Connection) -> None:
+    await connection.send(b"220 mail.example ESMTP\r\n")
+    await connection.send(await connection.reader.readline())
+    await connection.reader.read()
+
+
+async def test_an_open_port_is_up(check: Check) -> None:
+    async with serve(greet) as server:
+        seen = await check("tcp", f"127.0.0.1:{server.port}")
+    assert (seen.status, seen.message) == (Status.UP, "")
+    assert seen.phases.connect_ms is not None
+    assert seen.phases.dns_ms is None
+
+
+async def test_a_closed_port_is_down(check: Check) -> None:
+    port = free_port()
+    seen = await check("tcp", f"127.0.0.1:{port}")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
+    assert re.fullmatch(
+        rf"Connection to 127\.0\.0\.1 port {port} was refused after \d+ ms\.", seen.message
+    )
+
+
+async def test_a_port_that_never_answers_times_out(check: Check) -> None:
+    with unanswered_port() as port:
+        seen = await check("tcp", f"127.0.0.1:{port}", timeout=0.3)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_TIMEOUT)
+    assert seen.message == f"No connection to 127.0.0.1 port {port} within 0.3 s."
+
+
+async def test_an_expected_banner_is_up(check: Check) -> None:
+    async with serve(greet) as server:
+        seen = await check("tcp", f"127.0.0.1:{server.port}", expect="ESMTP")
+    assert seen.status == Status.UP
+    assert seen.phases.first_byte_ms is not None
+
+
+async def test_what_is_sent_can_be_expected_back(check: Check) -> None:
+    async with serve(greet) as server:
+        target = f"127.0.0.1:{server.port}"
+        seen = await check("tcp", target, send=r"PING\r\n", expect=r"PING\r\n")
+    assert seen.status == Status.UP
+
+
+async def test_another_banner_is_a_mismatch(check: Check) -> None:
+    async def refuse(connection: Connection) -> None:
+        await connection.send(b"554 go away\r\n")
+
+    async with serve(refuse) as server:
+        seen = await check("tcp", f"127.0.0.1:{server.port}", expect="220")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert re.fullmatch(
+        rf'Expected "220" from 127\.0\.0\.1 port {server.port}, got "554 go away\\r\\n", then'
+        r" closed, after \d+ ms\.",
+        seen.message,
+    )
+
+
+async def test_a_banner_that_stops_short_is_a_mismatch(check: Check) -> None:
+    async with serve(greet) as server:
+        seen = await check("tcp", f"127.0.0.1:{server.port}", expect="250", timeout=0.2)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert "then silence, after" in seen.message
+
+
+async def test_a_server_that_babbles_is_cut_off(check: Check) -> None:
+    async def babble(connection: Connection) -> None:
+        while True:
+            await connection.send(b"x" * 65536)
+
+    async with serve(babble) as server:
+        seen = await check("tcp", f"127.0.0.1:{server.port}", expect="220")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert "and more, after" in seen.message
+
+
+async def test_silence_is_a_timeout_with_its_phase(check: Check) -> None:
+    async with serve(http.stay_silent) as server:
+        target = f"127.0.0.1:{server.port}"
+        waiting = await check("tcp", target, expect="220", timeout=0.2)
+        shaking = await check("tcp", target, tls=True, timeout=0.2)
+    assert waiting.reason == shaking.reason == Reason.TIMEOUT
+    assert waiting.message == (
+        f"127.0.0.1 port {server.port} took longer than 0.2 s, while waiting for an answer."
+    )
+    assert shaking.message.endswith("took longer than 0.2 s, while in the TLS handshake.")
+
+
+async def test_a_reset_is_told_with_its_phase(check: Check) -> None:
+    async def drop(connection: Connection) -> None:
+        await connection.reader.read(1)
+        connection.reset()
+
+    async with serve(drop) as server:
+        seen = await check("tcp", f"127.0.0.1:{server.port}", send="x", expect="220")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_RESET)
+    assert "broke the connection while waiting for an answer: connection reset" in seen.message
+
+
+async def test_tls_is_verified_and_dated(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority()
+    issued = authority.issue("127.0.0.1", ends=timedelta(days=90))
+    with serve_tls(issued.server_context()) as server:
+        target = f"127.0.0.1:{server.port}"
+        options = {"tls": True, "send": r"GET / HTTP/1.0\r\n\r\n", "expect": "200 OK"}
+        untrusted = await check("tcp", target, **options)
+        unverified = await check("tcp", target, verify_tls=False, **options)
+        streams.verifying_context.cache_clear()
+        streams.verifying_context().load_verify_locations(cadata=authority.certificate_pem)
+        trusted = await check("tcp", target, **options)
+        streams.verifying_context.cache_clear()
+    assert (untrusted.status, untrusted.reason) == (Status.DOWN, Reason.TLS_UNTRUSTED)
+    assert unverified.status == trusted.status == Status.UP, trusted.message
+    assert trusted.cert_expires_at == issued.certificate.not_valid_after_utc
+    assert trusted.phases.tls_ms is not None
+
+
+async def test_a_self_signed_certificate_is_told(check: Check) -> None:
+    with serve_tls(issue("a.example", issuer=None).server_context()) as server:
+        seen = await check("tcp", f"127.0.0.1:{server.port}", tls=True)
+    assert seen.message == "The certificate of 127.0.0.1 is self-signed."
+
+
+async def test_plain_text_on_a_tls_check_is_a_failed_handshake(check: Check) -> None:
+    async with serve(greet) as server:
+        seen = await check("tcp", f"127.0.0.1:{server.port}", tls=True)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
+    assert seen.message == "The TLS handshake with 127.0.0.1 failed: wrong version number."
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        (None, b""),
+        ("plain", b"plain"),
+        (r"a\r\nb", b"a\r\nb"),
+        (r"\x00\xff", b"\x00\xff"),
+        (r"\\n", b"\\n"),
+        ("ü", "ü".encode()),
+        (r"\q", rb"\q"),
+    ],
+)
+def test_escapes_stand_for_bytes(text: str | None, data: bytes) -> None:
+    assert unescape(text) == data

@@ -1,0 +1,253 @@
+"""Names, addresses, and networks that must not be reached."""
+
+import asyncio
+import errno
+
+import pytest
+
+from probe.net import Deadline, Plans, Resolver, Trouble, is_forbidden, reason_of_errno
+from probe.values import Observation, Reason, Status
+from tests.probe.conftest import Check, make_job
+from tests.servers import dns, http
+from tests.servers.dns import serve_names
+from tests.servers.raw import free_port, serve
+
+FORBIDDEN = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "10.0.0.1",
+    "100.64.0.1",
+    "100.100.100.200",
+    "127.0.0.1",
+    "127.255.255.254",
+    "168.63.129.16",
+    "169.254.169.254",
+    "172.16.0.1",
+    "192.0.0.192",
+    "192.168.1.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "224.0.0.1",
+    "239.255.255.250",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:0:10.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b::7f00:1",
+    "64:ff9b:1::1",
+    "2001::1",
+    "2001:db8::1",
+    "2002:7f00:1::1",
+    "fc00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fec0::1",
+    "ff02::1",
+]
+OPEN = [
+    "1.1.1.1",
+    "8.8.8.8",
+    "100.63.255.255",
+    "100.128.0.1",
+    "172.32.0.1",
+    "193.0.14.129",
+    "2606:4700:4700::1111",
+    "2a00:1450:4001::200e",
+    "::ffff:8.8.8.8",
+    "64:ff9b::8.8.8.8",
+    "2002:808:808::1",
+]
+
+
+@pytest.mark.parametrize("address", FORBIDDEN)
+def test_networks_of_others_are_forbidden(address: str) -> None:
+    assert is_forbidden(address)
+
+
+@pytest.mark.parametrize("address", OPEN)
+def test_the_internet_is_open(address: str) -> None:
+    assert not is_forbidden(address)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (errno.ECONNREFUSED, Reason.CONNECT_REFUSED),
+        (errno.ETIMEDOUT, Reason.CONNECT_TIMEOUT),
+        (errno.ECONNRESET, Reason.CONNECT_RESET),
+        (errno.ENETUNREACH, Reason.CONNECT_UNREACHABLE),
+        (errno.EHOSTUNREACH, Reason.CONNECT_UNREACHABLE),
+        (errno.EMFILE, Reason.CHECK_ERROR),
+        (errno.EADDRNOTAVAIL, Reason.CHECK_ERROR),
+        (0, Reason.CHECK_ERROR),
+    ],
+)
+def test_errors_of_the_system_have_reasons(number: int, reason: Reason) -> None:
+    assert reason_of_errno(number) == reason
+
+
+# Names
+
+DNS_TROUBLE = {
+    dns.NXDOMAIN: (
+        Reason.DNS_NXDOMAIN,
+        "x.example does not exist (NXDOMAIN from the resolver AT).",
+    ),
+    dns.SERVFAIL: (Reason.DNS_SERVFAIL, "The resolver AT failed to resolve x.example (SERVFAIL)."),
+    dns.REFUSED: (Reason.DNS_REFUSED, "The resolver AT refused to resolve x.example (REFUSED)."),
+    dns.SILENCE: (Reason.DNS_TIMEOUT, "The resolver AT did not answer for x.example within 0.4 s."),
+}
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+@pytest.mark.parametrize("outcome", DNS_TROUBLE)
+async def test_failures_of_names_are_told_apart(outcome: str, kind: str, check: Check) -> None:
+    reason, message = DNS_TROUBLE[outcome]
+    target = "http://x.example" if kind == "http" else "x.example:80"
+    async with serve_names({"x.example": outcome}) as names:
+        seen = await check(kind, target, resolver=names.address, timeout=0.4)
+    assert (seen.status, seen.reason) == (Status.DOWN, reason)
+    assert seen.message == message.replace("AT", names.address)
+    assert seen.phases.dns_ms is not None
+    assert seen.phases.connect_ms is None
+
+
+async def test_a_name_without_addresses_has_no_answer(check: Check) -> None:
+    async with serve_names({"x.example": [], "y.example": ["127.0.0.1"]}) as names:
+        empty = await check("http", "http://x.example", resolver=names.address)
+        other = await check("http", "http://y.example", resolver=names.address, ip_version="6")
+    assert empty.reason == other.reason == Reason.DNS_NO_ANSWER
+    assert empty.message == (f"x.example has no A or AAAA record (the resolver {names.address}).")
+    assert other.message == f"y.example has no AAAA record (the resolver {names.address})."
+
+
+async def test_a_resolver_that_is_not_there_is_told(check: Check) -> None:
+    resolver = f"127.0.0.1:{free_port()}"
+    seen = await check("http", "http://x.example", resolver=resolver)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.DNS_REFUSED)
+    assert seen.message == (
+        f"The resolver {resolver} can't be reached to resolve x.example: connection refused."
+    )
+
+
+async def test_a_name_is_resolved_once_per_check(check: Check) -> None:
+    async with (
+        serve(http.answer(http.OK)) as server,
+        serve_names({"x.example": ["127.0.0.1"]}) as names,
+    ):
+        url = f"http://x.example:{server.port}"
+        seen = await check("http", url, resolver=names.address, ip_version="4")
+    assert seen.status == Status.UP, seen.message
+    assert names.asked == [("x.example", "A")]
+
+
+async def test_an_answer_that_changes_is_seen(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probe.net._Channel.LIFETIME_S", 0.0)
+    async with (
+        serve(http.answer(http.OK)) as server,
+        serve_names({"x.example": ["127.0.0.1"]}) as names,
+    ):
+        url = f"http://x.example:{server.port}"
+        assert (await check("http", url, resolver=names.address)).status == Status.UP
+        names.zone["x.example"] = dns.NXDOMAIN
+        gone = await check("http", url, resolver=names.address)
+        names.zone["x.example"] = ["127.0.0.1"]
+        back = await check("http", url, resolver=names.address)
+    assert (gone.reason, back.status) == (Reason.DNS_NXDOMAIN, Status.UP)
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_one_dead_address_of_several_does_no_harm(kind: str, check: Check) -> None:
+    async with serve(http.answer(http.OK)) as server:
+        zone = {"x.example": ["127.0.0.2", "127.0.0.3", "127.0.0.1", "::1"]}
+        async with serve_names(zone) as names:
+            target = f"x.example:{server.port}"
+            target = f"http://{target}" if kind == "http" else target
+            seen = await check(kind, target, resolver=names.address)
+    assert seen.status == Status.UP, seen.message
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_dead_addresses_are_named(kind: str, check: Check) -> None:
+    port = free_port()
+    async with serve_names({"x.example": ["127.0.0.2", "127.0.0.3"]}) as names:
+        target = f"http://x.example:{port}" if kind == "http" else f"x.example:{port}"
+        seen = await check(kind, target, resolver=names.address)
+    assert seen.reason == Reason.CONNECT_REFUSED
+    assert "127.0.0.2" in seen.message
+    assert "127.0.0.3" in seen.message
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_one_forbidden_address_of_several_is_enough(kind: str, check: Check) -> None:
+    async with serve_names({"x.example": ["8.8.8.8", "127.0.0.1"]}) as names:
+        target = "http://x.example" if kind == "http" else "x.example:80"
+        seen = await check(kind, target, resolver=names.address, allow_private=False)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TARGET_FORBIDDEN)
+
+
+async def test_checks_of_one_name_do_not_share_addresses(check: Check) -> None:
+    """Two resolvers, one name, the same instant: each check goes where its own resolver says."""
+
+    async def ask(port: int, zone: dict[str, str | list[str]]) -> list[Observation]:
+        async with serve_names(zone) as names:
+            url = f"http://x.example:{port}"
+            checks = [check("http", url, resolver=names.address) for _ in range(20)]
+            return await asyncio.gather(*checks)
+
+    async with serve(http.answer(http.OK)) as server:
+        good, bad = await asyncio.gather(
+            ask(server.port, {"x.example": ["127.0.0.1"]}),
+            ask(server.port, {"x.example": ["127.0.0.2", "127.0.0.3"]}),
+        )
+    assert {seen.status for seen in good} == {Status.UP}
+    assert {seen.reason for seen in bad} == {Reason.CONNECT_REFUSED}
+
+
+async def test_localhost_needs_no_name_server() -> None:
+    resolver = Resolver()
+    try:
+        for server in (None, f"127.0.0.1:{free_port()}"):
+            found = await resolver.resolve(
+                "localhost", ip_version="4", server=server, deadline=Deadline(1)
+            )
+            assert found == ["127.0.0.1"]
+    finally:
+        resolver.close()
+
+
+async def test_names_that_can_not_exist_are_trouble() -> None:
+    resolver = Resolver()
+    try:
+        with pytest.raises(Trouble) as caught:
+            await resolver.resolve(
+                "a..b", ip_version="4", server=f"127.0.0.1:{free_port()}", deadline=Deadline(1)
+            )
+        assert caught.value.reason == Reason.DNS_NXDOMAIN
+    finally:
+        resolver.close()
+
+
+# Plans
+
+
+def test_plans_are_kept_per_revision_and_bounded() -> None:
+    plans, made = Plans(limit=2), []
+
+    def make(spec: object) -> int:
+        made.append(spec)
+        return len(made)
+
+    first, second, third = (make_job("heartbeat").spec for _ in range(3))
+    assert plans.get(first, make) == plans.get(first, make) == 1
+    plans.get(second, make)
+    plans.get(third, make)
+    assert plans.get(first, make) == 4

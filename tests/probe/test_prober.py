@@ -1,0 +1,141 @@
+"""The prober: on time whatever hangs, and honest about faults of its own."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from probe.kinds import KINDS
+from probe.kinds.base import Kind
+from probe.prober import Prober
+from probe.values import Job, Observation, Reason, Status
+from tests.probe.conftest import make_job
+from tests.servers import http
+from tests.servers.raw import Connection, serve
+
+
+def replace_observe(monkeypatch: pytest.MonkeyPatch, observe: Any) -> None:
+    kind: Kind = replace(KINDS["tcp"], observe=observe)
+    monkeypatch.setitem(KINDS, "tcp", kind)
+
+
+async def test_checks_that_hang_leave_others_on_time(prober: Prober) -> None:
+    async def hang_by_path(connection: Connection) -> None:
+        if http.path_of(await connection.read_request()) == "/hang":
+            await asyncio.Event().wait()
+        await connection.send(http.OK)
+
+    async with serve(hang_by_path) as server:
+        paths = ["/", "/hang"] * 100
+        jobs = [make_job("http", server.url + path, timeout=1.5) for path in paths]
+        seen = await asyncio.gather(*(prober.observe(job) for job in jobs))
+    good, hung = seen[::2], seen[1::2]
+    assert {observation.status for observation in good} == {Status.UP}
+    assert max(observation.latency_ms or 0 for observation in good) < 1000
+    assert {observation.reason for observation in hung} == {Reason.TIMEOUT}
+    assert all(1500 <= (observation.latency_ms or 0) < 2000 for observation in hung)
+
+
+async def test_a_bug_of_ours_is_unknown_never_down(
+    prober: Prober, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def observe(job: Job, net: object) -> Observation:
+        raise ZeroDivisionError
+
+    replace_observe(monkeypatch, observe)
+    seen = await prober.observe(make_job("tcp", "127.0.0.1:1"))
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert seen.message == "The check itself failed: ZeroDivisionError."
+
+
+async def test_a_kind_that_never_ends_is_ended(
+    prober: Prober, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def observe(job: Job, net: object) -> Observation:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    replace_observe(monkeypatch, observe)
+    seen = await prober.observe(make_job("tcp", "127.0.0.1:1", timeout=0.1))
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TIMEOUT)
+    assert seen.message == "The check did not end within 0.1 s."
+
+
+async def test_a_monitor_that_can_not_be_read_is_unknown(prober: Prober) -> None:
+    job = make_job("tcp", "127.0.0.1:1")
+    spec = replace(job.spec, fault="The stored secrets can't be read.", settings=None)
+    seen = await prober.observe(replace(job, spec=spec))
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert seen.message == "The stored secrets can't be read."
+
+
+async def test_a_cancelled_check_leaves_nothing_behind(prober: Prober) -> None:
+    has_asked = asyncio.Event()
+
+    async def take_and_hang(connection: Connection) -> None:
+        await connection.read_request()
+        has_asked.set()
+        await asyncio.Event().wait()
+
+    async with serve(take_and_hang) as server:
+        task = asyncio.create_task(prober.observe(make_job("http", server.url, timeout=30)))
+        await has_asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with serve(http.answer(http.OK)) as server:
+        seen = await prober.observe(make_job("http", server.url))
+    assert seen.status == Status.UP
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_describes_its_settings(name: str) -> None:
+    kind = KINDS[name]
+    assert kind.name == name
+    assert kind.label
+    assert kind.settings().latency_degraded_ms is None
+    for field in kind.settings.model_fields.values():
+        assert field.title
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "kept"),
+    [
+        ("http", "https://Example.ORG", "https://example.org/"),
+        ("http", "example.org/a", "https://example.org/a"),
+        ("http", "http://example.org:80/?q=ü", "http://example.org/?q=%C3%BC"),
+        ("http", "https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ("http", "http://[2001:DB8::1]:8080/", "http://[2001:db8::1]:8080/"),
+        ("tcp", " Example.org:22 ", "example.org:22"),
+        ("tcp", "[::1]:25", "[::1]:25"),
+        ("heartbeat", "", ""),
+    ],
+)
+def test_targets_have_a_normal_form(kind: str, given: str, kept: str) -> None:
+    assert KINDS[kind].clean_target(given) == kept
+    assert KINDS[kind].clean_target(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("kind", "bad"),
+    [
+        ("http", ""),
+        ("http", "ftp://example.org"),
+        ("http", "http://"),
+        ("http", "http://user:pass@example.org"),
+        ("http", "http://example.org:0/"),
+        ("http", "http://example.org:port/"),
+        ("http", "http://exa mple.org/"),
+        ("http", "http://1.2.3/"),
+        ("http", "http://-a.example/"),
+        ("http", "http://a\\b/"),
+        ("tcp", "example.org"),
+        ("tcp", "example.org:70000"),
+        ("tcp", ":22"),
+        ("heartbeat", "something"),
+    ],
+)
+def test_targets_that_make_no_sense_are_refused(kind: str, bad: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        KINDS[kind].clean_target(bad)
