@@ -26,7 +26,7 @@ from uptime.clock import database_now
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 16
+AT_ONCE = 64
 AT_ONCE_PER_CHANNEL = 2  # one receiver that hangs holds two senders, not all
 LOOK_EVERY_S = 1.0
 DRAIN_S = 12.0
@@ -130,7 +130,7 @@ class Dispatcher:
     def _record(self) -> None:
         while self._finished:
             leased, outcome = self._finished[0]
-            is_recorded = record_outcome(leased, outcome, database_now())
+            is_recorded = record_outcome(leased, outcome)
             self._finished.popleft()
             del self._in_flight[leased.id]
             _log_outcome(leased, outcome, is_recorded)

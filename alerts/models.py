@@ -134,6 +134,18 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
         return self.filter(~models.Exists(earlier))
 
+    def neglected(self, now: datetime) -> Self:
+        """What nobody sends though it is due, and though nothing is on its way to its channel.
+
+        A long queue to one slow receiver is that receiver's fault; this is ours.
+        """
+        under_way = Delivery.objects.filter(
+            channel=models.OuterRef("channel"),
+            status=DeliveryStatus.SENDING,
+            next_attempt_at__gt=now,
+        )
+        return self.due(now).in_turn().filter(~models.Exists(under_way))
+
 
 class Delivery(models.Model):
     """One message to one channel: a row of the outbox.

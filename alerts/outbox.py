@@ -22,6 +22,7 @@ from alerts.models import Channel, Delivery, DeliveryQuerySet, DeliveryStatus
 from alerts.policies import Telling, tellings
 from incidents.transitions import Transition
 from uptime.clock import database_now
+from uptime.counters import count_delivery
 
 NOTIFY_CHANNEL = "deliveries"
 LEASE = timedelta(seconds=20)
@@ -212,13 +213,28 @@ def renew_leases(leases: Collection[Leased], now: datetime) -> None:
         _still_ours(leased).update(next_attempt_at=now + LEASE)
 
 
-def record_outcome(leased: Leased, outcome: Outcome, now: datetime) -> bool:
-    """Write down how an attempt ended; false if the lease was no longer ours."""
+def release_deliveries(*, living: Collection[UUID]) -> int:
+    """Make due what is leased by nobody among the `living`; returns how many there were."""
+    orphans = Delivery.objects.filter(
+        status=DeliveryStatus.SENDING, next_attempt_at__isnull=False
+    ).exclude(lease_owner__in=living)
     with transaction.atomic():
-        if not _still_ours(leased).update(lease_owner=None, **_changes(leased, outcome, now)):
+        count = orphans.update(next_attempt_at=database_now())
+        if count:
+            announce()
+    return count
+
+
+def record_outcome(leased: Leased, outcome: Outcome) -> bool:
+    """Write down how an attempt ended; false if the lease was no longer ours."""
+    now = database_now()
+    changes = _changes(leased, outcome, now)
+    with transaction.atomic():
+        if not _still_ours(leased).update(lease_owner=None, **changes):
             # It took longer than the lease and another sender has it: that one's outcome counts.
             return False
         _note_on_channel(leased, outcome, now)
+        count_delivery(channel_type=leased.channel_type, outcome=changes["status"].value)
     return True
 
 

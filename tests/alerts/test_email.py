@@ -1,5 +1,7 @@
 """The e-mail channel, against an SMTP server on loopback."""
 
+import socket
+
 import pytest
 from pydantic import ValidationError
 from pytest_django import Settings
@@ -99,6 +101,17 @@ def test_a_server_that_is_away_is_tried_again(
     settings.EMAIL_PORT = 1
     with pytest.raises(DeliveryError, match="the mail server failed: Connection refused") as raised:
         send(message, TO_ANN, DOOR)
+    assert not raised.value.is_permanent
+
+
+def test_a_server_that_says_nothing_is_given_up_and_tried_again(
+    message: Message, mail_server: MailServer, settings: Settings
+) -> None:
+    settings.EMAIL_TIMEOUT = 0.2
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.EMAIL_PORT = silent.getsockname()[1]
+        with pytest.raises(DeliveryError, match="timed out") as raised:
+            send(message, TO_ANN, DOOR)
     assert not raised.value.is_permanent
 
 

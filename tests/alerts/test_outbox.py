@@ -11,6 +11,7 @@ from accounts.models import Team
 from alerts.models import Delivery, DeliveryStatus
 from alerts.outbox import (
     JITTER,
+    LEASE,
     LONGEST_BACK_OFF,
     MAX_ATTEMPTS,
     Leased,
@@ -18,8 +19,10 @@ from alerts.outbox import (
     back_off,
     lease_deliveries,
     record_outcome,
+    release_deliveries,
 )
 from tests.alerts.scenes import make_team, make_webhook, queue_many
+from uptime import counters
 from uptime.clock import database_now
 
 
@@ -121,8 +124,40 @@ def test_only_teams_of_staff_reach_private_networks(is_staff: bool, reaches_priv
 def test_an_outcome_counts_once(team: Team) -> None:
     [delivery] = queue_many(team, make_webhook(team, "http://127.0.0.1:9/"), 1)
     [leased] = lease()
-    now = database_now()
-    assert record_outcome(leased, Outcome(), now)
-    assert not record_outcome(leased, Outcome("late"), now)
+    assert record_outcome(leased, Outcome())
+    assert not record_outcome(leased, Outcome("late"))
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.SENT
+    assert counters.totals()[counters.DELIVERIES] == {("webhook", "sent"): 1}
+
+
+@pytest.mark.django_db
+def test_every_attempt_is_counted_by_its_outcome(team: Team) -> None:
+    queue_many(team, make_webhook(team, "http://127.0.0.1:9/"), 2)
+    first, second = lease()
+    record_outcome(first, Outcome("broken"))
+    record_outcome(second, Outcome("gone", is_permanent=True))
+    assert counters.totals()[counters.DELIVERIES] == {
+        ("webhook", "failed"): 1,
+        ("webhook", "dead"): 1,
+    }
+
+
+@pytest.mark.django_db
+def test_the_leases_of_the_dead_are_given_back(team: Team) -> None:
+    queue_many(team, make_webhook(team, "http://127.0.0.1:9/"), 2)
+    [held] = lease(limit=1)
+    [orphan] = lease(limit=1)
+    assert release_deliveries(living=[held.owner]) == 1
+    assert [leased.id for leased in lease()] == [orphan.id]
+
+
+@pytest.mark.django_db
+def test_what_waits_for_no_fault_of_ours_is_not_neglected(team: Team) -> None:
+    queue_many(team, make_webhook(team, "http://127.0.0.1:9/"), 3)
+    soon = database_now() + timedelta(seconds=5)
+    assert Delivery.objects.neglected(soon).count() == 3
+    lease()
+    assert Delivery.objects.due(soon).count() == 1
+    assert Delivery.objects.neglected(soon).count() == 0
+    assert Delivery.objects.neglected(soon + LEASE).count() == 3

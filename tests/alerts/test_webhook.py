@@ -106,6 +106,22 @@ def test_every_2xx_is_received(
     send(message, config, door)
 
 
+def test_a_body_that_breaks_off_does_not_undo_the_answer(
+    message: Message, config: WebhookConfig, door: Door, receiver: Receiver
+) -> None:
+    receiver.will(Reply(200, {"Content-Length": "1000"}, b"only this"))
+    send(message, config, door)
+
+
+def test_the_team_may_choose_the_user_agent(
+    message: Message, receiver: Receiver, door: Door
+) -> None:
+    config = WebhookConfig.model_validate({"url": receiver.url, "headers": {"user-agent": "ours"}})
+    send(message, config, door)
+    [request] = receiver.requests
+    assert [v for name, v in request.headers.items() if name.lower() == "user-agent"] == ["ours"]
+
+
 @pytest.mark.parametrize(
     ("reply", "is_permanent", "retry_after_s"),
     [
