@@ -106,9 +106,9 @@ class Admin(admin.ModelAdmin[M]):
     ) -> tuple[list[Any], dict[str, int], set[Any], list[Any]]:
         """Name what was chosen. Django would load and list whatever goes with it: every ping."""
         chosen = list(objs)
-        may_not = set() if self.has_delete_permission(request) else {self.opts.verbose_name}
         names = [f"{self.opts.verbose_name}: {one}, with all that belongs to it" for one in chosen]
-        return names, {str(self.opts.verbose_name_plural): len(chosen)}, may_not, []
+        kept = {str(one) for one in chosen if not self.has_delete_permission(request, one)}
+        return names, {str(self.opts.verbose_name_plural): len(chosen)}, kept, []
 
 
 class RecordAdmin(Admin[M]):
