@@ -12,9 +12,8 @@ from django.db import IntegrityError, transaction
 
 from accounts.models import Team
 from monitors.drafts import columns_of, values_of
-from monitors.models import Location, Monitor, Status
+from monitors.models import Location, Monitor, Status, StatusSpan
 from monitors.scheduling import hasten_checks, set_locations
-from monitors.spans import turn_span
 from probe.kinds import KINDS
 from uptime import secrets
 from uptime.clock import database_now
@@ -42,7 +41,7 @@ def create_monitor(*, team: Team, values: Mapping[str, Any]) -> Monitor:
         monitor = Monitor.objects.create(
             team=team, status=status, created_at=now, last_change_at=now, **columns
         )
-        turn_span(monitor_id=monitor.id, status=status, reason="", at=now)
+        StatusSpan.objects.create(monitor=monitor, status=status, started_at=now)
         set_locations(monitor, _ids(locations))
     return monitor
 

@@ -82,10 +82,10 @@ def latency_chart(points: Sequence[Point]) -> LatencyChart | None:
 
 
 def round_up(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20, 50 …: the end of an axis. At least 1."""
+    """The next of 1, 1.5, 2, 3, 5, 7.5, 10, 15 …: the end of an axis. At least 1."""
     step = 1.0
     while True:
-        for factor in (1, 2, 5):
+        for factor in (1, 1.5, 2, 3, 5, 7.5):
             if value <= step * factor:
                 return step * factor
         step *= 10

@@ -14,7 +14,7 @@ from monitors.drafts import values_of
 from monitors.models import Location, Monitor, Status
 from probe.kinds import KINDS
 from probe.kinds.base import Kind
-from uptime.settings_forms import ListField, Section, SettingsForm
+from uptime.settings_forms import ListField, NumberField, Section, SettingsForm
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,9})\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)?", re.I)
@@ -60,7 +60,7 @@ class MonitorForm(SettingsForm):
     target = forms.CharField(required=False)
     interval = DurationField(label="Check every", required=False)
     tags = ListField(label="Tags", required=False, help_text="Separated by commas.")
-    timeout = forms.FloatField(
+    timeout = NumberField(
         label="Timeout (s)", required=False, help_text="For the whole check, DNS to last byte."
     )
     failure_threshold = forms.IntegerField(

@@ -20,7 +20,8 @@ class Streak:
     """One location's confirmed `state` and the runs that lead to the next one.
 
     `failures`: checks in a row that were down. `troubles`: checks in a row that were not up.
-    `passes`: checks in a row that were better than the state, or up. `troubled_since`: the first of the `troubles`.
+    `passes`: checks in a row that were better than the state, or up. `troubled_since`: when the
+    first of the `troubles` was.
     """
 
     state: Status = Status.PENDING

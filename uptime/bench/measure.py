@@ -6,7 +6,7 @@ import psutil
 
 
 def tree_cpu_s(pid: int) -> float:
-    """CPU seconds of a process and all its descendants, ended ones included once they are reaped."""
+    """CPU seconds of a process and all its descendants, those that ended and were reaped too."""
     total = 0.0
     root = psutil.Process(pid)
     for process in [root, *root.children(recursive=True)]:
