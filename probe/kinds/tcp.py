@@ -230,4 +230,14 @@ async def observe(job: Job, net: Net) -> Observation:
     )
 
 
-KIND = Kind("tcp", "TCP port", TcpSettings, observe, clean_host_port)
+KIND = Kind(
+    "tcp",
+    "TCP port",
+    TcpSettings,
+    observe,
+    clean_host_port,
+    summary="Connect to a port, optionally under TLS; send a text and expect one back.",
+    target_label="Host and port",
+    target_example="db.example.org:5432",
+    sections={"": ("tls",), "Conversation": ("send", "expect")},
+)
