@@ -53,7 +53,9 @@ class TokenForm(forms.Form):
 
     name = forms.CharField(label="Name", max_length=200, help_text="What will use it.")
     scope = forms.ChoiceField(label="May")
-    expires = forms.ChoiceField(label="Expires", choices=list(EXPIRIES.items()), required=False)
+    expires = forms.ChoiceField(
+        label="Expires", choices=list(EXPIRIES.items()), initial="90", required=False
+    )
 
     def __init__(self, data: Any = None, *, membership: Membership) -> None:
         super().__init__(data, auto_id="id_token_%s")

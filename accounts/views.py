@@ -1,5 +1,6 @@
 """The pages of who somebody is: signing in and out, profile, tokens, the team they act for."""
 
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -79,7 +80,7 @@ def rename(request: MemberRequest) -> HttpResponse:
 @require_POST
 def change_password(request: MemberRequest) -> HttpResponse:
     """A new password; all other sessions of the user end."""
-    form = PasswordChangeForm(request.user, request.POST)
+    form = _password_form(request, request.POST)
     if not form.is_valid():
         return _profile(request, password_form=form)
     update_session_auth_hash(request, form.save())
@@ -119,6 +120,13 @@ def switch_team(request: MemberRequest) -> HttpResponse:
     return redirect("home")
 
 
+def _password_form(request: MemberRequest, data: Any = None) -> PasswordChangeForm:
+    form = PasswordChangeForm(request.user, data)
+    # it is one form of several on its page
+    form.fields["old_password"].widget.attrs.pop("autofocus", None)
+    return form
+
+
 def _profile(
     request: MemberRequest,
     *,
@@ -134,7 +142,7 @@ def _profile(
         "section": "profile",
         "now": timezone.now(),
         "name_form": name_form or NameForm(instance=request.user),
-        "password_form": password_form or PasswordChangeForm(request.user),
+        "password_form": password_form or _password_form(request),
         "token_form": token_form,
         "tokens": tokens.order_by("-created_at"),
         "secrets": take_shown_once(request),

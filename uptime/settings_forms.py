@@ -42,6 +42,13 @@ OMITTED: Any = object()
 """What a field that was left blank stands for: the setting's default."""
 
 
+class NumberField(forms.FloatField):
+    """A number that may have a fraction, shown without one where it has none."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return f"{value:.10g}" if isinstance(value, float) else value
+
+
 class ListField(forms.CharField):
     """Several short texts on one line, separated by commas."""
 
@@ -55,7 +62,7 @@ class ListField(forms.CharField):
 class MappingField(forms.CharField):
     """Names and values, one `Name: value` a line."""
 
-    widget = forms.Textarea
+    widget = forms.Textarea({"rows": 3, "spellcheck": "false"})
 
     def prepare_value(self, value: Any) -> Any:
         if not isinstance(value, Mapping):
@@ -159,8 +166,7 @@ def leaf_field(info: FieldInfo) -> forms.Field:
     if shape.type is bool:
         return forms.BooleanField(**texts)
     if shape.type in (int, float):
-        number = forms.IntegerField if shape.type is int else forms.FloatField
-        made = number(**texts)
+        made = (forms.IntegerField if shape.type is int else NumberField)(**texts)
         made.widget.attrs |= {"inputmode": "decimal", "step": "1" if shape.type is int else "any"}
         return made
     if isinstance(shape.type, tuple) and not any(map(_is_model, shape.type)):
@@ -174,7 +180,9 @@ def leaf_field(info: FieldInfo) -> forms.Field:
 
 def _text_field(shape: Shape, texts: dict[str, Any]) -> forms.Field:
     is_long = shape.limits.get("max_length", 0) >= LONG_TEXT
-    attrs = {"autocomplete": "new-password"} if shape.type is SecretStr else {}
+    attrs: dict[str, Any] = {"rows": 4} if is_long else {}
+    if shape.type is SecretStr:
+        attrs["autocomplete"] = "new-password"
     widget = forms.Textarea if is_long else _LINES[shape.type is SecretStr]
     return forms.CharField(widget=widget(attrs), strip=not is_long, **texts)
 

@@ -8,8 +8,16 @@ const HURRY_FOR_MS = 15000;
 
 // ------------------------------------------------------------------ times
 
-const dayFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
-const momentFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const day = { day: "numeric", month: "short" };
+const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const dayFormat = new Intl.DateTimeFormat(undefined, { ...day, year: "numeric" });
+const thisYearFormat = new Intl.DateTimeFormat(undefined, { ...day, ...clock });
+const otherYearFormat = new Intl.DateTimeFormat(undefined, { ...day, year: "numeric", ...clock });
+
+function momentText(at, now) {
+  const isThisYear = new Date(at).getFullYear() === new Date(now).getFullYear();
+  return (isThisYear ? thisYearFormat : otherYearFormat).format(at);
+}
 
 function durationText(seconds) {
   const whole = Math.max(0, Math.round(seconds));
@@ -38,7 +46,7 @@ function showTimes(root) {
     const past = durationText((now - at) / 1000);
     const texts = {
       day: dayFormat.format(at),
-      moment: momentFormat.format(at),
+      moment: momentText(at, now),
       ago: `${past} ago`,
       lasting: past,
     };
@@ -79,6 +87,16 @@ function setStale(isStale) {
 document.addEventListener("htmx:afterOnLoad", () => setStale(false));
 document.addEventListener("htmx:sendError", () => setStale(true));
 document.addEventListener("htmx:responseError", () => setStale(true));
+// The title says what matters of a page; a screen reader hears it when it changes.
+let titleSaid = document.title;
+
+function announce() {
+  if (document.title === titleSaid) return;
+  titleSaid = document.title;
+  document.getElementById("announcement").textContent = titleSaid;
+}
+
+document.addEventListener("htmx:afterSettle", announce);
 document.addEventListener("htmx:afterSwap", () => {
   setClock(document);
   revealScripted();

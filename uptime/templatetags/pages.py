@@ -85,9 +85,11 @@ def duration(value: timedelta | float | None) -> str:
 
 @register.filter
 def ms(value: float | None) -> str:
-    """Milliseconds with three significant places: `0.42 ms`, `128 ms`, `2.31 s`."""
+    """Milliseconds to the eye's precision: `0.4 ms`, `128 ms`, `2.31 s`, `3 min 20 s`."""
     if value is None:
         return "–"
+    if value >= 60_000:
+        return duration(value / 1000)
     if value >= 1000:
         return f"{value / 1000:.2f} s"
     return f"{value:.0f} ms" if value >= 10 else f"{value:.1f} ms"
@@ -95,9 +97,10 @@ def ms(value: float | None) -> str:
 
 @register.filter
 def percent(value: float) -> str:
-    """A share, cut rather than rounded: 100 % means all of it. `99.98 %`, `100 %`, `0 %`."""
-    cut = math.floor(value * 1000) / 1000
-    return f"{cut:.3f}".rstrip("0").rstrip(".") + " %"
+    """A share, cut rather than rounded: 100 % means all of it. `99.987 %`, `98.2 %`, `0 %`."""
+    places = 3 if value >= 99 else 1
+    cut = math.floor(value * 10**places) / 10**places
+    return f"{cut:.{places}f}".rstrip("0").rstrip(".") + " %"
 
 
 @register.filter
