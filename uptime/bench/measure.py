@@ -1,6 +1,7 @@
 """What processes cost, by the operating system's own accounting."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -24,3 +25,13 @@ def tree_memory_mb(pid: int) -> float:
         with suppress(psutil.NoSuchProcess):
             total += process.memory_full_info().pss
     return total / 2**20
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process ever held, in MB.
+
+    Not getrusage's figure: that one starts with what the parent held when it forked.
+    """
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024

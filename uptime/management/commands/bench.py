@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-NAMES = ("engine",)
+NAMES = ("engine", "probe")
 
 
 class Command(BaseCommand):
