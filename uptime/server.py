@@ -4,6 +4,7 @@ import gc
 from typing import Any
 
 from django.conf import settings
+from django.db import connections
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
@@ -54,8 +55,20 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no t
 
 def serve(fd: int | None = None) -> None:
     """Serve until SIGTERM (graceful, 10 s) or SIGINT. With `fd`, on that listening socket."""
+    pool_connections()
     host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
     Arbiter(Application(f"{host}:{settings.PORT}" if fd is None else f"fd://{fd}")).run()
+
+
+def pool_connections() -> None:
+    """Let requests borrow their database connections from a pool of this process.
+
+    Under ASGI each request has a thread of its own: with connections that persist, each would leave
+    one behind in its thread, until the server has no more.
+    """
+    database = connections.settings["default"]
+    database["CONN_MAX_AGE"] = 0
+    database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10, "max_idle": 60}
 
 
 def _before_fork(arbiter: Any, worker: Any) -> None:
