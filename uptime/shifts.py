@@ -30,6 +30,7 @@ from django_q.tasks import async_task
 from probe.prober import Prober
 
 from alerts.dispatch import Dispatcher
+from alerts.outbox import release_deliveries
 from monitors.leasing import release_leases, release_orphans
 from monitors.models import Location, Shift
 from probe.engine import Engine
@@ -182,7 +183,8 @@ def bury_dead_shifts() -> int:
     dead = [shift for shift in Shift.objects.all() if _is_dead(shift, now)]
     if dead:
         Shift.objects.filter(pk__in=[shift.pk for shift in dead]).delete()
-        freed = release_orphans(living=Shift.objects.values_list("id", flat=True))
+        living = list(Shift.objects.values_list("id", flat=True))
+        freed = release_orphans(living=living) + release_deliveries(living=living)
         log.warning("shift.died", shifts=[str(shift) for shift in dead], leases_freed=freed)
     return len(dead)
 

@@ -79,7 +79,7 @@ def overdue_checks(now: datetime) -> dict[str, timedelta]:
 
 def waiting_deliveries(now: datetime) -> timedelta:
     """How long the oldest delivery whose time has come has waited for a sender."""
-    due = Delivery.objects.due(now).aggregate(oldest=Min("next_attempt_at"))["oldest"]
+    due = Delivery.objects.neglected(now).aggregate(oldest=Min("next_attempt_at"))["oldest"]
     return now - due if due else timedelta()
 
 
