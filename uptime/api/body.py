@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from django.http import HttpRequest
 from django.http.request import RawPostDataException, UnreadablePostError
 
-from uptime.api.errors import Refused, malformed, too_large
+from uptime.api.errors import malformed, not_json, too_large
 
 # Far more than any object of the API has, far less than what strains a recursive reader.
 MAX_DEPTH = 32
@@ -27,9 +27,7 @@ def read_json(request: HttpRequest, limit: int) -> Any:
     if not raw:
         return {}
     if request.content_type != "application/json":
-        raise Refused(
-            415, "unsupported_media_type", "Send JSON, with Content-Type: application/json."
-        )
+        raise not_json()
     return parse_json(raw)
 
 

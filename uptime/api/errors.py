@@ -43,6 +43,10 @@ def malformed(message: str) -> Refused:
     return Refused(400, "malformed", message)
 
 
+def not_json() -> Refused:
+    return Refused(415, "unsupported_media_type", "Send JSON, with Content-Type: application/json.")
+
+
 def too_large(limit: int) -> Refused:
     return Refused(413, "too_large", f"The body may have at most {limit} bytes.")
 
