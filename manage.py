@@ -18,14 +18,14 @@ def main() -> int:
     from django.core.management import execute_from_command_line
     from django.db import OperationalError
 
+    from uptime.preflight import Refusal, why_no_database
+
     try:
         execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:
+    except (Refusal, ImproperlyConfigured) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except OperationalError as error:
-        from uptime.preflight import why_no_database
-
         print(f"Error: {why_no_database(error)}", file=sys.stderr)
         return 1
     return 0

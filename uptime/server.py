@@ -9,6 +9,8 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
+from uptime.environment import listen_address
+from uptime.preflight import listen
 from uptime.process import die_with_parent
 
 
@@ -22,13 +24,13 @@ class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
 
 
 class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
-    def __init__(self, bind: str) -> None:
-        self.bind = bind
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
         super().__init__()
 
     def load_config(self) -> None:
         wanted = {
-            "bind": self.bind,
+            "bind": f"fd://{self.fd}",
             "proc_name": "uptime-web",
             "worker_class": "asgi",
             "workers": settings.WEB_WORKERS,
@@ -40,7 +42,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no t
             "control_socket_disable": True,
             "timeout": 30,
             "graceful_timeout": 10,
-            "keepalive": 5,
+            "keepalive": 2,
             "loglevel": "warning",
             "logger_class": QuietLogger,
         }
@@ -54,10 +56,12 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no t
 
 
 def serve(fd: int | None = None) -> None:
-    """Serve until SIGTERM (graceful, 10 s) or SIGINT. With `fd`, on that listening socket."""
+    """Serve until SIGTERM (graceful, 10 s) or SIGINT, on the listening socket `fd` if there is one.
+
+    Raises Refusal when the port can't be taken.
+    """
     pool_connections()
-    host = f"[{settings.HOST}]" if ":" in settings.HOST else settings.HOST
-    Arbiter(Application(f"{host}:{settings.PORT}" if fd is None else f"fd://{fd}")).run()
+    Arbiter(Application(fd if fd is not None else listen(*listen_address()).detach())).run()
 
 
 def pool_connections() -> None:

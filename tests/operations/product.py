@@ -11,8 +11,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import psutil
+from django.db import connections
 
 from uptime.environment import BASE_DIR
 
@@ -32,6 +34,17 @@ def wait_until(condition: Callable[[], object], *, within_s: float = PATIENCE_S)
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s} s: {condition}"
         time.sleep(0.05)
+
+
+def database_url(name: str, **options: str) -> str:
+    """The address of a database on the server of the test run."""
+    given = connections.settings["default"]
+    host = given["HOST"] or given["OPTIONS"]["host"]
+    user = f"{given['USER']}:{quote(given['PASSWORD'], safe='')}"
+    query = urlencode(
+        {"host": host, **({"port": given["PORT"]} if given["PORT"] else {}), **options}
+    )
+    return f"postgres://{user}@/{name}?{query}"
 
 
 def environment(directory: Path, port: int, **variables: str) -> dict[str, str]:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django.conf import settings
 
-from tests.operations.product import environment, free_port, run_command
+from tests.operations.product import database_url, environment, free_port, run_command
 
 # Root may write everywhere; without this right of its own it is held to permissions like others.
 AS_ANYBODY = (
@@ -96,17 +95,10 @@ def test_a_variable_that_makes_no_sense(
 @pytest.fixture
 def scratch_database(tmp_path: Path, django_db_setup: None) -> Iterator[str]:
     """The address of a database of this test's own, on the server of the test run."""
-    given = settings.DATABASES["default"]
-    server = {
-        "host": given["HOST"] or given["OPTIONS"].get("host"),
-        "port": given["PORT"] or None,
-        "user": given["USER"],
-        "password": given["PASSWORD"] or None,
-    }
     name = f"scratch_{os.getpid()}"
-    with psycopg.connect(dbname="postgres", autocommit=True, **server) as admin:
+    with psycopg.connect(database_url("postgres"), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}")
-        yield f"postgres://{given['USER']}:{given['PASSWORD']}@/{name}?host={server['host']}"
+        yield database_url(name)
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -1,0 +1,116 @@
+"""`manage.py web` alone, as a container or a unit runs it, on the database of the test run."""
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.db import connection
+from pytest_django.plugin import DjangoDbBlocker
+
+from tests.operations.product import (
+    database_url,
+    environment,
+    free_port,
+    run_command,
+    wait_until,
+)
+from uptime.environment import BASE_DIR
+
+pytestmark = pytest.mark.xdist_group("operations")
+
+NAME = "web-under-test"
+
+
+@dataclass
+class Web:
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def get(self, path: str) -> int:
+        try:
+            url = f"http://127.0.0.1:{self.port}{path}"
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+        except OSError:
+            return 0
+
+
+@pytest.fixture(scope="module")
+def web(
+    tmp_path_factory: pytest.TempPathFactory,
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[Web]:
+    port = free_port()
+    with django_db_blocker.unblock():
+        url = database_url(str(connection.settings_dict["NAME"]), application_name=NAME)
+    env = environment(tmp_path_factory.mktemp("web"), port, DATABASE_URL=url)
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "web"],
+        cwd=BASE_DIR,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    web = Web(port, process)
+    wait_until(lambda: web.get("/health/live") == 200 or process.poll() is not None)
+    yield web
+    process.kill()
+    process.wait()
+
+
+def test_it_serves_pages_and_static_files(web: Web) -> None:
+    assert web.get("/login/") == 200
+    assert web.get("/static/admin/css/base.css") == 200
+    assert web.get("/static/no-such-file.css") == 404
+
+
+@pytest.mark.django_db
+def test_requests_leave_no_connections_behind(web: Web) -> None:
+    for _ in range(40):
+        assert web.get("/login/") == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", [NAME])
+        (count,) = cursor.fetchone()
+    assert count <= 4
+
+
+def test_a_client_that_goes_away_does_no_harm(web: Web) -> None:
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", web.port)) as client:
+            client.sendall(b"GET /login/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert web.get("/login/") == 200
+
+
+def test_a_body_beyond_the_limit_is_refused(web: Web) -> None:
+    with socket.create_connection(("127.0.0.1", web.port)) as client:
+        client.sendall(
+            b"POST /login/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000001\r\n\r\n"
+        )
+        assert client.recv(12) == b"HTTP/1.1 413"
+
+
+def test_a_port_in_use_is_one_line(web: Web, tmp_path_factory: pytest.TempPathFactory) -> None:
+    done = run_command("web", env=environment(tmp_path_factory.mktemp("other"), web.port))
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"Error: port {web.port} on 127.0.0.1 is in use: stop the program that listens there,"
+        " or set UPTIME_PORT to another"
+    ]
+
+
+def test_sigterm_ends_it_though_a_client_stays_connected(web: Web) -> None:
+    with socket.create_connection(("127.0.0.1", web.port)) as client:
+        client.sendall(b"GET /login/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(12) == b"HTTP/1.1 200"
+        web.process.send_signal(signal.SIGTERM)
+        assert web.process.wait(15) == 0
