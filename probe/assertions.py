@@ -8,6 +8,7 @@ pattern nor a server's answer can hold the engine up.
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -121,6 +122,10 @@ class Assertion(BaseModel):
         )
 
 
+_NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"}
+"""Codecs of Python's that no document is written in; some take quadratic time."""
+
+
 @dataclass
 class Evidence:
     """What an answer showed: the stuff that assertions are about.
@@ -140,8 +145,9 @@ class Evidence:
     @cached_property
     def text(self) -> str:
         try:
-            return self.body.decode(self.charset, "replace")
-        except LookupError:  # a charset that Python doesn't know
+            name = codecs.lookup(self.charset).name
+            return self.body.decode("utf-8" if name in _NO_CHARSETS else name, "replace")
+        except (LookupError, ValueError):  # unknown, or no name at all
             return self.body.decode("utf-8", "replace")
 
     @cached_property

@@ -27,6 +27,12 @@ _EVENTS = {
 _BROKEN = select.EPOLLHUP | select.EPOLLERR
 
 
+def text_info(handle: Handle, info: int) -> str:
+    """A piece of information that came from the server, whatever bytes it is made of."""
+    raw: bytes | None = handle.getinfo_raw(info)
+    return raw.decode("utf-8", "replace") if raw else ""
+
+
 class Transfers:
     """Transfers in flight. Belongs to the loop it was made in."""
 

@@ -10,7 +10,7 @@ from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check, make_job
 from tests.servers import dns, http
 from tests.servers.dns import serve_names
-from tests.servers.raw import free_port, serve
+from tests.servers.raw import free_port, serve, unanswered_port
 
 FORBIDDEN = [
     "0.0.0.0",
@@ -173,6 +173,21 @@ async def test_one_dead_address_of_several_does_no_harm(kind: str, check: Check)
             target = f"http://{target}" if kind == "http" else target
             seen = await check(kind, target, resolver=names.address)
     assert seen.status == Status.UP, seen.message
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_an_address_that_never_answers_is_not_waited_for(kind: str, check: Check) -> None:
+    async with (
+        serve(http.answer(http.OK)) as server,
+        serve_names({"x.example": ["127.0.0.2", "127.0.0.1"]}) as names,
+    ):
+        target = f"x.example:{server.port}"
+        target = f"http://{target}" if kind == "http" else target
+        with unanswered_port("127.0.0.2", server.port):
+            seen = await check(kind, target, resolver=names.address)
+    assert seen.status == Status.UP, seen.message
+    assert seen.latency_ms is not None
+    assert seen.latency_ms < 1000
 
 
 @pytest.mark.parametrize("kind", ["http", "tcp"])

@@ -97,11 +97,11 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 @contextlib.contextmanager
-def unanswered_port() -> Iterator[int]:
+def unanswered_port(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """A port whose SYN is never answered: the queue of its listener is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, port))
         listener.listen(0)
         for _ in range(4):
             filler = stack.enter_context(socket.socket())

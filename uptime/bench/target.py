@@ -22,18 +22,17 @@ ANSWER = (
 def loopback_target(certificate: Path | None = None) -> Iterator[str]:
     """Start the target; yields its URL. With a PEM file of a key and its chain it speaks TLS."""
     command = [sys.executable, "-m", "uptime.bench.target"]
-    process = subprocess.Popen(  # noqa: S603 - this interpreter, on this module
+    scheme = "http" if certificate is None else "https"
+    with subprocess.Popen(  # noqa: S603 - this interpreter, on this module
         command if certificate is None else [*command, str(certificate)],
         stdout=subprocess.PIPE,
         text=True,
-    )
-    scheme = "http" if certificate is None else "https"
-    try:
-        assert process.stdout is not None
-        yield f"{scheme}://127.0.0.1:{int(process.stdout.readline())}/"
-    finally:
-        process.terminate()
-        process.wait()
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield f"{scheme}://127.0.0.1:{int(process.stdout.readline())}/"
+        finally:
+            process.terminate()
 
 
 class _Answer(asyncio.Protocol):

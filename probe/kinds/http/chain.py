@@ -12,7 +12,7 @@ import pycurl
 from cryptography import x509
 
 from probe import certificates
-from probe.curl import Handle, Option
+from probe.curl import Handle, Option, text_info
 from probe.kinds.base import join_host_port
 from probe.kinds.http.errors import Hop, trouble_of
 from probe.kinds.http.exchange import (
@@ -78,7 +78,7 @@ class Chain:
             if location is None:
                 return self._finish(handle, hop)
             # the same request with the same cookies again will be answered the same again
-            request = (method, url, *handle.getinfo(pycurl.INFO_COOKIELIST))
+            request = (method, url, *handle.getinfo_raw(pycurl.INFO_COOKIELIST))
             if request in seen:
                 raise Trouble(
                     Reason.REDIRECT_LOOP, f"The redirects go round: {self._shown_trail()}."
@@ -99,8 +99,7 @@ class Chain:
     def _location(self, handle: Handle) -> str | None:
         if not self._plan.settings.follow_redirects or self.status not in _REDIRECTS:
             return None
-        location: str | None = handle.getinfo(pycurl.REDIRECT_URL)
-        return location
+        return text_info(handle, pycurl.REDIRECT_URL) or None
 
     def _parse_location(self, location: str, hop: Hop) -> tuple[str, Origin]:
         try:
@@ -119,7 +118,7 @@ class Chain:
         return Answer(
             status=self.status,
             received=hop.received,
-            charset=charset_of(handle.getinfo(pycurl.CONTENT_TYPE)),
+            charset=charset_of(text_info(handle, pycurl.CONTENT_TYPE)),
             cert_expires_at=self.cert_expires_at,
             tls_trouble=self._tls_trouble,
             hops=self._trail,
@@ -286,11 +285,11 @@ def _next_request(status: int | None, method: str, body: bytes | None) -> tuple[
 
 
 def _leaf(handle: Handle) -> x509.Certificate | None:
-    chain: list[list[tuple[str, str]]] = handle.getinfo(pycurl.INFO_CERTINFO)
+    chain: list[list[tuple[bytes, bytes]]] = handle.getinfo_raw(pycurl.INFO_CERTINFO)
     for name, value in chain[0] if chain else ():
-        if name == "Cert":
+        if name == b"Cert":
             try:
-                return x509.load_pem_x509_certificate(value.encode())
+                return x509.load_pem_x509_certificate(value)
             except ValueError:
                 return None
     return None

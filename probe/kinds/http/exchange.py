@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import pycurl
 
@@ -109,12 +108,12 @@ class Answer:
 
 def certificate_expiry(handle: Handle) -> datetime | None:
     """When the server's own certificate expires, from what libcurl kept of the handshake."""
-    chain: list[list[tuple[str, str]]] = handle.getinfo(pycurl.INFO_CERTINFO)
+    chain: list[list[tuple[bytes, bytes]]] = handle.getinfo_raw(pycurl.INFO_CERTINFO)
     if not chain:
         return None
     for name, value in chain[0]:
-        if name == "Expire date":
-            return parse_certificate_time(value)
+        if name == b"Expire date":
+            return parse_certificate_time(value.decode("ascii", "replace"))
     return None
 
 
@@ -129,9 +128,9 @@ def parse_certificate_time(text: str) -> datetime | None:
         return None
 
 
-def charset_of(content_type: Any) -> str:
+def charset_of(content_type: str) -> str:
     """The charset that a Content-Type names; UTF-8 where it names none."""
-    if not isinstance(content_type, str) or "charset=" not in content_type.lower():
+    if "charset=" not in content_type.lower():
         return "utf-8"
     at = content_type.lower().index("charset=") + len("charset=")
     return content_type[at:].split(";")[0].strip().strip("\"'") or "utf-8"

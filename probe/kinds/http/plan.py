@@ -42,12 +42,12 @@ _SAME_FOR_ALL: tuple[Option, ...] = (
 class Headers:
     """The request's headers: for the origin that the user named, and for any other."""
 
-    own: list[str]
-    foreign: list[str]
-    own_without_body: list[str]
-    foreign_without_body: list[str]
+    own: list[bytes]
+    foreign: list[bytes]
+    own_without_body: list[bytes]
+    foreign_without_body: list[bytes]
 
-    def choose(self, *, is_trusted: bool, has_body: bool) -> list[str]:
+    def choose(self, *, is_trusted: bool, has_body: bool) -> list[bytes]:
         if has_body:
             return self.own if is_trusted else self.foreign
         return self.own_without_body if is_trusted else self.foreign_without_body
@@ -148,11 +148,15 @@ def _headers(settings: HttpSettings, body: bytes | None) -> Headers:
     foreign = [line for line in common if not _is_bound_to_origin(line)]
     own = [*common, *auth]
     return Headers(
-        own=own,
-        foreign=foreign,
-        own_without_body=_without_body(own),
-        foreign_without_body=_without_body(foreign),
+        own=_encoded(own),
+        foreign=_encoded(foreign),
+        own_without_body=_encoded(_without_body(own)),
+        foreign_without_body=_encoded(_without_body(foreign)),
     )
+
+
+def _encoded(lines: list[str]) -> list[bytes]:
+    return [line.encode() for line in lines]
 
 
 def _name(line: str) -> str:
@@ -241,7 +245,7 @@ def _proxy(settings: HttpSettings) -> Proxy | None:
     assert parts.port is not None
     options: list[Option] = []
     if settings.proxy_username is not None:
-        options.append((pycurl.PROXYUSERNAME, settings.proxy_username))
+        options.append((pycurl.PROXYUSERNAME, settings.proxy_username.encode()))
     if settings.proxy_password is not None:
-        options.append((pycurl.PROXYPASSWORD, settings.proxy_password.get_secret_value()))
+        options.append((pycurl.PROXYPASSWORD, settings.proxy_password.get_secret_value().encode()))
     return Proxy(parts.scheme, parts.hostname, parts.port, tuple(options))

@@ -50,9 +50,10 @@ async def test_headers_given_by_the_user_win(check: Check) -> None:
     seen: list[bytes] = []
     headers = {"user-agent": "probe", "X-Api-Key": "k", "Host": "virtual.example", "X-Empty": ""}
     async with serve(http.answer(http.OK, seen=seen)) as server:
-        await check("http", server.url, headers=headers)
+        await check("http", server.url, headers=headers | {"X-Name": "grün"})
     (head,) = seen
     assert [header_of(head, name) for name in headers] == ["probe", "k", "virtual.example", ""]
+    assert "X-Name: grün\r\n".encode() in head
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])

@@ -17,6 +17,22 @@ async def test_relative_redirects_are_followed(check: Check) -> None:
     assert (seen.status, seen.http_status) == (Status.UP, 200)
 
 
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("/ü".encode(), "/%C3%BC"),
+        (b"/\xff", "/%FF"),
+        (b"/a b", "/a%20b"),
+        (b"?q=1#part", "/?q=1"),
+    ],
+)
+async def test_locations_are_read_as_browsers_do(location: bytes, path: str, check: Check) -> None:
+    start = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n"
+    async with serve(http.route({"/": start, path: http.OK})) as server:
+        seen = await check("http", server.url)
+    assert seen.status == Status.UP, seen.message
+
+
 async def test_a_redirect_can_be_the_answer(check: Check) -> None:
     async with serve(http.answer(redirect("/elsewhere"))) as server:
         seen = await check("http", server.url, follow_redirects=False, expected_status=["302"])
