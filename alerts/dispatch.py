@@ -40,11 +40,8 @@ class Dispatcher:
     sent again when its lease lapses.
     """
 
-    def __init__(
-        self, owner: UUID, *, attempt: Callable[[Leased], Outcome] = attempt_delivery
-    ) -> None:
+    def __init__(self, owner: UUID) -> None:
         self._owner = owner
-        self._attempt = attempt
         self._bell = Bell(NOTIFY_CHANNEL)
         self._in_flight: dict[UUID, Leased] = {}
         self._renewed_at: datetime | None = None
@@ -124,7 +121,7 @@ class Dispatcher:
         Thread(target=self._send, args=(leased,), name=f"send-{leased.id}", daemon=True).start()
 
     def _send(self, leased: Leased) -> None:
-        self._finished.append((leased, self._attempt(leased)))
+        self._finished.append((leased, attempt_delivery(leased)))
         self._bell.ring()
 
     def _record(self) -> None:

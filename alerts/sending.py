@@ -12,19 +12,26 @@ from uptime.secrets import SecretsUnreadable, unseal
 
 log = structlog.get_logger(__name__)
 
+ERROR_LIMIT = 500
+
 
 def attempt_delivery(leased: Leased) -> Outcome:
     """Send it and say how that went."""
     try:
         _send(leased)
     except DeliveryError as error:
-        return Outcome(str(error), error.is_permanent, error.retry_after)
+        return Outcome(_storable(str(error)), error.is_permanent, error.retry_after)
     except SecretsUnreadable as error:
         return Outcome(str(error))
     except Exception as error:  # a sender's thread ends here; a fault of ours is retried, visibly
         log.exception("alerts.delivery.broke", delivery=str(leased.id), type=leased.channel_type)
         return Outcome(f"internal error ({type(error).__name__})")
     return SENT
+
+
+def _storable(text: str) -> str:
+    """A receiver's own words may be of any length and hold what PostgreSQL can't store."""
+    return text.replace("\0", "")[:ERROR_LIMIT]
 
 
 def _send(leased: Leased) -> None:

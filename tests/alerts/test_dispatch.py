@@ -13,11 +13,12 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection
+from pytest_django import Settings
 
 from accounts.models import Team
-from alerts.actions import send_test, update_channel
+from alerts.actions import create_channel, send_test, update_channel
 from alerts.dispatch import AT_ONCE_PER_CHANNEL, Dispatcher
-from alerts.models import Delivery, DeliveryStatus
+from alerts.models import Channel, Delivery, DeliveryStatus
 from alerts.outbox import LEASE, MAX_ATTEMPTS, lease_deliveries
 from tests.alerts.scenes import (
     fail,
@@ -32,6 +33,7 @@ from tests.alerts.scenes import (
     tell_all,
     until,
 )
+from tests.servers.telegram import BotApi, Refusal
 from tests.servers.webhook import HANG, Receiver, Reply
 from uptime.clock import database_now
 
@@ -175,6 +177,50 @@ def test_facts_that_cannot_be_read_hold_up_nobody_else(
     assert status_of(poisoned) == DeliveryStatus.FAILED
     assert poisoned.last_error == "internal error (ValidationError)"
     assert status_of(sound) == DeliveryStatus.SENT
+
+
+def test_a_receivers_words_of_any_kind_can_be_kept(
+    team: Team, bot_api: BotApi, dispatcher: Dispatcher
+) -> None:
+    bot_api.will(Refusal(400, "\0" + "why not? " * 1000).reply())
+    config = {"bot_token": BotApi.TOKEN, "chat_id": BotApi.CHAT}
+    values = {"name": "Chat", "type": "telegram", "config": config}
+    delivery = send_test(channel=create_channel(team=team, values=values))
+    send_due(dispatcher)
+    assert status_of(delivery) == DeliveryStatus.DEAD
+    assert delivery.last_error.startswith("Telegram: why not?")
+    assert len(delivery.last_error) == 500
+
+
+def test_secrets_that_cannot_be_read_are_tried_again(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, settings: Settings
+) -> None:
+    delivery = send_test(channel=make_webhook(team, receiver.url))
+    settings.SECRET_KEY = "another key than the one it was stored under"
+    send_due(dispatcher)
+    assert status_of(delivery) == DeliveryStatus.FAILED
+    assert "UPTIME_SECRET_KEY" in delivery.last_error
+
+
+def test_a_type_that_is_no_more_ends_the_delivery(team: Team, dispatcher: Dispatcher) -> None:
+    channel = Channel.objects.create(team=team, name="Loft", type="pigeon")
+    delivery = send_test(channel=channel)
+    send_due(dispatcher)
+    assert status_of(delivery) == DeliveryStatus.DEAD
+    assert delivery.last_error == "there is no channel of type pigeon"
+
+
+def test_settings_that_are_no_longer_valid_are_told_without_their_values(
+    team: Team, dispatcher: Dispatcher
+) -> None:
+    channel = Channel.objects.create(
+        team=team, name="Hook", type="webhook", config={"url": "secret-host", "old": 1}
+    )
+    delivery = send_test(channel=channel)
+    send_due(dispatcher)
+    assert status_of(delivery) == DeliveryStatus.DEAD
+    assert "no longer valid" in delivery.last_error
+    assert "secret-host" not in delivery.last_error
 
 
 def test_a_recovery_waits_for_the_failure_that_is_still_on_its_way(
