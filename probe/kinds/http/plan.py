@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import ssl
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import pycurl
@@ -18,6 +20,8 @@ from probe.curl import Option
 from probe.kinds.http.settings import BasicAuth, HttpSettings, is_secret_header
 from probe.kinds.http.target import Origin, parse_url
 from probe.values import Spec
+
+Part = TypeVar("Part", bound=Hashable)
 
 USER_AGENT = "uptime/0.1 (+monitor)"
 
@@ -42,12 +46,12 @@ _SAME_FOR_ALL: tuple[Option, ...] = (
 class Headers:
     """The request's headers: for the origin that the user named, and for any other."""
 
-    own: list[bytes]
-    foreign: list[bytes]
-    own_without_body: list[bytes]
-    foreign_without_body: list[bytes]
+    own: tuple[bytes, ...]
+    foreign: tuple[bytes, ...]
+    own_without_body: tuple[bytes, ...]
+    foreign_without_body: tuple[bytes, ...]
 
-    def choose(self, *, is_trusted: bool, has_body: bool) -> list[bytes]:
+    def choose(self, *, is_trusted: bool, has_body: bool) -> tuple[bytes, ...]:
         if has_body:
             return self.own if is_trusted else self.foreign
         return self.own_without_body if is_trusted else self.foreign_without_body
@@ -91,18 +95,24 @@ def make_plan(spec: Spec) -> HttpPlan:
         url=url,
         origin=origin,
         settings=settings,
-        headers=_headers(settings, body),
+        headers=_shared(_headers(settings, body)),
         body=body,
         options=_options(settings),
-        tls_options=_tls_options(settings),
+        tls_options=_shared(_tls_options(settings)),
         client_options=_client_options(settings),
         proxy=_proxy(settings),
-        status_ranges=tuple(_status_range(text) for text in settings.expected_status),
+        status_ranges=_shared(tuple(_status_range(text) for text in settings.expected_status)),
         must_hold=_checks(settings, Severity.DOWN),
         should_hold=_checks(settings, Severity.DEGRADED),
         needs_body=bool(sources & {Source.BODY, Source.JSON}),
         needs_headers=Source.HEADER in sources,
     )
+
+
+@lru_cache(maxsize=1024)
+def _shared(part: Part) -> Part:
+    """The first part that equals this one: most monitors ask alike, and there are many of them."""
+    return part
 
 
 def deprecated_tls_options() -> tuple[Option, ...]:
@@ -155,8 +165,8 @@ def _headers(settings: HttpSettings, body: bytes | None) -> Headers:
     )
 
 
-def _encoded(lines: list[str]) -> list[bytes]:
-    return [line.encode() for line in lines]
+def _encoded(lines: list[str]) -> tuple[bytes, ...]:
+    return tuple(line.encode() for line in lines)
 
 
 def _name(line: str) -> str:
