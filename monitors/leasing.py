@@ -11,6 +11,8 @@ from uuid import UUID
 
 from django.db import connection
 
+from uptime.database import hot_cursor
+
 # A lease outlives the longest check (120 s) and the wait for its exact instant. It only matters
 # where no living engine is there to notice that the owner's shift stopped beating.
 LEASE = timedelta(seconds=180)
@@ -35,7 +37,7 @@ def lease_due(
 
     Returns the database's time and the leased. One statement, one commit.
     """
-    with connection.cursor() as cursor:
+    with hot_cursor() as cursor:
         cursor.execute(
             """
             WITH due AS (

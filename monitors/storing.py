@@ -19,6 +19,7 @@ from probe.kinds import KINDS
 from probe.kinds.heartbeat import next_deadline
 from probe.values import Finished
 from probe.values import Status as Seen
+from uptime.database import hot_cursor
 
 _RESULT_COLUMNS = {
     "id": "uuid",
@@ -94,7 +95,7 @@ def store_batch(batch: Sequence[Finished], *, owner: UUID) -> list[Stored]:
         if row := locked.get(finished.job.assignment_id):
             stored.append(_judge(finished, row))
     _update_assignments(stored)
-    _copy_results(stored)
+    copy_results([one.finished for one in stored])
     return stored
 
 
@@ -102,7 +103,7 @@ def store_ping(finished: Finished, *, assignment_row: Sequence[Any]) -> Stored:
     """Store a heartbeat's ping as a passing or failing check; the caller holds the row's lock."""
     stored = _judge(finished, assignment_row)
     _update_assignments([stored])
-    _copy_results([stored])
+    copy_results([stored.finished])
     return stored
 
 
@@ -124,7 +125,7 @@ _LOCKED = "id, next_due_at, attempt, state, failures, passes, troubles, troubled
 def _lock_leased(batch: Sequence[Finished], owner: UUID) -> dict[int, Sequence[Any]]:
     """The batch's rows whose lease is still this owner's, for this very due instant."""
     due = {f.job.assignment_id: (f.job.due_at, f.job.attempt) for f in batch}
-    with connection.cursor() as cursor:
+    with hot_cursor() as cursor:
         cursor.execute(
             f"SELECT {_LOCKED} FROM monitors_assignment"  # noqa: S608 - a literal
             " WHERE id = ANY(%s) AND lease_owner = %s ORDER BY id FOR UPDATE",
@@ -195,7 +196,7 @@ def _update_assignments(stored: Sequence[Stored]) -> None:
         return
     arrays = ", ".join(f"%s::{type_}[]" for type_ in _UPDATE_COLUMNS.values())
     names = ", ".join(_UPDATE_COLUMNS)
-    with connection.cursor() as cursor:
+    with hot_cursor() as cursor:
         cursor.execute(
             f"""
             UPDATE monitors_assignment AS a SET
@@ -237,18 +238,18 @@ def _assignment_values(one: Stored) -> tuple[object, ...]:
     )
 
 
-def _copy_results(stored: Sequence[Stored]) -> None:
-    if not stored:
+def copy_results(finished: Sequence[Finished]) -> None:
+    """Append result rows."""
+    if not finished:
         return
     names = ", ".join(_RESULT_COLUMNS)
     with (
-        connection.wrap_database_errors,  # Django's cursor does not do so for a copy
-        connection.cursor() as cursor,
+        hot_cursor() as cursor,
         cursor.copy(f"COPY monitors_result ({names}) FROM STDIN (FORMAT BINARY)") as copy,
     ):
         copy.set_types(list(_RESULT_COLUMNS.values()))
-        for one in stored:
-            copy.write_row(_result_values(one.finished))
+        for one in finished:
+            copy.write_row(_result_values(one))
 
 
 def _result_values(finished: Finished) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-NAMES = ("engine", "probe")
+NAMES = ("engine", "intake", "probe")
 
 
 class Command(BaseCommand):
