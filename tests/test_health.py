@@ -154,7 +154,7 @@ def test_a_delivery_is_late_once_its_time_is_long_past(
 def test_the_waiting_tasks_of_each_queue_are_told(shift: Shift) -> None:
     OrmQ.objects.create(key="checks", payload="x", lock=timezone.now())
     OrmQ.objects.create(key="checks", payload="x", lock=timezone.now() + timedelta(seconds=60))
-    assert examined()["broker"].facts == {"waiting_tasks": {"default": 0, "checks": 1}}
+    assert examined()["broker"].facts == {"waiting_tasks": {"checks": 1, "default": 0}}
 
 
 def test_a_redis_that_is_away_is_named_without_its_password(
@@ -231,6 +231,19 @@ class TestReady:
         finally:
             answer.set()
         assert len(asked) == 1
+
+    def test_a_fault_of_ours_is_503_at_the_part_where_it_happened(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(now: object) -> health.Part:
+            raise LookupError(SECRET)
+
+        monkeypatch.setitem(health.PARTS, "broker", broken)
+        response = client.get("/health/ready")
+        assert response.status_code == 503
+        assert response.json()["failing"] == ["broker", "checks", "overdue", "deliveries"]
+        assert "fault of ours" in response.json()["parts"]["broker"]["message"]
+        assert SECRET not in response.content.decode()
 
     def test_a_database_that_is_away_is_503_and_no_traceback(
         self, client: Client, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int

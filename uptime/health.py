@@ -115,8 +115,8 @@ def examine(found: dict[str, Part]) -> None:
 class Examination(threading.Thread):
     """One examination in a thread and on a connection of its own.
 
-    Its own connection, so that it also tells whether the database takes new ones; a thread, so that
-    nobody waits longer than PATIENCE; a daemon, so that a hung one doesn't hold up the process.
+    A thread, so that nobody waits longer than PATIENCE; a daemon, so that one that hangs doesn't
+    hold up the end of the process.
     """
 
     def __init__(self) -> None:
@@ -126,17 +126,20 @@ class Examination(threading.Thread):
     def run(self) -> None:
         try:
             examine(self.found)
+        except Exception:  # the thread's end: whatever it is, it is ours, and readiness is false
+            log.exception("health.broke")
         finally:
             connection.close()
 
     def wait(self) -> dict[str, Part]:
-        """All parts: those that are known once PATIENCE is over, the next blamed for the wait."""
+        """All parts: those that are known once PATIENCE is over; the next holds up the rest."""
         self.join(PATIENCE.total_seconds())
+        late = f"no answer within {PATIENCE.total_seconds():g} s"
+        why = late if self.is_alive() else "a fault of ours; the log says more"
         parts = dict(self.found)
         missing = [name for name in PARTS if name not in parts]
-        if missing and self.is_alive():
-            late = f"no answer within {PATIENCE.total_seconds():g} s"
-            parts[missing.pop(0)] = Part(False, late)
+        if missing and parts.get("database", Part(True)).is_ok:
+            parts[missing.pop(0)] = Part(False, why)
         return parts | dict.fromkeys(missing, NOT_LOOKED_AT)
 
 

@@ -6,7 +6,6 @@ Each is a read of an index or of a small table, in a fixed number of queries.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, cast
 
 import redis
 from django.conf import settings
@@ -18,6 +17,8 @@ from alerts.models import Delivery
 from incidents.models import Incident
 from monitors.models import Assignment, Location, Monitor, Shift, Status
 
+# The task queues, each with a worker process of its own: see the command `worker`.
+QUEUES = ("checks", "default")
 # An engine beats every few seconds: one that was silent for this long is dead or stuck.
 SILENCE = timedelta(seconds=10)
 REDIS_TIMEOUT_S = 1
@@ -40,13 +41,11 @@ def queue_depths(now: datetime) -> dict[str, int]:
 
     Raises redis.RedisError when the queues live in Redis and it can't be asked.
     """
-    cluster = cast(dict[str, Any], settings.Q_CLUSTER)
-    queues = [cluster["name"], *cluster["ALT_CLUSTERS"]]
     if settings.REDIS_URL:
         with _redis() as client:
-            return {queue: int(client.llen(f"django_q:{queue}:q")) for queue in queues}
+            return {queue: int(client.llen(f"django_q:{queue}:q")) for queue in QUEUES}
     waiting = OrmQ.objects.filter(lock__lte=now).values_list("key").annotate(Count("id"))
-    return {**dict.fromkeys(queues, 0), **dict(waiting.order_by())}
+    return {**dict.fromkeys(QUEUES, 0), **dict(waiting.order_by())}
 
 
 def _redis() -> redis.Redis:
