@@ -192,6 +192,11 @@ def broken_page(request: HttpRequest) -> HttpResponse:
     raise RuntimeError(f"password={SECRET}")
 
 
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return HttpResponse(status=404)
+
+
+handler404 = not_found
 urlpatterns = [
     path("page/", page),
     path("async/", async_page),
