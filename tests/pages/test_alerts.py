@@ -1,0 +1,193 @@
+"""Channels, policies and the log of deliveries."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import Team
+from alerts.actions import create_channel, create_policy
+from alerts.channels import CHANNELS
+from alerts.models import Channel, Delivery, DeliveryStatus, Policy, Reach
+from tests.factories import make_monitor
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def channel(team: Team) -> Channel:
+    config = {"url": "http://127.0.0.1:9/hook", "headers": {"X-Key": "a header secret"}}
+    return create_channel(team=team, values={"name": "Hook", "type": "webhook", "config": config})
+
+
+def text(answer: Any, status: int = 200) -> str:
+    assert answer.status_code == status
+    shown: str = answer.content.decode()
+    return shown
+
+
+def test_without_a_channel_the_page_says_what_to_do(client: Client) -> None:
+    assert "Nobody is told yet" in text(client.get(reverse("channels")))
+
+
+@pytest.mark.parametrize("type_", CHANNELS)
+def test_each_type_has_a_form_of_its_own_settings(client: Client, type_: str) -> None:
+    shown = text(client.get(reverse("channel-new-type", args=[type_])))
+    for name, info in CHANNELS[type_].config.model_fields.items():
+        assert f'name="config.{name}"' in shown
+        assert str(info.title) in shown
+
+
+def test_an_e_mail_channel_is_made_from_its_form(client: Client, team: Team) -> None:
+    data = {"name": "Us", "enabled": "on", "config.to": "a@example.org, b@example.org"}
+    answer = client.post(reverse("channel-new-type", args=["email"]), data, follow=True)
+    assert "Send a test" in text(answer)
+    channel = Channel.objects.get(team=team)
+    assert channel.config == {"to": ["a@example.org", "b@example.org"]}
+
+
+def test_an_error_of_a_channel_stands_beside_its_field(client: Client) -> None:
+    data = {"name": "Us", "config.to": "a@example.org, nonsense"}
+    shown = text(client.post(reverse("channel-new-type", args=["email"]), data), 422)
+    assert re.search(r'id="id_config.to_error">[^<]*nonsense', shown)
+
+
+def test_a_secret_that_was_made_is_shown_once(client: Client, team: Team) -> None:
+    data = {"name": "Hook", "enabled": "on", "config.url": "https://example.org/hook"}
+    answer = client.post(reverse("channel-new-type", args=["webhook"]), data, follow=True)
+    channel = Channel.objects.get(team=team)
+    secret = channel.full_config["secret"]
+    assert secret in text(answer)
+    page = reverse("channel", args=[channel.pk])
+    assert secret not in text(client.get(page))
+
+
+def test_saving_a_channel_untouched_keeps_its_secrets(client: Client, channel: Channel) -> None:
+    address = reverse("channel-edit", args=[channel.pk])
+    shown = text(client.get(address))
+    assert "a header secret" not in shown
+    assert channel.full_config["secret"] not in shown
+    data = {
+        "name": "Hook 2",
+        "enabled": "on",
+        "config.url": channel.config["url"],
+        "config.headers": "X-Key: ********",
+        "config.secret": "",
+    }
+    assert client.post(address, data).status_code == 302
+    saved = Channel.objects.get(pk=channel.pk)
+    assert saved.name == "Hook 2"
+    assert saved.full_config == channel.full_config
+
+
+def test_a_test_is_queued_and_its_outcome_shown(client: Client, channel: Channel) -> None:
+    page = reverse("channel", args=[channel.pk])
+    shown = text(client.post(reverse("channel-test", args=[channel.pk]), follow=True))
+    assert "Queued" in shown
+    Delivery.objects.update(status=DeliveryStatus.FAILED, last_error="It answered 503.")
+    assert "It answered 503." in text(client.get(page))
+
+
+def test_deleting_a_channel_names_the_policies_that_lose_it(
+    client: Client, channel: Channel, team: Team
+) -> None:
+    policy(team, channel)
+    address = reverse("channel-delete", args=[channel.pk])
+    assert "out of “Everything”" in text(client.get(address))
+    client.post(address)
+    assert not Channel.objects.exists()
+
+
+def policy(team: Team, channel: Channel, **values: Any) -> Policy:
+    given = {"name": "Everything", "all": True, "steps": [{"channels": [str(channel.pk)]}]}
+    return create_policy(team=team, values={**given, **values})
+
+
+@pytest.mark.parametrize("reach", Reach.values)
+def test_a_policy_is_made_for_all_for_tags_or_for_monitors(
+    client: Client, team: Team, channel: Channel, reach: str
+) -> None:
+    monitor = make_monitor(team)
+    data = {
+        "name": "P",
+        "on": ["down", "degraded"],
+        "reach": reach,
+        # what belongs to another reach is sent too, and not taken
+        "tags": "prod, web",
+        "monitors": [str(monitor.pk)],
+        "channels": [str(channel.pk)],
+        "enabled": "on",
+    }
+    answer = client.post(reverse("policy-new"), data)
+    assert answer.status_code == 302
+    made = Policy.objects.get()
+    assert (made.reach, made.on) == (reach, ["down", "degraded"])
+    assert made.tags == (["prod", "web"] if reach == "tags" else [])
+    assert list(made.monitors.all()) == ([monitor] if reach == "monitors" else [])
+    assert list(made.steps.get().channels.all()) == [channel]
+
+
+def test_a_policy_that_tells_nobody_is_refused_beside_its_fields(
+    client: Client, channel: Channel
+) -> None:
+    data = {"name": "P", "reach": "all"}
+    shown = text(client.post(reverse("policy-new"), data), 422)
+    assert "Choose at least one channel." in shown
+    assert "Choose at least one." in shown
+
+
+def test_monitors_are_found_by_name_and_chosen_ones_stay(
+    client: Client, team: Team, channel: Channel
+) -> None:
+    shop, blog, other = (make_monitor(team, name=n) for n in ("Shop", "Blog", "Other"))
+    query = {"q": "blo", "monitors": [str(shop.pk)]}
+    shown = text(client.get(reverse("policy-monitors"), query))
+    assert re.search(rf'value="{shop.pk}"[^>]*checked', shown)
+    assert f'value="{blog.pk}"' in shown
+    assert f'value="{other.pk}"' not in shown
+
+
+def test_a_policy_is_changed_and_deleted(client: Client, team: Team, channel: Channel) -> None:
+    made = policy(team, channel)
+    data = {"name": "Less", "on": ["down"], "reach": "all", "channels": [str(channel.pk)]}
+    assert client.post(reverse("policy", args=[made.pk]), data).status_code == 302
+    made.refresh_from_db()
+    assert (made.name, made.enabled) == ("Less", False)
+    client.post(reverse("policy-delete", args=[made.pk]))
+    assert not Policy.objects.exists()
+
+
+def test_what_was_given_up_is_sent_again_from_the_log(
+    client: Client, team: Team, channel: Channel
+) -> None:
+    delivery = Delivery.objects.create(
+        team=team, channel=channel, event="test", facts={}, status="dead", last_error="Refused."
+    )
+    shown = text(client.get(reverse("deliveries"), {"status": "dead"}))
+    assert "Refused." in shown
+    retry = reverse("delivery-retry", args=[delivery.pk])
+    assert retry in shown
+    client.post(retry)
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.QUEUED
+    assert "can be retried" in text(client.post(retry, follow=True))
+
+
+@pytest.mark.parametrize(("name", "queries"), [("deliveries", 5), ("channels", 5), ("policies", 8)])
+def test_the_lists_take_as_many_queries_for_many_as_for_one(
+    client: Client,
+    team: Team,
+    channel: Channel,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    name: str,
+    queries: int,
+) -> None:
+    for number in range(5):
+        if number in (1, 4):
+            with django_assert_num_queries(queries):
+                client.get(reverse(name))
+        Delivery.objects.create(team=team, channel=channel, event="test", facts={})
+        policy(team, channel, all=False, monitors=[str(make_monitor(team).pk)])

@@ -1,0 +1,85 @@
+"""The pages of incidents: list, timeline, acknowledge, resolve, comment."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import Team
+from incidents.models import Incident, IncidentStatus
+from tests.factories import make_monitor
+from uptime.clock import database_now
+
+pytestmark = pytest.mark.django_db
+
+
+def make_incident(team: Team, **values: object) -> Incident:
+    at = database_now() - timedelta(minutes=5)
+    monitor = make_monitor(team, name="Shop")
+    given = {"severity": "down", "message": "Refused.", "started_at": at, "confirmed_at": at}
+    return Incident.objects.create(team=team, monitor=monitor, **{**given, **values})
+
+
+def act(client: Client, action: str, incident: Incident, **data: str) -> str:
+    address = reverse(f"incident-{action}", args=[incident.pk])
+    shown = client.post(address, data, follow=True).content.decode()
+    incident.refresh_from_db()
+    return shown
+
+
+def test_an_empty_list_says_what_would_be_here(client: Client) -> None:
+    assert "No incident so far" in client.get(reverse("incidents")).content.decode()
+
+
+def test_the_list_is_narrowed_by_state(client: Client, team: Team) -> None:
+    make_incident(team)
+    for status, is_there in (("open", True), ("resolved", False), ("nonsense", True)):
+        shown = client.get(reverse("incidents"), {"status": status}).content.decode()
+        assert ("Refused." in shown) is is_there
+
+
+def test_the_list_takes_as_many_queries_for_many_as_for_one(
+    client: Client, team: Team, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    # session, user, memberships; open ones, number, page with monitors
+    make_incident(team)
+    with django_assert_num_queries(6):
+        client.get(reverse("incidents"))
+    for _ in range(9):
+        make_incident(team)
+    with django_assert_num_queries(6):
+        client.get(reverse("incidents"))
+
+
+def test_acknowledging_is_seen_with_who_did_it(client: Client, team: Team) -> None:
+    incident = make_incident(team)
+    shown = act(client, "acknowledge", incident)
+    assert incident.status == IncidentStatus.ACKNOWLEDGED
+    assert f"acknowledged by {incident.acknowledged_by}" in shown
+
+
+def test_resolving_twice_is_a_note_and_not_an_error(client: Client, team: Team) -> None:
+    incident = make_incident(team)
+    assert "Resolved after" in act(client, "resolve", incident)
+    assert "already resolved" in act(client, "resolve", incident)
+    assert "already resolved" in act(client, "acknowledge", incident)
+
+
+def test_a_comment_appears_in_the_timeline_as_text(client: Client, team: Team) -> None:
+    shown = act(client, "comment", make_incident(team), message="On <it>\nnow")
+    assert "On &lt;it&gt;" in shown
+
+
+def test_an_empty_comment_is_refused_beside_its_field(client: Client, team: Team) -> None:
+    shown = act(client, "comment", make_incident(team), message=" ")
+    assert "Write something." in shown
+
+
+def test_a_viewer_reads_and_has_no_buttons(viewer_client: Client, team: Team) -> None:
+    incident = make_incident(team)
+    shown = viewer_client.get(incident.get_absolute_url()).content.decode()
+    assert "Refused." in shown
+    assert "do-acknowledge" not in shown
+    assert "Add comment" not in shown

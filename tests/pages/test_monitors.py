@@ -1,0 +1,197 @@
+"""The list of monitors, a monitor's page, and what its buttons do."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import Team
+from monitors.models import Assignment, Monitor, Ping, Result, Status
+from probe.values import result_id
+from tests.factories import make_monitor
+from uptime.clock import database_now
+
+pytestmark = pytest.mark.django_db
+
+FRAGMENT = {"HX-Request": "true"}
+
+
+def make_result(monitor: Monitor, seconds_ago: float = 1, **values: object) -> Result:
+    at = database_now() - timedelta(seconds=seconds_ago)
+    assignment = Assignment.objects.get(monitor=monitor)
+    return Result.objects.create(
+        **{
+            "id": result_id(assignment.id, at, 0),
+            "assignment": assignment,
+            "checked_at": at,
+            "due_at": at,
+            "attempt": 0,
+            "status": "up",
+            **values,
+        }
+    )
+
+
+def page(client: Client, address: str, **query: str) -> str:
+    answer = client.get(address, query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_an_empty_list_says_what_to_do_next(client: Client) -> None:
+    assert "Create the first monitor" in page(client, reverse("home"))
+
+
+def test_what_is_wrong_stands_first(client: Client, team: Team) -> None:
+    for name, status in (("A", Status.UP), ("B", Status.DOWN), ("C", Status.DEGRADED)):
+        monitor = make_monitor(team, name=f"Monitor {name}")
+        Monitor.objects.filter(pk=monitor.pk).update(status=status, message=f"Why {name}")
+    shown = page(client, reverse("home"))
+    places = [shown.index(f"Monitor {name}") for name in "BCA"]
+    assert places == sorted(places)
+    assert "Why B" in shown
+    assert "<title>1 down, 1 degraded · Monitors" in shown
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"q": "shop"}, {"Shop"}),
+        ({"q": "EXAMPLE.org"}, {"Shop"}),
+        ({"kind": "heartbeat"}, {"Backup"}),
+        ({"tag": "night"}, {"Backup"}),
+        ({"status": "paused"}, {"Backup"}),
+        ({"q": "nothing like it"}, set()),
+        ({"status": "nonsense"}, {"Shop", "Backup"}),
+        ({"page": "999"}, {"Shop", "Backup"}),
+    ],
+)
+def test_the_list_is_narrowed(
+    client: Client, team: Team, query: dict[str, str], found: set[str]
+) -> None:
+    make_monitor(team, name="Shop", target="https://example.org/")
+    make_monitor(team, name="Backup", kind="heartbeat", tags=["night"], enabled=False)
+    shown = page(client, reverse("home"), **query)
+    assert {name for name in ("Shop", "Backup") if f">{name}</a>" in shown} == found
+
+
+def test_a_refresh_brings_the_same_list_without_its_frame(client: Client, team: Team) -> None:
+    make_monitor(team, name="Shop")
+    answer = client.get(reverse("home"), {"q": "sh"}, headers=FRAGMENT)
+    shown = answer.content.decode()
+    assert shown.startswith("<title>")
+    assert "<html" not in shown
+    assert 'hx-get="/?q=sh"' in shown
+    assert "HX-Request" in answer["Vary"]
+
+
+def test_going_back_in_the_browser_brings_the_whole_page(client: Client) -> None:
+    headers = {**FRAGMENT, "HX-History-Restore-Request": "true"}
+    assert "<html" in client.get(reverse("home"), headers=headers).content.decode()
+
+
+def test_the_list_takes_as_many_queries_for_fifty_monitors_as_for_one(
+    client: Client, team: Team, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    # session, user, memberships; counts, tags, number, page, assignments
+    make_monitor(team)
+    with django_assert_num_queries(8):
+        client.get(reverse("home"))
+    for _ in range(55):
+        make_monitor(team, tags=["a"])
+    with django_assert_num_queries(8):
+        shown = page(client, reverse("home"))
+    assert "1–50 of 56" in shown
+    assert 'href="?page=2"' in shown
+
+
+def test_a_page_tells_state_and_why(client: Client, team: Team) -> None:
+    monitor = make_monitor(team, name="Shop")
+    Monitor.objects.filter(pk=monitor.pk).update(status=Status.DOWN, message="Refused by it.")
+    shown = page(client, monitor.get_absolute_url())
+    assert "Down for" in shown
+    assert "Refused by it." in shown
+
+
+def test_a_page_draws_checks_with_their_phases(client: Client, team: Team) -> None:
+    monitor = make_monitor(team)
+    make_result(monitor, 20, latency_ms=100.0, dns_ms=25.0, first_byte_ms=75.0, http_status=200)
+    make_result(monitor, 10, latency_ms=50.0, dns_ms=50.0, status="down", message="Odd <answer>")
+    shown = page(client, monitor.get_absolute_url())
+    assert '<rect class="fill-dns" x="0" width="250" height="10"/>' in shown
+    assert '<rect class="fill-first_byte" x="250" width="750" height="10"/>' in shown
+    assert "Odd &lt;answer&gt;" in shown
+    assert "Latency of the last 2 checks" in shown
+
+
+def test_a_page_takes_as_many_queries_whatever_its_history(
+    client: Client, team: Team, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    # session, user, memberships; monitor, assignments, spans; ids, results; incidents
+    monitor = make_monitor(team)
+    with django_assert_num_queries(9):
+        client.get(monitor.get_absolute_url())
+    for second in range(30):
+        make_result(monitor, second, latency_ms=10.0, dns_ms=1.0)
+    with django_assert_num_queries(9):
+        client.get(monitor.get_absolute_url())
+
+
+def test_a_heartbeats_page_has_its_url_snippets_and_pings(client: Client, team: Team) -> None:
+    monitor = make_monitor(team, kind="heartbeat")
+    Ping.objects.create(
+        monitor=monitor, kind="fail", at=database_now(), method="POST", exit_status=3,
+        duration_ms=61_000, body=b"disk \xff full <b>",
+    )  # fmt: skip
+    shown = page(client, monitor.get_absolute_url())
+    assert shown.count(f"/ping/{monitor.ping_key}") >= 5
+    assert "exit 3" in shown
+    assert "1 min 1 s" in shown
+    assert "disk � full &lt;b&gt;" in shown
+    assert "Check now" not in shown
+
+
+def test_pausing_resuming_and_checking_are_buttons(client: Client, team: Team) -> None:
+    monitor = make_monitor(team)
+    for action, expected in (("pause", Status.PAUSED), ("resume", Status.PENDING)):
+        answer = client.post(reverse(f"monitor-{action}", args=[monitor.pk]), follow=True)
+        assert answer.status_code == 200
+        monitor.refresh_from_db()
+        assert monitor.status == expected
+    answer = client.post(reverse("monitor-check", args=[monitor.pk]), follow=True)
+    assert "on its way" in answer.content.decode()
+
+
+def test_a_check_asked_for_within_the_page_answers_with_the_part_and_a_note(
+    client: Client, team: Team
+) -> None:
+    monitor = make_monitor(team)
+    address = reverse("monitor-check", args=[monitor.pk])
+    shown = client.post(address, headers=FRAGMENT, follow=True).content.decode()
+    assert "<html" not in shown
+    assert 'hx-swap-oob="true"' in shown
+
+
+def test_a_paused_monitor_is_not_checked_and_the_page_says_why(client: Client, team: Team) -> None:
+    monitor = make_monitor(team, enabled=False)
+    answer = client.post(reverse("monitor-check", args=[monitor.pk]), follow=True)
+    assert "resume it first" in answer.content.decode()
+
+
+def test_deleting_asks_first(client: Client, team: Team) -> None:
+    monitor = make_monitor(team, name="Shop")
+    address = reverse("monitor-delete", args=[monitor.pk])
+    assert "Delete “Shop”?" in page(client, address)
+    assert Monitor.objects.filter(pk=monitor.pk).exists()
+    client.post(address)
+    assert not Monitor.objects.filter(pk=monitor.pk).exists()
+
+
+def test_a_viewer_sees_no_buttons(viewer_client: Client, team: Team) -> None:
+    monitor = make_monitor(team)
+    for address in (reverse("home"), monitor.get_absolute_url()):
+        shown = page(viewer_client, address)
+        assert "New monitor" not in shown
+        assert "do-pause" not in shown
