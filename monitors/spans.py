@@ -7,6 +7,7 @@ hundreds at once when a network fails: three statements, whatever their number.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -32,7 +33,7 @@ def store_statuses(changes: Sequence[StatusChange]) -> None:
     """Write monitors' statuses and turn their spans; the caller holds the monitors' locks."""
     if not changes:
         return
-    columns = [
+    columns: list[Any] = [
         [one.monitor_id for one in changes],
         [one.status.value for one in changes],
         [one.reason for one in changes],

@@ -1,5 +1,6 @@
 """The one transaction: store, decide, apply, queue."""
 
+import itertools
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -60,7 +61,7 @@ def checks(monitor: Monitor, *observations: Observation) -> Monitor:
 def assert_spans_meet(monitor: Monitor) -> None:
     spans = list(StatusSpan.objects.filter(monitor=monitor).order_by("started_at", "id"))
     assert spans[0].started_at == monitor.created_at
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in itertools.pairwise(spans):
         assert before.ended_at == after.started_at
         assert before.status != after.status
     assert spans[-1].ended_at is None

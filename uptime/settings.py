@@ -18,7 +18,9 @@ SECRET_KEY = _keys[0]
 SECRET_KEY_FALLBACKS = _keys[1:]
 
 HOST, PORT = listen_address()
-BASE_URL = env.str("UPTIME_BASE_URL", default=f"http://{'localhost' if HOST in ('127.0.0.1', '0.0.0.0', '::') else HOST}:{PORT}").rstrip("/")  # noqa: S104 - compared, not bound
+_is_everywhere = HOST in ("127.0.0.1", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+_here = f"http://{'localhost' if _is_everywhere else HOST}:{PORT}"
+BASE_URL = env.str("UPTIME_BASE_URL", default=_here).rstrip("/")
 _base = urlsplit(BASE_URL)
 IS_HTTPS = _base.scheme == "https"
 
@@ -127,9 +129,9 @@ METRICS_TOKEN = env.str("UPTIME_METRICS_TOKEN", default="")  # empty: /metrics i
 
 REDIS_URL = env.str("REDIS_URL", default="")
 SHIFT_SECONDS = env.int("UPTIME_SHIFT_SECONDS", default=150)
-# A shift ends by itself (its time, a minute of overtime, two of draining) long before django-q2 would
-# kill it (`timeout`) or hand it out again (`retry`). Two workers a queue: a shift that drains and its
-# successor run side by side.
+# A shift ends by itself (its time, a minute of overtime, two of draining) long before django-q2
+# would kill it (`timeout`) or hand it out again (`retry`). Two workers a queue: a shift that drains
+# and its successor run side by side.
 Q_CLUSTER: dict[str, object] = {
     "name": "default",
     "workers": 2,
@@ -144,8 +146,8 @@ Q_CLUSTER: dict[str, object] = {
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
 
-# Every endpoint is an uptime.api.views.ApiView, which declares access and form itself; these are for
-# whatever is not, and deny.
+# Every endpoint is an uptime.api.views.ApiView, which declares access and form itself; these are
+# for whatever is not, and deny.
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAdminUser"],
@@ -159,9 +161,9 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "DESCRIPTION": (
-        "JSON only. Ids are UUIDs, times ISO 8601 in UTC. Unknown fields and parameters are errors. "
-        "Every write takes an `Idempotency-Key`: the same request with the same key within 24 hours "
-        "gets the first answer again. Addresses end with a slash."
+        "JSON only. Ids are UUIDs, times ISO 8601 in UTC. Unknown fields and parameters are"
+        " errors. Every write takes an `Idempotency-Key`: the same request with the same key within"
+        " 24 hours gets the first answer again. Addresses end with a slash."
     ),
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -27,13 +27,13 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django_q.tasks import async_task
-from probe.prober import Prober
 
 from alerts.dispatch import Dispatcher
 from alerts.outbox import release_deliveries
 from monitors.leasing import release_leases, release_orphans
 from monitors.models import Location, Shift
 from probe.engine import Engine
+from probe.prober import Prober
 from uptime.clock import database_now
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
 

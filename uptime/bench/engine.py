@@ -25,6 +25,7 @@ from django.db import connection
 from accounts.models import Team
 from monitors.cadence import next_slot
 from monitors.models import Assignment, Location, Monitor
+from uptime.bench.floor import floor_cpu_ms
 from uptime.bench.measure import tree_cpu_s, tree_memory_mb
 from uptime.bench.target import loopback_target
 from uptime.clock import database_now
@@ -66,7 +67,7 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
         window = _measure(worker.pid, postgres_pid, options["seconds"])
         memory_mb = tree_memory_mb(worker.pid)
         figures = _figures(window, interval)
-        floor_ms = 0.0
+        floor_ms = floor_cpu_ms(target, 2000)
     return {
         "checks_per_s_asked": round(monitors / interval.total_seconds(), 1),
         **figures,

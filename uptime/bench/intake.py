@@ -6,7 +6,8 @@ rows written by one COPY a batch, and nothing else.
 
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -49,14 +50,13 @@ class _Meter:
         self._pid = postgres_pid
         self.cpu_s = self.postgres_cpu_s = self.wall_s = 0.0
 
-    def measure(self, action: Callable[[], Any]) -> Any:
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
         cpu, postgres, wall = time.process_time(), tree_cpu_s(self._pid), time.monotonic()
-        try:
-            return action()
-        finally:
-            self.wall_s += time.monotonic() - wall
-            self.cpu_s += time.process_time() - cpu
-            self.postgres_cpu_s += tree_cpu_s(self._pid) - postgres
+        yield
+        self.wall_s += time.monotonic() - wall
+        self.cpu_s += time.process_time() - cpu
+        self.postgres_cpu_s += tree_cpu_s(self._pid) - postgres
 
 
 def run(options: Mapping[str, Any]) -> dict[str, float]:
@@ -69,14 +69,10 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
         local = Location.objects.get(slug=Location.LOCAL).id
         taken = 0
         for _ in range(options["rounds"]):
-            _, leased = lease.measure(
-                lambda: lease_due(
-                    owner=owner,
-                    location_id=local,
-                    limit=options["batch"],
-                    ahead=timedelta(days=1),
+            with lease.measuring():
+                _, leased = lease_due(
+                    owner=owner, location_id=local, limit=options["batch"], ahead=timedelta(days=1)
                 )
-            )
             found = specs.get((one.monitor_id, one.revision) for one in leased)
             now = database_now()
             batch = [
@@ -88,12 +84,14 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
                 )
                 for place, one in enumerate(leased)
             ]
-            taken += intake.measure(lambda batch=batch: take_in(batch, owner=owner))
+            with intake.measuring():
+                taken += take_in(batch, owner=owner)
             shifted = [
                 Finished(one.job, one.observation, one.started_at + timedelta(hours=1), now)
                 for one in batch
             ]
-            floor.measure(lambda rows=shifted: copy_results(rows))
+            with floor.measuring():
+                copy_results(shifted)
     return {
         "cpu_ms_per_check": round(intake.cpu_s / taken * 1000, 4),
         "postgres_cpu_ms_per_check": round(intake.postgres_cpu_s / taken * 1000, 4),

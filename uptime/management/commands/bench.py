@@ -18,7 +18,7 @@ class Command(BaseCommand):
         for name in NAMES:
             module = import_module(f"uptime.bench.{name}")
             keys = "\n".join(f"  {key}: {meaning}" for key, meaning in module.KEYS.items())
-            summary = module.__doc__.strip()
+            summary = (module.__doc__ or "").strip()
             module.add_arguments(
                 benchmarks.add_parser(
                     name,
