@@ -11,3 +11,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("ping/", include("monitors.ping_urls")),
     path("", include("uptime.pages_urls")),
 ]
+
+handler500 = "uptime.api.errors.server_error"

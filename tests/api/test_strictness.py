@@ -136,15 +136,15 @@ def test_an_address_that_is_none_is_not_found(api: Api, path: str, method: str) 
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("delete", "monitors/"), ("put", "monitors/"), ("options", "monitors/")]
+    "method", ["DELETE", "PUT", "OPTIONS", "TRACE", "READ", "DISPATCH", "X" * 99]
 )
 @pytest.mark.django_db
-def test_a_method_that_is_none_is_refused(api: Api, method: str, path: str) -> None:
-    answer = api.send(method, path)
+def test_a_method_that_is_none_is_refused(api: Api, method: str) -> None:
+    answer = api.client.generic(method, "/api/v1/monitors/", headers=api.headers)
 
     assert answer.status_code == 405
     assert answer.json()["error"]["code"] == "method_not_allowed"
-    assert "GET" in answer["Allow"]
+    assert answer["Allow"] == "GET, HEAD, POST"
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "check"])
@@ -165,6 +165,23 @@ def test_the_answer_is_json_whatever_is_asked_for(api: Api, accept: str) -> None
 
     assert answer.status_code == 200
     assert answer["Content-Type"] == "application/json"
+
+
+@pytest.mark.django_db
+def test_a_fault_of_ours_says_so_in_the_same_shape(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: Any) -> None:
+        raise RuntimeError("out of paper")
+
+    monkeypatch.setattr("monitors.api.present_monitors", break_down)
+    api.client.raise_request_exception = False
+
+    answer = api.get("monitors/")
+
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal"
+    assert "paper" not in answer.content.decode()
 
 
 class TestRateLimit:

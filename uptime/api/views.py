@@ -8,7 +8,7 @@ from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from pydantic_core import to_json
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.exceptions import AuthenticationFailed, MethodNotAllowed, NotAuthenticated
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
@@ -62,7 +62,7 @@ class ApiView(APIView):
     content_negotiation_class = OnlyJson
     renderer_classes = [Renderer]
     parser_classes = [JSONParser]  # told to the schema; `read_json` is what reads
-    metadata_class = None  # no OPTIONS
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     max_body_bytes: ClassVar[int] = 2 << 20
 
@@ -119,8 +119,12 @@ class ApiView(APIView):
 
     def _perform(self) -> Response:
         method = self.request.method or ""
-        handler = getattr(self, method.lower(), self.http_method_not_allowed)
-        if method in SAFE_METHODS or handler == self.http_method_not_allowed:
+        # A method's name is the client's: it must not reach just any attribute.
+        is_known = method.lower() in self.http_method_names
+        handler = getattr(self, method.lower(), None) if is_known else None
+        if handler is None:
+            raise MethodNotAllowed(method)
+        if method in SAFE_METHODS:
             response: Response = handler(self.request, **self.kwargs)
             return response
         return self._write(method, handler)
