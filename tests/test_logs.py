@@ -71,7 +71,7 @@ TEXTS = [
     f"the token upt_{SECRET} is unknown",
     f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
     f"Not Found: /ping/{SECRET}/start",
-    f"Not Found: /reset/MQ/{SECRET}/",
+    f"Not Found: /password-reset/MQ/{SECRET}/",
 ]
 
 
@@ -96,6 +96,7 @@ def test_a_private_key_that_was_cut_short_is_masked_to_the_end() -> None:
         'password authentication failed for user "uptime"',
         "CSRF token missing.",
         "GET /robots.txt",
+        "GET /password-reset/sent/",
         "2026-01-02T03:04:05.678901Z",
         "http status 503 from https://example.com:8443/health",
         "the key 'interval' is unknown",

@@ -49,7 +49,7 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
         ((":aa",), r"\b\d{6,}:AA[\w-]{30,}", MASK),
         # who knows these addresses may use them: pings, password resets
         (("/ping/",), r"(/ping/)[^/\s?'\"]+", rf"\1{MASK}"),
-        (("/reset/",), r"(/reset/)[^/\s?'\"]+/[^/\s?'\"]+", rf"\1{MASK}"),
+        (("reset/",), r"(reset/)[^/\s?'\"]+/[^/\s?'\"]+", rf"\1{MASK}"),
         # a header and its value: to the closing quote where it is quoted, else to the line's end
         (
             _HEADER_WORDS,
