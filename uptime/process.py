@@ -1,6 +1,7 @@
 """What a process of ours promises the operating system."""
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,11 @@ def die_with_parent(signum: signal.Signals = signal.SIGKILL) -> None:
         os.kill(os.getpid(), signum)
 
 
-def die_with_parent_after_fork() -> None:
-    """Make every process forked from this one, at any depth, end when its own parent dies."""
+def prepare_to_fork() -> None:
+    """Make every process forked from this one, at any depth, end when its own parent dies.
+
+    What is loaded by now is kept out of garbage collections, so that its memory stays shared.
+    """
     os.register_at_fork(after_in_child=die_with_parent)
+    gc.collect()
+    gc.freeze()

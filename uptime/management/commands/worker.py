@@ -23,6 +23,7 @@ STUCK_AFTER_S = 20.0
 
 class Command(BaseCommand):
     help = "Run the workers of one queue until SIGTERM or Ctrl-C; what runs is finished first."
+    requires_system_checks = []  # they load all pages and the API, which no worker needs
     _is_stopping = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         from django_q.conf import Conf
 
         from uptime import shifts
-        from uptime.process import die_with_parent_after_fork
+        from uptime.process import prepare_to_fork
         from uptime.schedules import ensure_schedules
 
         connections["default"].ensure_connection()  # without a database there is one clear line
@@ -43,7 +44,7 @@ class Command(BaseCommand):
         Conf.CLUSTER_NAME = queue
         Conf.SCHEDULER = queue == "default"
         connections.close_all()  # a fork must not share them
-        die_with_parent_after_fork()
+        prepare_to_fork()
         cluster = Cluster()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
