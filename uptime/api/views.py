@@ -109,10 +109,8 @@ class ApiView(APIView):
             raise
 
     def check_throttles(self, request: Request) -> None:
-        if isinstance(request.auth, Access):
-            CALLERS.take(request.auth.caller)
-        else:
-            STRANGERS.take(request.META.get("REMOTE_ADDR"))
+        assert isinstance(request.auth, Access)  # permissions were checked before
+        CALLERS.take(request.auth.caller)
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
         return answer_error
