@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import pycares
@@ -23,6 +23,9 @@ import pycares.errno as ares
 
 from probe.curl import Transfers
 from probe.values import Reason, Spec
+
+if TYPE_CHECKING:
+    from probe.icmp import Pings
 
 Plan = TypeVar("Plan")
 
@@ -43,6 +46,32 @@ class Net:
     resolver: Resolver
     transfers: Transfers
     plans: Plans
+    pings: Pings
+
+    async def addresses(
+        self,
+        host: str,
+        *,
+        allow_private: bool,
+        deadline: Deadline,
+        ip_version: str = "auto",
+        server: str | None = None,
+    ) -> list[str]:
+        """The addresses of `host`, in the order to try them, each allowed to be connected to.
+
+        The one gate of all kinds: connect to what this gives, never to a name. A resolver of the
+        check's own is judged like a target. Raises Trouble.
+        """
+        if is_address(host):
+            guard(host, [host], allow_private=allow_private)
+            return [host]
+        if server is not None:
+            guard_resolver(server, allow_private=allow_private)
+        found = await self.resolver.resolve(
+            host, ip_version=ip_version, server=server, deadline=deadline
+        )
+        guard(host, found, allow_private=allow_private)
+        return found
 
 
 class Plans:
@@ -141,6 +170,28 @@ def guard(host: str, addresses: list[str], *, allow_private: bool) -> None:
                 Reason.TARGET_FORBIDDEN,
                 f"{host}{at} lies in a network that may not be checked from here.",
             )
+
+
+def guard_resolver(server: str, *, allow_private: bool) -> None:
+    """Raise Trouble where `ip`, `ip:port` or `[ip]:port` must not be asked."""
+    if allow_private:
+        return
+    address = server if is_address(server) else server.rpartition(":")[0].strip("[]")
+    if is_forbidden(address):
+        raise Trouble(
+            Reason.TARGET_FORBIDDEN,
+            f"The resolver {server} lies in a network that may not be checked from here.",
+        )
+
+
+@lru_cache(maxsize=4096)
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 # Errors of the operating system

@@ -14,6 +14,7 @@ from typing import Self
 import structlog
 
 from probe.curl import Transfers
+from probe.icmp import Pings
 from probe.kinds import KINDS
 from probe.net import Net, Plans, Resolver
 from probe.values import Job, Observation, Reason, Status
@@ -31,7 +32,7 @@ class Prober:
         self._net: Net | None = None
 
     async def __aenter__(self) -> Self:
-        self._net = Net(Resolver(), Transfers(), Plans())
+        self._net = Net(Resolver(), Transfers(), Plans(), Pings())
         return self
 
     async def __aexit__(
@@ -43,6 +44,7 @@ class Prober:
         if self._net is not None:
             self._net.transfers.close()
             self._net.resolver.close()
+            self._net.pings.close()
             self._net = None
 
     async def observe(self, job: Job) -> Observation:

@@ -1,6 +1,7 @@
 """The values that flow through the prober: a job goes in, an observation comes out."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -72,7 +73,9 @@ class Observation:
     """What one check saw.
 
     `message` is one sentence for the engineer who is woken by it; empty when `status` is up.
-    `latency_ms` is the whole check, from name resolution to the last byte.
+    `latency_ms` is the whole check, from name resolution to the last byte. `fingerprint` stands for
+    the answer where a kind looks for change: the next job brings it back as `last_fingerprint`.
+    `details` are what else was seen (hops, records, certificates), as values that JSON can hold.
     """
 
     status: Status
@@ -82,6 +85,8 @@ class Observation:
     phases: Phases = NO_PHASES
     http_status: int | None = None
     cert_expires_at: datetime | None = None
+    fingerprint: str = ""
+    details: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,8 @@ class Job:
     """One check that is due: `spec` at the instant `due_at`, from one location.
 
     `attempt` is 0 on the grid, 1 and up for the checks that confirm a failure. `last_seen_at` is
-    when a heartbeat's last ping came.
+    when a heartbeat's last ping came. `last_fingerprint` is that of the last observation that had
+    one; empty where there is none.
     """
 
     assignment_id: int
@@ -121,6 +127,7 @@ class Job:
     due_at: datetime
     attempt: int = 0
     last_seen_at: datetime | None = None
+    last_fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
