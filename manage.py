@@ -16,7 +16,7 @@ def main() -> int:
 
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError
+    from django.db import OperationalError, ProgrammingError
 
     from uptime.preflight import Refusal, why_no_database
 
@@ -24,6 +24,11 @@ def main() -> int:
         execute_from_command_line(sys.argv)
     except (Refusal, ImproperlyConfigured) as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except ProgrammingError as error:
+        if "does not exist" not in str(error):
+            raise
+        print("Error: the database lacks tables: run `manage.py migrate` first", file=sys.stderr)
         return 1
     except OperationalError as error:
         print(f"Error: {why_no_database(error)}", file=sys.stderr)

@@ -9,7 +9,7 @@ from accounts.models import User
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus
 from incidents.transitions import Transition, add_event, close_incident, write_status
 from monitors.models import Monitor, Status
-from monitors.scheduling import start_checks, stop_checks
+from monitors.scheduling import lock_assignments, start_checks, stop_checks
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
 
@@ -21,10 +21,11 @@ def pause_monitor(*, monitor: Monitor, by: User | None = None) -> Monitor:
     An open incident is closed without telling anybody: a person ended the watching, and nobody
     knows whether the target recovered.
     """
-    stop_checks(monitor)
+    lock_assignments(monitor)
     locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
     if not locked.enabled:
         return locked
+    stop_checks(locked)
     now = database_now()
     locked.enabled = False
     locked.save(update_fields=["enabled", "updated_at"])
@@ -35,16 +36,25 @@ def pause_monitor(*, monitor: Monitor, by: User | None = None) -> Monitor:
 
 
 @transaction.atomic
-def resume_monitor(*, monitor: Monitor, by: User | None = None) -> Monitor:
-    """Check again, starting now; the monitor is pending until its first check says more."""
-    start_checks(monitor)
+def resume_monitor(*, monitor: Monitor) -> Monitor:
+    """Check again, starting now; the monitor is pending until its first check says more.
+
+    Resuming one that runs changes nothing.
+    """
+    lock_assignments(monitor)
     locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
     if locked.enabled:
         return locked
+    start_checks(locked)
     locked.enabled = True
     locked.save(update_fields=["enabled", "updated_at"])
     write_status(locked, status=Status.PENDING, at=database_now())
     return locked
+
+
+def set_enabled(*, monitor: Monitor, is_enabled: bool, by: User | None = None) -> Monitor:
+    """Pause or resume, as asked for; no error where that is so already."""
+    return resume_monitor(monitor=monitor) if is_enabled else pause_monitor(monitor=monitor, by=by)
 
 
 @transaction.atomic

@@ -107,7 +107,7 @@ def pause(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
 @require_POST
 def resume(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     monitor = get_object_or_404(Monitor.objects.visible_to(request.team), pk=monitor_id)
-    resume_monitor(monitor=monitor, by=request.user)
+    resume_monitor(monitor=monitor)
     messages.success(request, "Resumed: it is being watched again.")
     return redirect(monitor)
 

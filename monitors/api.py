@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Team
+from incidents.actions import set_enabled
 from monitors.actions import check_now, create_monitor, delete_monitor, update_monitor
 from monitors.models import (
     Assignment,
@@ -47,7 +48,6 @@ from monitors.shapes import (
 )
 from monitors.statistics import Span, summarize
 from probe.kinds import KINDS
-from uptime.api.enabling import set_enabled
 from uptime.api.pagination import page_of, slice_of
 from uptime.api.schema import describe
 from uptime.api.shapes import Nothing, Page, PageQuery, Slice, as_object

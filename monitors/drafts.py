@@ -11,9 +11,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from monitors.models import Location, Monitor
 from probe.kinds import KINDS
+from probe.kinds.base import Kind
 from uptime.errors import Invalid
 from uptime.secrets import keep_secrets, seal
-from uptime.validation import validate
+from uptime.validation import Problems, validate
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
@@ -55,37 +56,25 @@ def columns_of(
 ) -> tuple[dict[str, Any], list[Location]]:
     """Validate `values` whole; returns the model's columns and the locations.
 
-    With `existing`, secrets that come back as the mask keep what is stored. Raises Invalid.
+    With `existing`, secrets that come back as the mask keep what is stored. Raises Invalid, with
+    all that is wrong at once.
     """
-    errors: dict[str, list[str]] = {}
-    draft = validate(MonitorDraft, values)
-    kind = KINDS.get(draft.kind)
+    problems = Problems()
+    draft = problems.gather(lambda: validate(MonitorDraft, values))
+    kind = KINDS.get(str(values.get("kind", "")))
     if kind is None:
-        raise Invalid({"kind": [f"Choose one of: {', '.join(sorted(KINDS))}."]})
-    if existing is not None and existing.kind != draft.kind:
-        errors["kind"] = ["A monitor's kind can't be changed: create a new monitor."]
-    target = draft.target
-    try:
-        target = kind.clean_target(draft.target)
-    except ValueError as error:
-        errors["target"] = [str(error)]
-    given = keep_secrets(draft.settings, existing.secrets if existing else "")
-    public: dict[str, Any] = {}
-    encrypted = ""
-    try:
-        public, encrypted = seal(validate(kind.settings, given, under="settings"))
-    except Invalid as invalid:
-        errors |= invalid.fields
-    retry_interval = draft.retry_interval or min(5, draft.interval)
-    if retry_interval > draft.interval:
-        errors["retry_interval"] = [f"At most the interval, {draft.interval} s."]
-    locations = list(Location.objects.filter(slug__in=draft.locations))
-    if unknown := set(draft.locations) - {location.slug for location in locations}:
-        errors["locations"] = [f"There is no location {', '.join(sorted(unknown))}."]
-    if draft.quorum > len(draft.locations):
-        errors["quorum"] = [f"At most the number of locations, {len(draft.locations)}."]
-    if errors:
-        raise Invalid(errors)
+        problems.add("kind", f"Choose one of: {', '.join(sorted(KINDS))}.")
+        raise Invalid(problems.fields)
+    if existing is not None and existing.kind != kind.name:
+        problems.add("kind", "A monitor's kind can't be changed: create a new monitor.")
+    target = problems.gather(lambda: _target_of(kind, values))
+    sealed = problems.gather(lambda: _settings_of(kind, values, existing))
+    if draft is None or target is None or sealed is None:
+        raise Invalid(problems.fields)
+    locations = _check_together(draft, problems)
+    if problems.fields:
+        raise Invalid(problems.fields)
+    public, encrypted = sealed
     columns = {
         "name": draft.name,
         "kind": draft.kind,
@@ -95,7 +84,7 @@ def columns_of(
         "timeout_ms": round(draft.timeout * 1000),
         "failure_threshold": draft.failure_threshold or kind.default_failure_threshold,
         "recovery_threshold": draft.recovery_threshold,
-        "retry_interval_s": retry_interval,
+        "retry_interval_s": _retry_interval_of(draft),
         "quorum": draft.quorum,
         "tags": draft.tags,
         "settings": public,
@@ -104,6 +93,43 @@ def columns_of(
         "enabled": draft.enabled,
     }
     return columns, locations
+
+
+def _target_of(kind: Kind, values: Mapping[str, Any]) -> str:
+    target = values.get("target", "")
+    if not isinstance(target, str):
+        return ""  # the draft says so
+    try:
+        return kind.clean_target(target.strip())
+    except ValueError as error:
+        raise Invalid({"target": [str(error)]}) from None
+
+
+def _settings_of(
+    kind: Kind, values: Mapping[str, Any], existing: Monitor | None
+) -> tuple[dict[str, Any], str]:
+    """The settings as they are stored: readable, and encrypted."""
+    given = values.get("settings", {})
+    if not isinstance(given, dict):
+        return {}, ""  # the draft says so
+    given = keep_secrets(given, existing.secrets if existing else "")
+    return seal(validate(kind.settings, given, under="settings"))
+
+
+def _retry_interval_of(draft: MonitorDraft) -> int:
+    return draft.retry_interval or min(5, draft.interval)
+
+
+def _check_together(draft: MonitorDraft, problems: Problems) -> list[Location]:
+    """What no field can tell alone; returns the locations."""
+    if _retry_interval_of(draft) > draft.interval:
+        problems.add("retry_interval", f"At most the interval, {draft.interval} s.")
+    if draft.quorum > len(draft.locations):
+        problems.add("quorum", f"At most the number of locations, {len(draft.locations)}.")
+    locations = list(Location.objects.filter(slug__in=draft.locations))
+    if unknown := set(draft.locations) - {location.slug for location in locations}:
+        problems.add("locations", f"There is no location {', '.join(sorted(unknown))}.")
+    return locations
 
 
 def values_of(monitor: Monitor) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """From a caller's values to a validated object, or to sentences about each field."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -8,6 +8,27 @@ from pydantic import BaseModel, ValidationError
 from uptime.errors import Invalid
 
 Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
+
+
+class Problems:
+    """What is wrong with a caller's values, gathered so that it is told all at once."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, list[str]] = {}
+
+    def add(self, field: str, sentence: str) -> None:
+        self.fields.setdefault(field, []).append(sentence)
+
+    def gather(self, make: Callable[[], T]) -> T | None:
+        """What `make` returns; None when it raised Invalid, whose sentences are kept."""
+        try:
+            return make()
+        except Invalid as invalid:
+            for field, sentences in invalid.fields.items():
+                known = self.fields.setdefault(field, [])
+                known += [one for one in sentences if one not in known]
+            return None
 
 
 def validate(model: type[Model], values: Mapping[str, Any], *, under: str = "") -> Model:

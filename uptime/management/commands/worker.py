@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from argparse import ArgumentParser
 from types import FrameType
@@ -19,6 +20,8 @@ LOOK_EVERY_S = 1.0
 CALL_EVERY_S = 3.0
 # A queue whose workers do not take up a shift for this long is stuck: start it afresh.
 STUCK_AFTER_S = 20.0
+# A shift drains for 10 s at most.
+END_WITHIN_S = 13.0
 
 
 class Command(BaseCommand):
@@ -55,7 +58,7 @@ class Command(BaseCommand):
             self._watch(cluster, duties)
         finally:
             shifts.stop_requested.set()
-            cluster.stop()
+            _end(cluster)
             log.info("worker.stopped", queue=queue)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -87,3 +90,17 @@ class Command(BaseCommand):
             log.warning("worker.watch.failed", exc_info=True)
             connections.close_all()
             return True  # not the cluster's fault: it is the database that is away
+
+
+def _end(cluster: Any) -> None:
+    """End the cluster, whose shifts drain; one that does not end is ended with this process.
+
+    A worker that was killed while it waited for a task leaves django-q2's queue locked, and the
+    others deaf to the word that ends them.
+    """
+    ending = threading.Thread(target=cluster.stop, daemon=True)
+    ending.start()
+    ending.join(END_WITHIN_S)
+    if ending.is_alive():
+        log.warning("worker.cluster.stuck")
+        os._exit(1)  # the kernel ends the processes that were forked from this one
