@@ -1,6 +1,6 @@
 """A real prober, asked in one line: `seen = await check("http", url, timeout=1, method="HEAD")`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,6 +11,7 @@ import pytest_asyncio
 from probe.kinds import KINDS
 from probe.prober import Prober
 from probe.values import Job, Observation, Spec
+from tests.servers.network import Internet, why_not
 
 Check = Callable[..., Awaitable[Observation]]
 
@@ -39,6 +40,15 @@ def make_job(
         allow_private=allow_private,
     )
     return Job(1, spec, due_at or datetime.now(UTC), last_seen_at=last_seen_at)
+
+
+@pytest.fixture
+def internet() -> Iterator[Internet]:
+    """A world beyond this machine; where none may be made, the test is skipped and says why."""
+    if reason := why_not():
+        pytest.skip(reason)
+    with Internet() as internet:
+        yield internet
 
 
 @pytest_asyncio.fixture
