@@ -114,7 +114,7 @@ class TestPolicies:
         [
             {"steps": []},
             {"steps": [{"delay_seconds": 60, "channels": []}]},
-            {"steps": [{"channels": [str(uuid4())]}]},
+            {"steps": [{"channels": ["01890000-0000-7000-8000-000000000000"]}]},
             {"steps": [{"channels": ["x"]}]},
             {"steps": "now"},
             {"on": ["exploded"]},
