@@ -69,10 +69,8 @@ def columns_of(
         problems.add("kind", "A monitor's kind can't be changed: create a new monitor.")
     target = problems.gather(lambda: _target_of(kind, values))
     sealed = problems.gather(lambda: _settings_of(kind, values, existing))
-    if draft is None or target is None or sealed is None:
-        raise Invalid(problems.fields)
-    locations = _check_together(draft, problems)
-    if problems.fields:
+    locations = _check_together(draft, problems) if draft else []
+    if draft is None or target is None or sealed is None or problems.fields:
         raise Invalid(problems.fields)
     public, encrypted = sealed
     columns = {

@@ -72,8 +72,8 @@ def test_as_a_monitor(api: Api, team: Team, kind: str, data: st.DataObject) -> N
     sound = {**SOUND_MONITOR, "kind": kind}
     if not KINDS[kind].has_target:
         del sound["target"]
-    elif kind != "http":
-        sound["target"] = "127.0.0.1:9"
+    else:
+        sound["target"] = KINDS[kind].target_example
     assert api.post("monitors/", sound).status_code == 201
     body = data.draw(objects(sound, settings=list(KINDS[kind].settings.model_fields)))
 

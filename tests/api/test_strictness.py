@@ -129,7 +129,7 @@ def test_a_body_without_a_length_is_read(api: Api) -> None:
         "monitors",
         "monitors/1/",
         "monitors/not-a-uuid/",
-        f"monitors/01890000-0000-7000-8000-000000000000/x/",
+        "monitors/01890000-0000-7000-8000-000000000000/x/",
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])

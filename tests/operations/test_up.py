@@ -76,11 +76,9 @@ def test_a_killed_web_worker_comes_back(running: Product) -> None:
     assert {web, other} < set(running.family("web"))
 
 
-def test_sigterm_stops_everything(running: Product) -> None:
+def test_sigterm_stops_everything_and_the_next_start_keeps_the_password(running: Product) -> None:
     assert stop(running, signal.SIGTERM) == 0
-
-
-def test_the_next_start_keeps_the_password_to_itself(running: Product) -> None:
+    running.start()
     assert "admin@localhost" in running.said
     assert "Password" not in running.said
 

@@ -65,10 +65,9 @@ def test_an_unknown_kind_does_not_exist(client: Client) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_has_a_form_that_saves_as_it_stands(client: Client, kind: str) -> None:
     form = MonitorForm(kind=KINDS[kind])
-    targets = {"http": "https://example.org/", "tcp": "example.org:25"}
     filled = {**sent_back(form), "name": "New"}
-    if kind in targets:
-        filled["target"] = targets[kind]
+    if KINDS[kind].has_target:
+        filled["target"] = KINDS[kind].target_example
     answer = client.post(reverse("monitor-new-kind", args=[kind]), filled)
     assert answer.status_code == 302, errors(answer.content.decode())
     monitor = Monitor.objects.get()
