@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING, Any
 
 from probe.net import Trouble
 from probe.values import Reason
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 # OpenSSL's X509_V_ERR_*, as libcurl and Python hand them through
 _NOT_YET_VALID = 9
@@ -67,6 +68,8 @@ def _untrusted(host: str, result: int, text: str, certificate: x509.Certificate 
 
 
 def _issuer(certificate: x509.Certificate) -> str:
+    from cryptography.x509.oid import NameOID
+
     for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME):
         if found := certificate.issuer.get_attributes_for_oid(oid):
             return repr(str(found[0].value))
@@ -75,15 +78,71 @@ def _issuer(certificate: x509.Certificate) -> str:
 
 def _names(certificate: x509.Certificate) -> str:
     """The names that a certificate is for, the first few."""
+    all_names = alternative_names(certificate)
+    more = f" and {len(all_names) - 5} more" if len(all_names) > 5 else ""
+    return ", ".join(all_names[:5]) + more
+
+
+def alternative_names(certificate: x509.Certificate) -> list[str]:
+    """The names and addresses that a certificate is for."""
+    from cryptography import x509
+
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except (x509.ExtensionNotFound, ValueError):
-        return ""
+        return []
     names = extension.value.get_values_for_type(x509.DNSName)
     addresses = extension.value.get_values_for_type(x509.IPAddress)
-    all_names = [*names, *(str(address) for address in addresses)]
-    more = f" and {len(all_names) - 5} more" if len(all_names) > 5 else ""
-    return ", ".join(all_names[:5]) + more
+    return [*names, *(str(address) for address in addresses)]
+
+
+def load(data: bytes) -> x509.Certificate | None:
+    """A certificate out of PEM or DER; None where it can't be read."""
+    from cryptography import x509  # large: only for those who look into a certificate
+
+    try:
+        if data.lstrip().startswith(b"-----"):
+            return x509.load_pem_x509_certificate(data)
+        return x509.load_der_x509_certificate(data)
+    except ValueError:
+        return None
+
+
+def facts_of(data: bytes) -> dict[str, Any]:
+    """What a certificate (PEM or DER) says, by the names that assertions use; {} if unreadable.
+
+    Dates are ISO 8601, fingerprint (SHA-256) and serial number are lower-case hexadecimal.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes
+
+    certificate = load(data)
+    if certificate is None:
+        return {}
+    ends_at = certificate.not_valid_after_utc
+    facts: dict[str, Any] = {
+        "days_left": days_until(ends_at),
+        "alternative_names": alternative_names(certificate),
+        "fingerprint": certificate.fingerprint(hashes.SHA256()).hex(),
+        "serial_number": f"{certificate.serial_number:x}",
+        "not_before": certificate.not_valid_before_utc.isoformat(),
+        "not_after": ends_at.isoformat(),
+    }
+    try:
+        key = certificate.public_key()
+        facts["key_type"] = type(key).__name__.lstrip("_").removesuffix("PublicKey")
+        facts["key_bits"] = getattr(key, "key_size", 256)  # Ed25519 and X25519 have but one size
+        algorithm = certificate.signature_hash_algorithm
+        facts["signature_hash"] = algorithm.name if algorithm else None
+        facts["issuer"] = certificate.issuer.rfc4514_string()
+        facts["subject"] = certificate.subject.rfc4514_string()
+    except (UnsupportedAlgorithm, ValueError):
+        pass  # a key or a name of a kind that is not known: no value to compare
+    return facts
+
+
+def days_until(moment: datetime) -> float:
+    return round((moment - datetime.now(UTC)).total_seconds() / 86400, 1)
 
 
 def tail(text: str) -> str:

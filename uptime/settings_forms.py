@@ -15,6 +15,7 @@ how an error about it is named, so that errors find their field.
     dict of str                    one `Name: value` a line
     one of several models          a select of their `type`, and the fields of each
     list of models                 rows
+    a model without a `type`       a box of JSON
 """
 
 import enum
@@ -102,6 +103,24 @@ class ScalarField(forms.CharField):
         return text if isinstance(parsed, list | dict) else parsed
 
 
+class StructureField(forms.CharField):
+    """A structure of any depth, as JSON."""
+
+    widget = forms.Textarea({"rows": 4, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return json.dumps(value, indent=2) if isinstance(value, Mapping) else value
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValidationError(f"This is not JSON: {error}.") from None
+
+
 @dataclass(frozen=True)
 class Shape:
     """An annotation without its wrappings: the type, whether it may be None, its limits."""
@@ -173,6 +192,8 @@ def leaf_field(info: FieldInfo) -> forms.Field:
         return ScalarField(**texts)
     if get_origin(shape.type) is dict:
         return MappingField(**texts)
+    if _is_model(shape.type):
+        return StructureField(**texts)
     if get_origin(shape.type) in (list, tuple):
         return ListField(**texts)
     return _text_field(shape, texts)
@@ -450,7 +471,7 @@ def _key(part: Part) -> str:
 def _part(path: str, info: FieldInfo) -> Part:
     shape = _shape(info.annotation, info.metadata)
     members = shape.type if isinstance(shape.type, tuple) else (shape.type,)
-    if all(map(_is_model, members)):
+    if all(_is_model(member) and "type" in member.model_fields for member in members):
         options = {
             get_args(member.model_fields["type"].annotation)[0]: member for member in members
         }

@@ -6,9 +6,11 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from probe.assertions import Assertion, AssertionTree, Source, refuse_foreign_sources
 
 if TYPE_CHECKING:
     from probe.net import Net
@@ -30,6 +32,37 @@ class KindSettings(BaseModel):
         title="Slow from (ms)",
         description="A check that passes but takes longer than this is degraded. Empty: no limit.",
     )
+
+
+class AssertedSettings(KindSettings):
+    """The settings of a kind whose answers can be judged by assertions (see `probe.assertions`).
+
+    `sources` are what the kind has to look at.
+    """
+
+    sources: ClassVar[frozenset[Source]] = frozenset()
+
+    assertions: tuple[Assertion, ...] = Field(
+        default=(), max_length=50, title="Assertions", description="All of them must hold."
+    )
+    assertion_tree: AssertionTree | None = Field(
+        default=None,
+        title="Assertion tree (JSON)",
+        description='Conditions joined by `all`, `any` and `none`, as in {"any": [{"source":'
+        ' "latency", "comparison": "less_than", "value": 200}, {"none": [...]}]}.',
+    )
+
+    @field_validator("assertions")
+    @classmethod
+    def _check_sources(cls, assertions: tuple[Assertion, ...]) -> tuple[Assertion, ...]:
+        refuse_foreign_sources(assertions, cls.sources)
+        return assertions
+
+    @field_validator("assertion_tree")
+    @classmethod
+    def _check_tree_sources(cls, tree: AssertionTree | None) -> AssertionTree | None:
+        refuse_foreign_sources([*tree.conditions()] if tree else [], cls.sources)
+        return tree
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ KIND = Kind(
     target_example="https://example.org/health",
     sections={
         "": ("expected_status", "assertions"),
-        "Request": ("method", "headers", "body", "auth"),
+        "Request": ("method", "http_version", "headers", "body", "auth"),
         "Answer": (
             "follow_redirects",
             "max_redirects",
             "max_body_bytes",
             "latency_degraded_ms",
             "upside_down",
+            "assertion_tree",
         ),
         "TLS and certificates": (
             "verify_tls",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import time
 from datetime import datetime
-from functools import lru_cache
+from itertools import pairwise
 
 import pycurl
-from cryptography import x509
 
 from probe import certificates
 from probe.curl import Handle, Option, text_info
@@ -20,39 +18,47 @@ from probe.kinds.http.exchange import (
     Received,
     Timeline,
     certificate_expiry,
+    certificate_pem,
     charset_of,
+    spoken_version,
 )
 from probe.kinds.http.plan import HttpPlan, deprecated_tls_options
 from probe.kinds.http.target import Origin, parse_url
-from probe.net import Deadline, Net, Trouble, guard
+from probe.net import Deadline, Net, Trouble, guard, is_address
 from probe.values import Reason
 
 _REDIRECTS = {301, 302, 303, 307, 308}
+_MAY_SAY_WHEN = {429, 503}  # RFC 6585 section 4, RFC 9110 section 15.6.4
 _NOT_TLS = re.compile(r"wrong version number|packet length too long|http request", re.IGNORECASE)
-
-
-@lru_cache(maxsize=4096)
-def is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 class Chain:
     """The hops of one check. Use it once: `answer` raises Trouble, and what was seen until then
-    (`timeline`, `status`, `cert_expires_at`) stays readable."""
+    (`timeline`, `status`, `cert_expires_at`, `trail`) stays readable.
+
+    `credentials` are headers that go to the user's own origin only, besides those of the plan.
+    """
 
     def __init__(
-        self, plan: HttpPlan, net: Net, deadline: Deadline, *, allow_private: bool
+        self,
+        plan: HttpPlan,
+        net: Net,
+        deadline: Deadline,
+        *,
+        allow_private: bool,
+        ip_version: str,
+        method: str,
+        credentials: tuple[bytes, ...] = (),
     ) -> None:
         self._plan = plan
         self._net = net
         self._deadline = deadline
         self._allow_private = allow_private
-        self._trail: list[str] = []
+        self._ip_version = ip_version
+        self._method = method
+        self._credentials = credentials
         self._tls_trouble = ""
+        self.trail: list[str] = []
         self.timeline = Timeline()
         self.status: int | None = None
         self.cert_expires_at: datetime | None = None
@@ -68,11 +74,11 @@ class Chain:
     async def _follow(self, handle: Handle) -> Answer:
         plan = self._plan
         url, origin, body = plan.url, plan.origin, plan.body
-        method: str = plan.settings.method
+        method = self._method
         is_trusted = True
         seen: set[object] = set()
         while True:
-            self._trail.append(url)
+            self.trail.append(url)
             hop = await self._ask(handle, url, origin, method, body, is_trusted=is_trusted)
             location = self._location(handle)
             if location is None:
@@ -81,13 +87,13 @@ class Chain:
             request = (method, url, *handle.getinfo_raw(pycurl.INFO_COOKIELIST))
             if request in seen:
                 raise Trouble(
-                    Reason.REDIRECT_LOOP, f"The redirects go round: {self._shown_trail()}."
+                    Reason.REDIRECT_LOOP, f"The redirects go round: {self.shown_trail()}."
                 )
             seen.add(request)
-            if len(self._trail) > plan.settings.max_redirects:
+            if len(self.trail) > plan.settings.max_redirects:
                 raise Trouble(
                     Reason.REDIRECT_LIMIT,
-                    f"More than {plan.settings.max_redirects} redirects: {self._shown_trail()}.",
+                    f"More than {plan.settings.max_redirects} redirects: {self.shown_trail()}.",
                 )
             url, next_origin = self._parse_location(location, hop)
             method, body = _next_request(self.status, method, body)
@@ -109,20 +115,33 @@ class Chain:
                 Reason.HTTP_PROTOCOL, f"{hop.url} redirects to {location[:200]!r}: {error}."
             ) from None
 
-    def _shown_trail(self) -> str:
-        shown = " → ".join(url[:100] for url in self._trail[:8])
-        return shown if len(self._trail) <= 8 else f"{shown} → …"
+    def shown_trail(self) -> str:
+        shown = " → ".join(url[:100] for url in self.trail[:8])
+        return shown if len(self.trail) <= 8 else f"{shown} → …"
+
+    @property
+    def is_downgraded(self) -> bool:
+        """Whether a redirect led from https to http."""
+        schemes = [url.partition(":")[0] for url in self.trail]
+        return ("https", "http") in pairwise(schemes)
 
     def _finish(self, handle: Handle, hop: Hop) -> Answer:
         assert self.status is not None  # a transfer that ended well had an answer
-        return Answer(
+        answer = Answer(
             status=self.status,
             received=hop.received,
-            charset=charset_of(text_info(handle, pycurl.CONTENT_TYPE)),
             cert_expires_at=self.cert_expires_at,
             tls_trouble=self._tls_trouble,
-            hops=self._trail,
+            hops=self.trail,
+            http_version=spoken_version(handle),
         )
+        if self.status in _MAY_SAY_WHEN:
+            answer.retry_after_s = handle.getinfo(pycurl.RETRY_AFTER)
+        if self._plan.judge:
+            answer.charset = charset_of(text_info(handle, pycurl.CONTENT_TYPE))
+            answer.address = text_info(handle, pycurl.PRIMARY_IP)
+            answer.certificate = certificate_pem(handle)
+        return answer
 
     # One hop
 
@@ -139,8 +158,11 @@ class Chain:
         plan = self._plan
         addresses, pins = await self._pin(handle, origin)
         received = Received(plan.settings.max_body_bytes, keeps_body=plan.needs_body)
-        hop = Hop(url, origin, addresses, self._deadline, received)
+        proxy = plan.proxy.place if plan.proxy else ""
+        hop = Hop(url, origin, addresses, self._deadline, received, proxy)
         headers = plan.headers.choose(is_trusted=is_trusted, has_body=body is not None)
+        if is_trusted:
+            headers += self._credentials
         options: list[Option] = [
             *plan.options,
             *pins,
@@ -150,7 +172,11 @@ class Chain:
             (pycurl.WRITEFUNCTION, received.on_body),
         ]
         if plan.needs_headers:
-            options.append((pycurl.HEADERFUNCTION, received.header_lines.append))
+            options.append((pycurl.HEADERFUNCTION, received.on_header))
+        if is_trusted:
+            options += plan.login_options
+        if plan.settings.http_version in _NEEDS_CARE and not origin.is_tls:
+            options += _in_the_clear(plan.settings.http_version, hop)
         if origin.is_tls:
             options += plan.tls_options
             if is_trusted:
@@ -164,9 +190,20 @@ class Chain:
             raise await self._explain_certificate(handle, options, text, hop)
         if code:
             raise trouble_of(code, text, handle, hop)
+        self._check_version(handle, hop)
         if origin.is_tls:
             self.cert_expires_at = certificate_expiry(handle)
         return hop
+
+    def _check_version(self, handle: Handle, hop: Hop) -> None:
+        wanted = self._plan.settings.http_version
+        if wanted == "auto":
+            return
+        spoken = spoken_version(handle)
+        if spoken != wanted and not (wanted == "1.1" and spoken == "1.0"):
+            raise Trouble(
+                Reason.HTTP_PROTOCOL, f"{hop.place} speaks HTTP/{spoken}, expected HTTP/{wanted}."
+            )
 
     async def _perform(self, handle: Handle, options: list[Option]) -> tuple[int, str]:
         remaining_ms = max(int(self._deadline.remaining_s * 1000), 1)  # 0 would mean no limit
@@ -205,9 +242,10 @@ class Chain:
                     (pycurl.SSL_VERIFYHOST, 0),
                 ],
             )
-            certificate = _leaf(viewer)
+            pem = certificate_pem(viewer)
         finally:
             viewer.close()
+        certificate = certificates.load(pem) if pem else None
         if certificate is not None:
             self.cert_expires_at = certificate.not_valid_after_utc
         return certificates.trouble_of(result, text, certificate, hop.origin.host)
@@ -223,28 +261,24 @@ class Chain:
         if proxy.scheme == "socks5":
             addresses = await self._addresses(origin.host)
             pins = _pin_options(handle, origin, addresses[:1])
-        elif is_literal(origin.host):
+        elif is_address(origin.host):
             guard(origin.host, addresses, allow_private=self._allow_private)
         url = f"{proxy.scheme}://{join_host_port(through[0], proxy.port)}"
         return addresses, [(pycurl.PROXY, url), (pycurl.NOPROXY, ""), *proxy.options, *pins]
 
     async def _addresses(self, host: str) -> list[str]:
-        if is_literal(host):
-            addresses = [host]
-        else:
-            settings = self._plan.settings
-            started_at = time.monotonic()
-            try:
-                addresses = await self._net.resolver.resolve(
-                    host,
-                    ip_version=settings.ip_version,
-                    server=settings.resolver,
-                    deadline=self._deadline,
-                )
-            finally:
+        started_at = time.monotonic()
+        try:
+            return await self._net.addresses(
+                host,
+                allow_private=self._allow_private,
+                deadline=self._deadline,
+                ip_version=self._ip_version,
+                server=self._plan.settings.resolver,
+            )
+        finally:
+            if not is_address(host):
                 self.timeline.add_dns(time.monotonic() - started_at)
-        guard(host, addresses, allow_private=self._allow_private)
-        return addresses
 
 
 def _pin_options(handle: Handle, origin: Origin, addresses: list[str]) -> list[Option]:
@@ -262,6 +296,16 @@ def _pin_options(handle: Handle, origin: Origin, addresses: list[str]) -> list[O
         (pycurl.RESOLVE, [f"-{name}:{port}", f"{name}:{port}:{','.join(addresses)}"]),
         (pycurl.CONNECT_TO, [f"::{name}:{port}"]),
     ]
+
+
+_NEEDS_CARE = {"2", "3"}
+
+
+def _in_the_clear(http_version: str, hop: Hop) -> list[Option]:
+    """How to speak a newer HTTP without TLS, where nothing can be negotiated."""
+    if http_version == "3":
+        raise Trouble(Reason.HTTP_PROTOCOL, f"{hop.url[:200]} can't be asked over HTTP/3.")
+    return [(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE)]
 
 
 def _method_options(method: str, body: bytes | None) -> list[Option]:
@@ -282,14 +326,3 @@ def _next_request(status: int | None, method: str, body: bytes | None) -> tuple[
     if status in (301, 302) and method == "POST":
         return "GET", None
     return method, body
-
-
-def _leaf(handle: Handle) -> x509.Certificate | None:
-    chain: list[list[tuple[bytes, bytes]]] = handle.getinfo_raw(pycurl.INFO_CERTINFO)
-    for name, value in chain[0] if chain else ():
-        if name == b"Cert":
-            try:
-                return x509.load_pem_x509_certificate(value)
-            except ValueError:
-                return None
-    return None

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import asyncio
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
-from probe.assertions import Check, Evidence
+from probe.assertions import Evidence, Source
 from probe.kinds.http.chain import Chain
 from probe.kinds.http.exchange import Answer
 from probe.kinds.http.plan import HttpPlan, make_plan
-from probe.net import Deadline, Net, Trouble
+from probe.kinds.http.tokens import forget_token, take_token
+from probe.net import Deadline, Net, Trouble, is_address
 from probe.values import Job, Observation, Reason, Status
 
 _UNKNOWN = {Reason.CHECK_ERROR}
 _NOT_THE_TARGETS = {Reason.CHECK_ERROR, Reason.TARGET_FORBIDDEN}
-
+_TOLD_WITH_TRAIL = {Reason.REDIRECT_LOOP, Reason.REDIRECT_LIMIT}
+_MAY_BE_FOR_HEAD_ONLY = {
+    Reason.HTTP_STATUS,
+    Reason.HTTP_PROTOCOL,
+    Reason.CONNECT_RESET,
+    Reason.REDIRECT_LOOP,
+    Reason.REDIRECT_LIMIT,
+    Reason.ASSERTION_FAILED,
+}
+_BADNESS = (Status.UP, Status.DEGRADED, Status.UNKNOWN, Status.DOWN)
 
 Verdict = tuple[Status, Reason | None, str]
 
@@ -23,23 +35,120 @@ Verdict = tuple[Status, Reason | None, str]
 async def observe(job: Job, net: Net) -> Observation:
     plan = net.plans.get(job.spec, make_plan)
     deadline = Deadline(job.spec.timeout.total_seconds())
-    chain = Chain(plan, net, deadline, allow_private=job.spec.allow_private)
-    try:
-        answer = await chain.answer()
-    except Trouble as trouble:
-        latency_ms = deadline.elapsed_ms
-        verdict: Verdict = (_status_of(trouble.reason), trouble.reason, trouble.message)
+    attempt = Attempt(plan, net, deadline, job.spec.allow_private)
+    if plan.settings.ip_version != "both":
+        observation = await attempt.observe(plan.settings.ip_version)
+    elif plan.proxy or is_address(plan.origin.host):
+        observation = await attempt.observe("auto")  # there is but one way
     else:
-        latency_ms = deadline.elapsed_ms
-        verdict = judge(plan, answer, latency_ms)
-    observation = Observation(
-        *verdict,
-        round(latency_ms, 3),
-        chain.timeline.phases(),
-        chain.status,
-        chain.cert_expires_at,
-    )
+        over_4, over_6 = await asyncio.gather(attempt.observe("4"), attempt.observe("6"))
+        observation = join_families(over_4, over_6)
     return turn(observation) if plan.settings.upside_down else observation
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One check's means; `observe` is the check over one family of addresses."""
+
+    plan: HttpPlan
+    net: Net
+    deadline: Deadline
+    allow_private: bool
+
+    async def observe(self, ip_version: str) -> Observation:
+        method = self.plan.settings.method
+        seen = await self._ask(ip_version, method)
+        if method == "HEAD" and seen.status == Status.DOWN and seen.reason in _MAY_BE_FOR_HEAD_ONLY:
+            # many servers know no HEAD, or answer it wrongly; what people see is what GET gives
+            return await self._ask(ip_version, "GET")
+        return seen
+
+    async def _ask(self, ip_version: str, method: str) -> Observation:
+        is_used_before = bool(self.plan.token.text)
+        try:
+            credentials = await self._credentials()
+            seen = await self._ask_with(credentials, ip_version, method)
+            if credentials and seen.http_status == 401:
+                forget_token(self.plan)
+                if is_used_before:  # it may have been withdrawn before its time
+                    credentials = await self._credentials()
+                    seen = await self._ask_with(credentials, ip_version, method)
+        except Trouble as trouble:
+            return _troubled(trouble, self.deadline.elapsed_ms)
+        return seen
+
+    async def _credentials(self) -> tuple[bytes, ...]:
+        if self.plan.token_plan is None:
+            return ()
+        token = await take_token(
+            self.plan,
+            self.plan.token_plan,
+            self.net,
+            self.deadline,
+            allow_private=self.allow_private,
+        )
+        return (f"Authorization: Bearer {token}".encode(),)
+
+    async def _ask_with(
+        self, credentials: tuple[bytes, ...], ip_version: str, method: str
+    ) -> Observation:
+        plan, deadline = self.plan, self.deadline
+        begun_ms = deadline.elapsed_ms if credentials else 0.0  # fetching a token is none of it
+        chain = Chain(
+            plan,
+            self.net,
+            deadline,
+            allow_private=self.allow_private,
+            ip_version=ip_version,
+            method=method,
+            credentials=credentials,
+        )
+        answer: Answer | None = None
+        try:
+            answer = await chain.answer()
+        except Trouble as trouble:
+            latency_ms = deadline.elapsed_ms - begun_ms
+            verdict: Verdict = (_status_of(trouble.reason), trouble.reason, trouble.message)
+        else:
+            latency_ms = deadline.elapsed_ms - begun_ms
+            verdict = judge(plan, answer, latency_ms)
+        seen = Observation(
+            *verdict,
+            round(latency_ms, 3),
+            chain.timeline.phases(),
+            chain.status,
+            chain.cert_expires_at,
+        )
+        if answer is not None and plan.judge:
+            seen = plan.judge.grade(seen, _evidence(answer, seen))
+        return _with_trail(seen, chain) if len(chain.trail) > 1 else seen
+
+
+def _troubled(trouble: Trouble, latency_ms: float) -> Observation:
+    status = _status_of(trouble.reason)
+    return Observation(status, trouble.reason, trouble.message, round(latency_ms, 3))
+
+
+def _with_trail(seen: Observation, chain: Chain) -> Observation:
+    """An observation that also says which redirects were followed."""
+    details: dict[str, Any] = {"redirects": chain.trail, "is_downgraded": chain.is_downgraded}
+    message = seen.message
+    if message and seen.reason not in _TOLD_WITH_TRAIL:
+        down = ", down from https to http" if chain.is_downgraded else ""
+        message = f"{message.removesuffix('.')} (redirected {chain.shown_trail()}{down})."
+    return replace(seen, message=message, details=details)
+
+
+def join_families(over_4: Observation, over_6: Observation) -> Observation:
+    """The worse of what was seen over IPv4 and over IPv6, saying which of them it was."""
+    by_badness = sorted((over_4, over_6), key=lambda seen: _BADNESS.index(seen.status))
+    better, worse = by_badness
+    if worse.status == Status.UP:
+        return max(over_4, over_6, key=lambda seen: seen.latency_ms or 0)
+    if better.status == Status.UP:
+        bad, good = ("IPv4", "IPv6") if worse is over_4 else ("IPv6", "IPv4")
+        return replace(worse, message=f"Over {bad} only, {good} works: {worse.message}")
+    return replace(worse, message=f"Over IPv4: {over_4.message} Over IPv6: {over_6.message}")
 
 
 def _status_of(reason: Reason) -> Status:
@@ -47,24 +156,12 @@ def _status_of(reason: Reason) -> Status:
 
 
 def judge(plan: HttpPlan, answer: Answer, latency_ms: float) -> Verdict:
-    """What a complete answer amounts to: first what makes it down, then what makes it degraded."""
+    """What a complete answer amounts to, before the assertions."""
     if not any(first <= answer.status <= last for first, last in plan.status_ranges):
         return Status.DOWN, Reason.HTTP_STATUS, _status_message(plan, answer, latency_ms)
-    if not plan.must_hold and not plan.should_hold and answer.cert_expires_at is None:
-        return _judge_tls(plan, answer, None)
-    days = _days_until(answer.cert_expires_at)
-    evidence = _evidence(answer, latency_ms, days)
-    if message := _first_failure(plan.must_hold, evidence):
-        return Status.DOWN, Reason.ASSERTION_FAILED, message
-    verdict = _judge_tls(plan, answer, days)
-    if verdict[0] == Status.UP and (message := _first_failure(plan.should_hold, evidence)):
-        return Status.DEGRADED, Reason.ASSERTION_FAILED, message
-    return verdict
-
-
-def _judge_tls(plan: HttpPlan, answer: Answer, days: float | None) -> Verdict:
     if answer.tls_trouble:
         return Status.DEGRADED, Reason.TLS_DEPRECATED, answer.tls_trouble
+    days = _days_until(answer.cert_expires_at)
     limit = plan.settings.cert_expiry_days
     if days is not None and days < limit:
         verb = "expired" if days < 0 else "expires"
@@ -84,7 +181,17 @@ def _status_message(plan: HttpPlan, answer: Answer, latency_ms: float) -> str:
     redirects = len(answer.hops) - 1
     at = f" at {answer.hops[-1][:200]}" if redirects else ""
     expected = ", ".join(plan.settings.expected_status)
-    return f"Status {answer.status}{phrase}{at} after {latency_ms:.0f} ms, expected {expected}."
+    return (
+        f"Status {answer.status}{phrase}{at} after {latency_ms:.0f} ms, expected {expected}"
+        f"{_when_to_return(answer)}."
+    )
+
+
+def _when_to_return(answer: Answer) -> str:
+    if not answer.retry_after_s:
+        return ""
+    what = "it is asked too often" if answer.status == 429 else "it is out of service for now"
+    return f": the server says that {what}, and to come back in {answer.retry_after_s} s"
 
 
 def _days_until(moment: datetime | None) -> float | None:
@@ -93,21 +200,25 @@ def _days_until(moment: datetime | None) -> float | None:
     return round((moment - datetime.now(UTC)).total_seconds() / 86400, 1)
 
 
-def _evidence(answer: Answer, latency_ms: float, days: float | None) -> Evidence:
+def _evidence(answer: Answer, seen: Observation) -> Evidence:
     received = answer.received
     return Evidence(
-        status=answer.status,
         headers=received.headers,
         body=bytes(received.body or b""),
         charset=answer.charset,
-        latency_ms=latency_ms,
-        cert_days=days,
-        size=received.size,
+        latency_ms=seen.latency_ms,
+        phases=seen.phases,
+        certificate=answer.certificate,
+        facts={
+            Source.STATUS: answer.status,
+            Source.SIZE: received.size,
+            Source.CERT_DAYS: _days_until(answer.cert_expires_at),
+            Source.URL: answer.hops[-1],
+            Source.REDIRECTS: len(answer.hops) - 1,
+            Source.HTTP_VERSION: answer.http_version,
+            Source.ADDRESS: answer.address,
+        },
     )
-
-
-def _first_failure(checks: tuple[Check, ...], evidence: Evidence) -> str | None:
-    return next((message for check in checks if (message := check(evidence))), None)
 
 
 def turn(observation: Observation) -> Observation:

@@ -16,10 +16,10 @@ from probe.values import Reason
 
 _RESETS = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
-_E_PROXY = 97  # pycurl names none of these three
+_E_PROXY = 97  # pycurl names none of these
+_E_QUIC_CONNECT = 96
 _E_SSL_CLIENTCERT = 98
 _E_TOO_LARGE = 100
-_E_HTTP3 = 95
 
 _OURS = {
     pycurl.E_OUT_OF_MEMORY,
@@ -43,13 +43,20 @@ _PROTOCOL_TEXTS = {
 
 @dataclass(slots=True)
 class Hop:
-    """One request of a chain: where it went, and what is known of it."""
+    """One request of a chain: where it went, and what is known of it. `proxy` is the place of the
+    proxy that it went through, empty where there is none."""
 
     url: str
     origin: Origin
     addresses: list[str]
     deadline: Deadline
     received: Received
+    proxy: str = ""
+
+    @property
+    def gate(self) -> str:
+        """What the connection itself is made to."""
+        return f"the proxy {self.proxy}" if self.proxy else self.place
 
     @property
     def place(self) -> str:
@@ -83,12 +90,17 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
         )
     if code == pycurl.E_RECV_ERROR and "alert" in text and "SSL routines" in text:
         return _handshake(handle, text, hop)  # under TLS 1.3 a refusal comes after the handshake
+    if code == pycurl.E_RECV_ERROR and handle.getinfo(pycurl.HTTP_CONNECTCODE) >= 300:
+        return _refused_by_proxy(handle.getinfo(pycurl.HTTP_CONNECTCODE), hop)
     if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
         return _broken(handle, text, hop)
     if code == _E_PROXY:
         return Trouble(
-            Reason.CONNECT_UNREACHABLE, f"The proxy did not reach {hop.place}: {tail(text)}."
+            Reason.CONNECT_UNREACHABLE,
+            f"The proxy {hop.proxy} did not reach {hop.place}: {tail(text)}, {hop.after}.",
         )
+    if code == _E_QUIC_CONNECT:
+        return _no_quic(handle, text, hop)
     if code in _OURS:
         return Trouble(Reason.CHECK_ERROR, f"libcurl error {code}: {text}")
     return _protocol(code, handle, text, hop)
@@ -108,7 +120,7 @@ def _phase(handle: Handle, hop: Hop) -> str:
 def _timeout(handle: Handle, hop: Hop) -> Trouble:
     limit = f"{hop.deadline.timeout_s:g} s"
     if not handle.getinfo(pycurl.CONNECT_TIME):
-        return Trouble(Reason.CONNECT_TIMEOUT, f"No connection to {hop.place} within {limit}.")
+        return Trouble(Reason.CONNECT_TIMEOUT, f"No connection to {hop.gate} within {limit}.")
     phase = _phase(handle, hop)
     return Trouble(Reason.TIMEOUT, f"{hop.place} took longer than {limit}, while {phase}.")
 
@@ -116,8 +128,27 @@ def _timeout(handle: Handle, hop: Hop) -> Trouble:
 def _not_connected(number: int, hop: Hop) -> Trouble:
     reason = reason_of_errno(number)
     if reason == Reason.CONNECT_REFUSED:
-        return Trouble(reason, f"Connection to {hop.place} was refused {hop.after}.")
-    return Trouble(reason, f"No connection to {hop.place}: {describe_errno(number)}, {hop.after}.")
+        return Trouble(reason, f"Connection to {hop.gate} was refused {hop.after}.")
+    return Trouble(reason, f"No connection to {hop.gate}: {describe_errno(number)}, {hop.after}.")
+
+
+def _refused_by_proxy(status: int, hop: Hop) -> Trouble:
+    wants = ": it wants a user name and password" if status == 407 else ""
+    return Trouble(
+        Reason.CONNECT_UNREACHABLE,
+        f"The proxy {hop.proxy} refused the way to {hop.place} with status {status}{wants},"
+        f" {hop.after}.",
+    )
+
+
+def _no_quic(handle: Handle, text: str, hop: Hop) -> Trouble:
+    """HTTP/3 connects and secures in one; a closed UDP port is told by the system's errno."""
+    if handle.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED or "refused" in text:
+        return Trouble(
+            Reason.CONNECT_REFUSED,
+            f"Connection to {hop.place} over UDP (HTTP/3) was refused {hop.after}.",
+        )
+    return _handshake(handle, text, hop)
 
 
 def _handshake(handle: Handle, text: str, hop: Hop) -> Trouble:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pycurl
@@ -13,16 +13,21 @@ from probe.values import Phases
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+MAX_HEADER_BYTES = 327_680
+"""How much of the headers is kept; libcurl ends a transfer that sends more in one answer."""
+
+
 class Received:
     """What comes in of one answer: the body up to a limit, kept only where it is needed."""
 
-    __slots__ = ("body", "header_lines", "is_too_large", "limit", "size")
+    __slots__ = ("body", "header_lines", "header_size", "is_too_large", "limit", "size")
 
     def __init__(self, limit: int, *, keeps_body: bool) -> None:
         self.limit = limit
         self.size = 0
         self.body: bytearray | None = bytearray() if keeps_body else None
         self.header_lines: list[bytes] = []
+        self.header_size = 0
         self.is_too_large = False
 
     def on_body(self, chunk: bytes) -> int | None:
@@ -35,19 +40,24 @@ class Received:
             self.body += chunk
         return None
 
+    def on_header(self, line: bytes) -> None:
+        """Take a line of the headers; what exceeds MAX_HEADER_BYTES is left out."""
+        if line.startswith(b"HTTP/"):  # an interim answer's are not the answer's
+            self.header_lines.clear()
+            self.header_size = 0
+        self.header_size += len(line)
+        if self.header_size <= MAX_HEADER_BYTES:
+            self.header_lines.append(line)
+
     @property
     def headers(self) -> dict[str, str]:
-        """The last block of headers by lower-case name (interim answers have theirs before it)."""
-        found: dict[str, str] = {}
+        """The answer's headers, and trailers, by lower-case name."""
+        found: dict[str, list[str]] = {}
         for line in self.header_lines:
-            if line.startswith(b"HTTP/"):
-                found.clear()
-                continue
             name, colon, value = line.decode("latin-1").partition(":")
             if colon:
-                name, value = name.strip().lower(), value.strip()
-                found[name] = f"{found[name]}, {value}" if name in found else value
-        return found
+                found.setdefault(name.strip().lower(), []).append(value.strip())
+        return {name: ", ".join(values) for name, values in found.items()}
 
 
 @dataclass(slots=True)
@@ -100,21 +110,43 @@ class Answer:
 
     status: int
     received: Received
-    charset: str
     cert_expires_at: datetime | None
     tls_trouble: str
-    hops: list[str] = field(default_factory=list)
+    hops: list[str]
+    http_version: str
+    charset: str = ""
+    address: str = ""
+    certificate: bytes | None = None
+    retry_after_s: int = 0
+
+
+_HTTP_VERSIONS = {
+    pycurl.CURL_HTTP_VERSION_1_0: "1.0",
+    pycurl.CURL_HTTP_VERSION_1_1: "1.1",
+    pycurl.CURL_HTTP_VERSION_2_0: "2",
+    pycurl.CURL_HTTP_VERSION_3: "3",
+}
+
+
+def spoken_version(handle: Handle) -> str:
+    """The version of HTTP that the answer came in."""
+    return _HTTP_VERSIONS.get(handle.getinfo(pycurl.INFO_HTTP_VERSION), "")
 
 
 def certificate_expiry(handle: Handle) -> datetime | None:
     """When the server's own certificate expires, from what libcurl kept of the handshake."""
+    value = _certificate_info(handle, b"Expire date")
+    return parse_certificate_time(value.decode("ascii", "replace")) if value else None
+
+
+def certificate_pem(handle: Handle) -> bytes | None:
+    """The server's own certificate."""
+    return _certificate_info(handle, b"Cert")
+
+
+def _certificate_info(handle: Handle, wanted: bytes) -> bytes | None:
     chain: list[list[tuple[bytes, bytes]]] = handle.getinfo_raw(pycurl.INFO_CERTINFO)
-    if not chain:
-        return None
-    for name, value in chain[0]:
-        if name == b"Expire date":
-            return parse_certificate_time(value.decode("ascii", "replace"))
-    return None
+    return next((value for name, value in (chain[0] if chain else ()) if name == wanted), None)
 
 
 def parse_certificate_time(text: str) -> datetime | None:
@@ -129,8 +161,6 @@ def parse_certificate_time(text: str) -> datetime | None:
 
 
 def charset_of(content_type: str) -> str:
-    """The charset that a Content-Type names; UTF-8 where it names none."""
-    if "charset=" not in content_type.lower():
-        return "utf-8"
-    at = content_type.lower().index("charset=") + len("charset=")
-    return content_type[at:].split(";")[0].strip().strip("\"'") or "utf-8"
+    """The charset that a Content-Type names; empty where it names none."""
+    _, found, rest = content_type.lower().partition("charset=")
+    return rest.split(";")[0].strip().strip("\"'") if found else ""

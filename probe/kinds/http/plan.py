@@ -6,18 +6,25 @@ import base64
 import json
 import ssl
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import pycurl
 from pydantic import SecretStr
 
-from probe.assertions import Check, Severity, Source, compile_assertion
+from probe.assertions import Assertion, AssertionTree, Judge, Source
 from probe.curl import Option
-from probe.kinds.http.settings import BasicAuth, HttpSettings, is_secret_header
+from probe.kinds.http.settings import (
+    BasicAuth,
+    BearerAuth,
+    DigestAuth,
+    HttpSettings,
+    OAuth2Auth,
+    is_secret_header,
+)
 from probe.kinds.http.target import Origin, parse_url
 from probe.values import Spec
 
@@ -31,6 +38,14 @@ _TLS_VERSIONS = {
     "1.2": pycurl.SSLVERSION_TLSv1_2,
     "1.3": pycurl.SSLVERSION_TLSv1_3,
 }
+
+_HTTP_VERSIONS = {
+    "1.1": pycurl.CURL_HTTP_VERSION_1_1,
+    "2": pycurl.CURL_HTTP_VERSION_2TLS,
+    "3": pycurl.CURL_HTTP_VERSION_3ONLY,
+}
+
+_READ_AS_TEXT = {Source.BODY, Source.JSON, Source.HTML, Source.XML}
 
 _SAME_FOR_ALL: tuple[Option, ...] = (
     (pycurl.NOSIGNAL, 1),
@@ -64,11 +79,24 @@ class Proxy:
     port: int
     options: tuple[Option, ...]
 
+    @property
+    def place(self) -> str:
+        return f"{self.host} port {self.port}"
+
+
+@dataclass(slots=True)
+class Token:
+    """An OAuth2 token, good until `ends_at` of the monotonic clock; empty where there is none."""
+
+    text: str = ""
+    ends_at: float = 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class HttpPlan:
     """`options` are those of every hop; `tls_options` come on top where a hop speaks TLS, the
-    client's certificate with them only at a trusted origin (`client_options`)."""
+    client's certificate with them only at a trusted origin (`client_options`), where digest
+    authentication may answer as well (`login_options`)."""
 
     url: str
     origin: Origin
@@ -78,34 +106,69 @@ class HttpPlan:
     options: tuple[Option, ...]
     tls_options: tuple[Option, ...]
     client_options: tuple[Option, ...]
+    login_options: tuple[Option, ...]
     proxy: Proxy | None
     status_ranges: tuple[tuple[int, int], ...]
-    must_hold: tuple[Check, ...]
-    should_hold: tuple[Check, ...]
+    judge: Judge
     needs_body: bool
     needs_headers: bool
+    token_plan: HttpPlan | None = None
+    token: Token = field(default_factory=Token)
 
 
 def make_plan(spec: Spec) -> HttpPlan:
     settings: HttpSettings = spec.settings
-    url, origin = parse_url(spec.target)
+    plan = _plan_of(spec.target, settings)
+    if isinstance(settings.auth, OAuth2Auth):
+        return replace(plan, token_plan=_token_plan(settings, settings.auth))
+    return plan
+
+
+def _token_plan(settings: HttpSettings, auth: OAuth2Auth) -> HttpPlan:
+    """How to ask for a token (RFC 6749 section 4.4.2), over the same network as the check."""
+    secret = auth.client_secret.get_secret_value()
+    form = {"grant_type": "client_credentials", "scope": auth.scope, "audience": auth.audience}
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    if auth.send_in == "body":
+        form |= {"client_id": auth.client_id, "client_secret": secret}
+    else:  # section 2.3.1: encoded like a form first, then as RFC 7617 says
+        line = basic_authorization(quote(auth.client_id, safe=""), quote(secret, safe=""))
+        headers["Authorization"] = line.removeprefix("Authorization: ")
+    shared = settings.model_copy(
+        update={
+            "method": "POST",
+            "body": urlencode({name: value for name, value in form.items() if value}),
+            "headers": {name: SecretStr(value) for name, value in headers.items()},
+            "auth": None,
+            "assertions": (),
+            "assertion_tree": None,
+            "follow_redirects": False,
+            "http_version": "auto",
+            "max_body_bytes": 65_536,
+        }
+    )
+    return replace(_plan_of(auth.token_url, shared), needs_body=True)
+
+
+def _plan_of(target: str, settings: HttpSettings) -> HttpPlan:
+    url, origin = parse_url(target)
     body = settings.body.encode() if settings.body else None
-    sources = {assertion.source for assertion in settings.assertions}
+    judge = _shared_judge(settings.assertions, settings.assertion_tree)
     return HttpPlan(
         url=url,
         origin=origin,
         settings=settings,
         headers=_shared(_headers(settings, body)),
         body=body,
-        options=_options(settings),
+        options=_shared(_options(settings)),
         tls_options=_shared(_tls_options(settings)),
         client_options=_client_options(settings),
+        login_options=_login_options(settings),
         proxy=_proxy(settings),
         status_ranges=_shared(tuple(_status_range(text) for text in settings.expected_status)),
-        must_hold=_checks(settings, Severity.DOWN),
-        should_hold=_checks(settings, Severity.DEGRADED),
-        needs_body=bool(sources & {Source.BODY, Source.JSON}),
-        needs_headers=Source.HEADER in sources,
+        judge=judge,
+        needs_body=bool(judge.sources & _READ_AS_TEXT),
+        needs_headers=Source.HEADER in judge.sources,
     )
 
 
@@ -113,6 +176,11 @@ def make_plan(spec: Spec) -> HttpPlan:
 def _shared(part: Part) -> Part:
     """The first part that equals this one: most monitors ask alike, and there are many of them."""
     return part
+
+
+@lru_cache(maxsize=1024)
+def _shared_judge(assertions: tuple[Assertion, ...], tree: AssertionTree | None) -> Judge:
+    return Judge(assertions, tree)
 
 
 def deprecated_tls_options() -> tuple[Option, ...]:
@@ -123,23 +191,18 @@ def deprecated_tls_options() -> tuple[Option, ...]:
     )
 
 
-def _checks(settings: HttpSettings, severity: Severity) -> tuple[Check, ...]:
-    return tuple(
-        compile_assertion(assertion)
-        for assertion in settings.assertions
-        if assertion.severity == severity
-    )
-
-
 def _status_range(text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
     return int(first), int(last or first)
 
 
 def _options(settings: HttpSettings) -> tuple[Option, ...]:
+    options = list(_SAME_FOR_ALL)
     if settings.follow_redirects:
-        return (*_SAME_FOR_ALL, (pycurl.COOKIEFILE, ""))  # switches the handle's cookies on
-    return _SAME_FOR_ALL
+        options.append((pycurl.COOKIEFILE, ""))  # switches the handle's cookies on
+    if settings.http_version != "auto":
+        options.append((pycurl.HTTP_VERSION, _HTTP_VERSIONS[settings.http_version]))
+    return tuple(options)
 
 
 def _headers(settings: HttpSettings, body: bytes | None) -> Headers:
@@ -191,12 +254,27 @@ def _content_type(body: bytes) -> str:
 
 def _authorization(settings: HttpSettings) -> list[str]:
     auth = settings.auth
-    if auth is None:
-        return []
     if isinstance(auth, BasicAuth):
-        pair = f"{auth.username}:{auth.password.get_secret_value()}".encode()
-        return [f"Authorization: Basic {base64.b64encode(pair).decode()}"]
-    return [f"Authorization: Bearer {auth.token.get_secret_value()}"]
+        return [basic_authorization(auth.username, auth.password.get_secret_value())]
+    if isinstance(auth, BearerAuth):
+        return [f"Authorization: Bearer {auth.token.get_secret_value()}"]
+    return []
+
+
+def basic_authorization(username: str, password: str) -> str:
+    pair = base64.b64encode(f"{username}:{password}".encode()).decode()
+    return f"Authorization: Basic {pair}"
+
+
+def _login_options(settings: HttpSettings) -> tuple[Option, ...]:
+    auth = settings.auth
+    if not isinstance(auth, DigestAuth):
+        return ()
+    return (
+        (pycurl.HTTPAUTH, pycurl.HTTPAUTH_DIGEST),
+        (pycurl.USERNAME, auth.username.encode()),
+        (pycurl.PASSWORD, auth.password.get_secret_value().encode()),
+    )
 
 
 def _tls_options(settings: HttpSettings) -> tuple[Option, ...]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -20,11 +18,14 @@ from pydantic import (
     model_validator,
 )
 
-from probe.assertions import Assertion
-from probe.kinds.base import IpVersion, KindSettings, Resolver, clean_host, split_host_port
+from probe.assertions import TIMING, Source
+from probe.kinds.base import AssertedSettings, Resolver, clean_host, split_host_port
+from probe.kinds.http.target import parse_url
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 MinTls = Literal["1.0", "1.1", "1.2", "1.3"]
+HttpVersion = Literal["auto", "1.1", "2", "3"]
+IpVersion = Literal["auto", "4", "6", "both"]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _SECRET_NAME = re.compile(r"authori[sz]ation|cookie|token|key|secret|password", re.IGNORECASE)
@@ -47,6 +48,8 @@ def _clean_status_range(text: str) -> str:
 
 
 def _certificate(pem: str) -> str:
+    from cryptography import x509  # large: not for monitors without certificates of their own
+
     try:
         x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
@@ -88,8 +91,85 @@ class BearerAuth(BaseModel):
         return token
 
 
-class HttpSettings(KindSettings):
-    method: Method = Field(default="GET", title="Method", description="The request's method.")
+class DigestAuth(BaseModel):
+    """User name and password, of which only a digest is sent (RFC 7616)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: Literal["digest"]
+    username: str = Field(max_length=500, title="User name", pattern=r"^[^:\x00-\x1f]*$")
+    password: SecretStr = Field(max_length=2000, title="Password")
+
+    @field_validator("password")
+    @classmethod
+    def _check_no_nul(cls, password: SecretStr) -> SecretStr:
+        return _without_nul(password)
+
+
+class OAuth2Auth(BaseModel):
+    """A token fetched with the client's own credentials (RFC 6749 section 4.4)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    type: Literal["oauth2"]
+    token_url: str = Field(
+        max_length=2000, title="Token URL", description="Where the token is asked for."
+    )
+    client_id: str = Field(min_length=1, max_length=500, title="Client id")
+    client_secret: SecretStr = Field(max_length=2000, title="Client secret")
+    scope: str = Field(
+        default="", max_length=2000, title="Scope", description="Scopes, separated by spaces."
+    )
+    audience: str = Field(default="", max_length=2000, title="Audience")
+    send_in: Literal["header", "body"] = Field(
+        default="header",
+        title="Credentials in",
+        description="How the client shows who it is: as basic authentication, or in the body.",
+    )
+
+    @field_validator("token_url")
+    @classmethod
+    def _check_token_url(cls, url: str) -> str:
+        return parse_url(url)[0]
+
+
+def _without_nul(secret: SecretStr) -> SecretStr:
+    if "\0" in secret.get_secret_value():
+        raise ValueError("A password has no NUL character")
+    return secret
+
+
+Auth = Annotated[BasicAuth | DigestAuth | BearerAuth | OAuth2Auth, Field(discriminator="type")]
+
+
+class HttpSettings(AssertedSettings):
+    sources: ClassVar[frozenset[Source]] = TIMING | {
+        Source.STATUS,
+        Source.HEADER,
+        Source.BODY,
+        Source.JSON,
+        Source.HTML,
+        Source.XML,
+        Source.SIZE,
+        Source.CERT_DAYS,
+        Source.CERTIFICATE,
+        Source.URL,
+        Source.REDIRECTS,
+        Source.HTTP_VERSION,
+        Source.ADDRESS,
+    }
+
+    method: Method = Field(
+        default="GET",
+        title="Method",
+        description="The request's method. Where HEAD fails, GET decides.",
+    )
+    http_version: HttpVersion = Field(
+        default="auto",
+        title="HTTP version",
+        description="auto: what client and server agree on of HTTP/1.1 and /2. Another one than"
+        " asked for is down.",
+    )
     headers: dict[str, str | SecretStr] = Field(
         default_factory=dict,
         title="Headers",
@@ -102,7 +182,7 @@ class HttpSettings(KindSettings):
         title="Body",
         description="Sent with the request, as JSON where it is JSON and no header says otherwise.",
     )
-    auth: Annotated[BasicAuth | BearerAuth, Field(discriminator="type")] | None = Field(
+    auth: Auth | None = Field(
         default=None, title="Authentication", description="Sent to the target's host only."
     )
     follow_redirects: bool = Field(
@@ -150,7 +230,9 @@ class HttpSettings(KindSettings):
         default="1.2", title="Lowest TLS version", description="An older one is degraded."
     )
     ip_version: IpVersion = Field(
-        default="auto", title="IP version", description="Connect over IPv4, IPv6 or either."
+        default="auto",
+        title="IP version",
+        description="Connect over IPv4, IPv6 or either; both: each must work.",
     )
     resolver: Resolver | None = Field(
         default=None,
@@ -177,9 +259,6 @@ class HttpSettings(KindSettings):
         title="Upside down",
         description="The target is expected to fail: down when it answers well.",
     )
-    assertions: tuple[Assertion, ...] = Field(
-        default=(), max_length=50, title="Assertions", description="All of them must hold."
-    )
 
     @field_validator("headers")
     @classmethod
@@ -193,6 +272,24 @@ class HttpSettings(KindSettings):
                 raise ValueError(f"The value of {name} must be one line of up to 8,000 bytes")
             checked[name] = SecretStr(text) if is_secret_header(name) else text
         return checked
+
+    @field_validator("proxy_username")
+    @classmethod
+    def _check_proxy_username(cls, name: str | None) -> str | None:
+        if name is not None and re.search(r"[:\x00-\x1f]", name):
+            raise ValueError("A user name has no colon or control characters")
+        return name
+
+    @field_validator("proxy_password")
+    @classmethod
+    def _check_proxy_password(cls, password: SecretStr | None) -> SecretStr | None:
+        return _without_nul(password) if password is not None else None
+
+    @model_validator(mode="after")
+    def _check_http3(self) -> Self:
+        if self.http_version == "3" and self.proxy:
+            raise ValueError("HTTP/3 does not go through a proxy")
+        return self
 
     @field_validator("proxy")
     @classmethod
@@ -213,6 +310,9 @@ class HttpSettings(KindSettings):
         if (self.client_certificate is None) != (self.client_key is None):
             raise ValueError("A client certificate and its key go together")
         if self.client_certificate and self.client_key:
+            from cryptography import x509
+            from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
             certificate = x509.load_pem_x509_certificate(self.client_certificate.encode())
             try:
                 key = load_pem_private_key(self.client_key.get_secret_value().encode(), None)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from probe import net
 from probe.values import Reason, Status
 from tests.probe.conftest import Check
 from tests.servers import http
@@ -137,7 +138,8 @@ async def test_secrets_do_not_come_back_from_abroad(check: Check) -> None:
     assert [header_of(head, "Authorization") for head in seen] == ["Bearer t", None]
 
 
-async def test_each_hop_is_guarded(check: Check) -> None:
+async def test_each_hop_is_guarded(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(net, "guard_resolver", lambda server, *, allow_private: None)
     async with (
         serve(http.answer(http.OK)) as inside,
         serve_names({"inside.example": ["127.0.0.1"]}) as names,

@@ -1,0 +1,315 @@
+"""From assertions to functions of the evidence, and to a verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from jsonpath_rfc9535 import JSONPathError
+
+from probe.assertions.evidence import Evidence, UnreadableError
+from probe.assertions.markup import compile_selector
+from probe.assertions.paths import compile_path, compile_pattern
+from probe.assertions.scalars import contains, equals, order, text_of
+from probe.assertions.schema import (
+    SOURCES,
+    VALUELESS,
+    Assertion,
+    AssertionTree,
+    Comparison,
+    Condition,
+    ConditionGroup,
+    Severity,
+    Source,
+)
+from probe.values import Observation, Reason, Status
+
+SHOWN_CHARS = 120
+"""How much of an actual value a message shows."""
+MESSAGE_CHARS = 600
+"""How long the message about a tree may become."""
+
+Check = Callable[[Evidence], str | None]
+"""Returns None where the assertion holds, else a sentence with what was expected and what came."""
+
+_NEGATIONS = {
+    Comparison.NOT_EQUALS: Comparison.EQUALS,
+    Comparison.NOT_CONTAINS: Comparison.CONTAINS,
+    Comparison.NOT_MATCHES: Comparison.MATCHES,
+    Comparison.NOT_EXISTS: Comparison.EXISTS,
+    Comparison.NOT_EMPTY: Comparison.EMPTY,
+}
+
+
+class Judge:
+    """All assertions of one monitor, ready for use.
+
+    `sources` are those that any of them looks at: what isn't among them need not be kept.
+    """
+
+    def __init__(self, assertions: Sequence[Assertion], tree: AssertionTree | None) -> None:
+        conditions: list[Condition] = [*assertions, *(tree.conditions() if tree else ())]
+        self.sources = frozenset(condition.source for condition in conditions)
+        self._must_hold = _checks(assertions, tree, Severity.DOWN)
+        self._should_hold = _checks(assertions, tree, Severity.DEGRADED)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to judge by."""
+        return bool(self.sources)
+
+    def grade(self, observation: Observation, evidence: Evidence) -> Observation:
+        """The observation, made worse where an assertion doesn't hold."""
+        if observation.status not in (Status.UP, Status.DEGRADED):
+            return observation
+        if message := _first_failure(self._must_hold, evidence):
+            return _failed(observation, Status.DOWN, message)
+        if observation.status == Status.DEGRADED:
+            return observation
+        if message := _first_failure(self._should_hold, evidence):
+            return _failed(observation, Status.DEGRADED, message)
+        return observation
+
+
+def _checks(
+    assertions: Sequence[Assertion], tree: AssertionTree | None, severity: Severity
+) -> tuple[Check, ...]:
+    checks = [compile_assertion(each) for each in assertions if each.severity == severity]
+    if tree is not None and tree.severity == severity:
+        checks.append(_compile_group(tree))
+    return tuple(checks)
+
+
+def _first_failure(checks: Iterable[Check], evidence: Evidence) -> str | None:
+    return next((message for check in checks if (message := check(evidence))), None)
+
+
+def _failed(observation: Observation, status: Status, message: str) -> Observation:
+    return replace(observation, status=status, reason=Reason.ASSERTION_FAILED, message=message)
+
+
+def compile_assertion(condition: Condition) -> Check:
+    """The function that judges an answer by one condition."""
+    read = _reader(condition)
+    is_met = _test(condition.comparison, _expected(condition))
+    subject, expected = _subject(condition), _expectation(condition)
+
+    def check(evidence: Evidence) -> str | None:
+        try:
+            found = read(evidence)
+        except UnreadableError as error:
+            return f"{subject} {expected}, but {error}."
+        if is_met(found):
+            return None
+        return f"{subject} {expected}, got {_shown_all(found)}{_doubt(condition, evidence)}."
+
+    return check
+
+
+def _compile_node(node: Condition | ConditionGroup) -> Check:
+    return _compile_group(node) if isinstance(node, ConditionGroup) else compile_assertion(node)
+
+
+def _compile_group(group: ConditionGroup) -> Check:
+    checks = [_compile_node(node) for node in group.nodes]
+    if group.all:
+        return lambda evidence: _first_failure(checks, evidence)
+    if group.none:
+        return _none_of(checks, [_described(node) for node in group.nodes])
+    return _any_of(checks)
+
+
+def _any_of(checks: Sequence[Check]) -> Check:
+    def check(evidence: Evidence) -> str | None:
+        failures = []
+        for each in checks:
+            if (failure := each(evidence)) is None:
+                return None
+            failures.append(failure)
+        told = _cut(" ".join(failures), MESSAGE_CHARS)
+        return told if len(failures) == 1 else f"None of {len(failures)} conditions holds. {told}"
+
+    return check
+
+
+def _none_of(checks: Sequence[Check], described: Sequence[str]) -> Check:
+    def check(evidence: Evidence) -> str | None:
+        for each, text in zip(checks, described, strict=True):
+            if each(evidence) is None:
+                return f"A condition holds that should not: {_cut(text, MESSAGE_CHARS)}."
+        return None
+
+    return check
+
+
+def _described(node: Condition | ConditionGroup) -> str:
+    if not isinstance(node, ConditionGroup):
+        return f"{_subject(node)} {_expectation(node)}"
+    word = "all" if node.all else "any" if node.any else "none"
+    return f"{word} of ({'; '.join(map(_described, node.nodes))})"
+
+
+# What is looked at
+
+
+def _reader(condition: Condition) -> Callable[[Evidence], list[Any]]:
+    """How to find the values that a condition is about; an empty list where there is none."""
+    name = condition.property
+    match condition.source:
+        case Source.HEADER:
+            header = name.lower()
+            return lambda evidence: _listed(evidence.headers.get(header))
+        case Source.BODY:
+            return lambda evidence: [evidence.text]
+        case Source.JSON:
+            return _json_reader(name)
+        case Source.HTML | Source.XML:
+            selector, is_html = compile_selector(name), condition.source == Source.HTML
+            return lambda evidence: evidence.select(selector, is_html=is_html)
+        case Source.LATENCY:
+            return lambda evidence: _listed(_rounded(evidence.latency_ms))
+        case Source.PHASE:
+            phase = f"{name}_ms"
+            return lambda evidence: _listed(_rounded(getattr(evidence.phases, phase)))
+        case Source.CERTIFICATE:
+            return lambda evidence: _listed(evidence.certificate_facts.get(name))
+        case Source.CERT_DAYS:
+            return _read_cert_days
+        case source:
+            return lambda evidence: _fact(evidence.facts.get(source), name)
+
+
+def _fact(fact: Any, name: str) -> list[Any]:
+    return _listed(fact.get(name) if isinstance(fact, Mapping) else fact)
+
+
+def _listed(value: Any) -> list[Any]:
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [] if value is None else [value]
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 1)
+
+
+def _read_cert_days(evidence: Evidence) -> list[Any]:
+    days = evidence.facts.get(Source.CERT_DAYS)
+    return _listed(evidence.certificate_facts.get("days_left") if days is None else days)
+
+
+def _json_reader(path: str) -> Callable[[Evidence], list[Any]]:
+    query = compile_path(path)
+
+    def read(evidence: Evidence) -> list[Any]:
+        try:
+            return query.find(evidence.document).values()
+        except ValueError as error:
+            raise UnreadableError(
+                f"the body is not JSON ({error}): {_shown(evidence.text)}"
+            ) from None
+        except (JSONPathError, RecursionError):
+            raise UnreadableError("the JSON is nested too deeply") from None
+
+    return read
+
+
+def _expected(condition: Condition) -> Any:
+    """The value to compare with; a fingerprint may be written with colons and capitals."""
+    value = condition.value
+    if condition.property == "fingerprint" and isinstance(value, str):
+        return value.replace(":", "").replace(" ", "").lower()
+    return value
+
+
+# How it is compared
+
+
+def _test(comparison: Comparison, expected: Any) -> Callable[[list[Any]], bool]:
+    """Whether the values found fulfil a comparison: one must; of a negated one, none may."""
+    if positive := _NEGATIONS.get(comparison):
+        is_met = _test(positive, expected)
+        return lambda found: not is_met(found)
+    if comparison == Comparison.EXISTS:
+        return bool
+    if comparison == Comparison.EMPTY:
+        return lambda found: all(value in ("", None, [], {}) for value in found)
+    holds = _comparator(comparison, expected)
+    return lambda found: any(holds(value) for value in found)
+
+
+def _comparator(comparison: Comparison, expected: Any) -> Callable[[Any], bool]:
+    match comparison:
+        case Comparison.MATCHES:
+            search = compile_pattern(text_of(expected))
+            return lambda value: search(text_of(value))
+        case Comparison.LESS_THAN:
+            return lambda value: order(value, expected) == -1
+        case Comparison.GREATER_THAN:
+            return lambda value: order(value, expected) == 1
+        case Comparison.AT_MOST:
+            return lambda value: order(value, expected) in (-1, 0)
+        case Comparison.AT_LEAST:
+            return lambda value: order(value, expected) in (0, 1)
+        case Comparison.CONTAINS:
+            return lambda value: contains(value, expected)
+        case Comparison.STARTS_WITH:
+            return lambda value: text_of(value).startswith(text_of(expected))
+        case Comparison.ENDS_WITH:
+            return lambda value: text_of(value).endswith(text_of(expected))
+        case _:
+            return lambda value: equals(value, expected)
+
+
+# What is said
+
+_PHRASES = {
+    Comparison.EQUALS: "should be",
+    Comparison.NOT_EQUALS: "should not be",
+    Comparison.CONTAINS: "should contain",
+    Comparison.NOT_CONTAINS: "should not contain",
+    Comparison.STARTS_WITH: "should start with",
+    Comparison.ENDS_WITH: "should end with",
+    Comparison.MATCHES: "should match",
+    Comparison.NOT_MATCHES: "should not match",
+    Comparison.LESS_THAN: "should be less than",
+    Comparison.GREATER_THAN: "should be greater than",
+    Comparison.AT_MOST: "should be at most",
+    Comparison.AT_LEAST: "should be at least",
+    Comparison.EXISTS: "should exist",
+    Comparison.NOT_EXISTS: "should not exist",
+    Comparison.EMPTY: "should be empty",
+    Comparison.NOT_EMPTY: "should not be empty",
+}
+
+
+def _subject(condition: Condition) -> str:
+    subject = SOURCES[condition.source].subject
+    return f"{subject} {_cut(condition.property)}" if condition.property else subject
+
+
+def _expectation(condition: Condition) -> str:
+    phrase = _PHRASES[condition.comparison]
+    return phrase if condition.comparison in VALUELESS else f"{phrase} {_shown(condition.value)}"
+
+
+def _doubt(condition: Condition, evidence: Evidence) -> str:
+    """A text that is not in the charset that it claims may fail a comparison for that alone."""
+    if condition.source in (Source.BODY, Source.HTML, Source.XML) and evidence.is_garbled:
+        return f" (the body is not valid {evidence.codec})"
+    return ""
+
+
+def _shown(value: Any) -> str:
+    return _cut(json.dumps(value, ensure_ascii=False))
+
+
+def _shown_all(found: list[Any]) -> str:
+    if not found:
+        return "nothing"
+    return _shown(found[0]) if len(found) == 1 else _shown(found)
+
+
+def _cut(text: str, limit: int = SHOWN_CHARS) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

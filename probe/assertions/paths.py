@@ -1,0 +1,88 @@
+"""Regular expressions and JSONPaths that no answer can make slow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import re2
+from iregexp_check import check as is_iregexp
+from jsonpath_rfc9535 import JSONPathEnvironment, JSONPathError, JSONPathQuery
+from jsonpath_rfc9535.function_extensions import ExpressionType, FilterFunction
+
+
+def _re2_options() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return options
+
+
+_RE2_OPTIONS = _re2_options()
+
+
+@lru_cache(maxsize=1024)
+def compile_pattern(pattern: str) -> Callable[[str], bool]:
+    """A search for `pattern` in linear time. Raises ValueError with a sentence for the user."""
+    try:
+        compiled = re2.compile(pattern, options=_RE2_OPTIONS)
+    except re2.error as error:
+        detail = error.args[0]
+        detail = detail.decode(errors="replace") if isinstance(detail, bytes) else detail
+        raise ValueError(f"This is not a valid regular expression (RE2): {detail}") from None
+    return lambda text: compiled.search(text) is not None
+
+
+def _to_re2(pattern: str) -> str:
+    """An I-Regexp (RFC 9485) in RE2's syntax: its dot also stops at a carriage return."""
+    parts, in_class, is_escaped = [], False, False
+    for char in pattern:
+        if char == "." and not in_class and not is_escaped:
+            parts.append(r"[^\r\n]")
+            continue
+        if not is_escaped and char in "[]":
+            in_class = char == "["
+        is_escaped = char == "\\" and not is_escaped
+        parts.append(char)
+    return "".join(parts)
+
+
+class _LinearSearch(FilterFunction):
+    """JSONPath's `search` and `match` (RFC 9535 section 2.4) without backtracking."""
+
+    arg_types = [ExpressionType.VALUE, ExpressionType.VALUE]
+    return_type = ExpressionType.LOGICAL
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+
+    def __call__(self, text: object, pattern: object) -> bool:
+        if not (isinstance(text, str) and isinstance(pattern, str) and is_iregexp(pattern)):
+            return False
+        try:
+            return compile_pattern(self._form.format(_to_re2(pattern)))(text)
+        except ValueError:  # larger than RE2 lets a program be
+            return False
+
+
+class _LinearEnvironment(JSONPathEnvironment):
+    def setup_function_extensions(self) -> None:
+        super().setup_function_extensions()
+        self.function_extensions["search"] = _LinearSearch("{}")
+        self.function_extensions["match"] = _LinearSearch(r"\A(?:{})\z")
+
+
+_PATHS = _LinearEnvironment()
+MAX_DESCENTS = 2
+"""How often a JSONPath may descend (`..`): each multiplies the work by the size of the answer."""
+
+
+@lru_cache(maxsize=1024)
+def compile_path(path: str) -> JSONPathQuery:
+    """A JSONPath ready for use. Raises ValueError with a sentence for the user."""
+    if path.count("..") > MAX_DESCENTS:
+        raise ValueError(f"A JSONPath may have `..` {MAX_DESCENTS} times at most")
+    try:
+        return _PATHS.compile(path)
+    except (JSONPathError, RecursionError) as error:
+        raise ValueError(f"This is not a valid JSONPath (RFC 9535): {error}") from None
