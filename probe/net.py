@@ -22,7 +22,7 @@ import pycares
 import pycares.errno as ares
 
 from probe.curl import Transfers
-from probe.values import Reason, Spec
+from probe.values import NO_PHASES, Observation, Phases, Reason, Spec, Status
 
 if TYPE_CHECKING:
     from probe.icmp import Pings
@@ -37,6 +37,11 @@ class Trouble(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+    def observed(self, latency_ms: float, phases: Phases = NO_PHASES) -> Observation:
+        """The observation of a check that ended with this; a fault of ours is not the target's."""
+        status = Status.UNKNOWN if self.reason == Reason.CHECK_ERROR else Status.DOWN
+        return Observation(status, self.reason, self.message, round(latency_ms, 3), phases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,13 @@ class Deadline:
         self.timeout_s = timeout_s
         self.started_at = time.monotonic()
         self.ends_at = self.started_at + timeout_s
+
+    def part(self, share: float) -> Deadline:
+        """A deadline for the first part of what is left; it speaks of the whole timeout."""
+        part = Deadline(self.timeout_s)
+        part.started_at = self.started_at
+        part.ends_at = time.monotonic() + self.remaining_s * share
+        return part
 
     @property
     def remaining_s(self) -> float:

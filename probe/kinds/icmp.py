@@ -6,20 +6,23 @@ import asyncio
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
+from probe.assertions import TIMING, Evidence, Judge, Source
 from probe.icmp import Answer
-from probe.kinds.base import IpVersion, Kind, KindSettings, Resolver, clean_host
+from probe.kinds.base import AssertedSettings, IpVersion, Kind, Resolver, clean_host
 from probe.net import Deadline, Net, Trouble, describe_errno, is_address, reason_of_errno
-from probe.values import NO_PHASES, Job, Observation, Phases, Reason, Status
+from probe.values import NO_PHASES, Job, Observation, Phases, Reason, Spec, Status
 
 GAP_S = 0.2
 """Between packets, where the timeout leaves room: a burst would measure its own queue."""
 
 
-class IcmpSettings(KindSettings):
+class IcmpSettings(AssertedSettings):
+    sources: ClassVar = TIMING | {Source.PACKET_LOSS, Source.ROUND_TRIP, Source.ADDRESS}
+
     packets: int = Field(
         default=3, ge=1, le=100, title="Packets", description="How many echo requests to send."
     )
@@ -145,8 +148,13 @@ def _payload(size: int) -> bytes:
     return (bytes(range(256)) * (size // 256 + 1))[:size]
 
 
+def _make_judge(spec: Spec) -> Judge:
+    return Judge(spec.settings.assertions, spec.settings.assertion_tree)
+
+
 async def observe(job: Job, net: Net) -> Observation:
     settings: IcmpSettings = job.spec.settings
+    judge = net.plans.get(job.spec, _make_judge)
     deadline = Deadline(job.spec.timeout.total_seconds())
     host = job.spec.target
     phases = NO_PHASES
@@ -162,9 +170,9 @@ async def observe(job: Job, net: Net) -> Observation:
             phases = Phases(dns_ms=round(deadline.elapsed_ms, 3))
         seen = await _ping_first(net, addresses, settings, deadline)
     except Trouble as trouble:
-        return _failed(trouble, deadline, phases)
+        return trouble.observed(deadline.elapsed_ms, phases)
     place = host if host == seen.address else f"{host} ({seen.address})"
-    return _judged(place, seen, settings, deadline, phases)
+    return _judged(place, seen, settings, deadline, phases, judge)
 
 
 async def _ping_first(
@@ -184,21 +192,43 @@ async def _ping_first(
     )
 
 
-def _failed(trouble: Trouble, deadline: Deadline, phases: Phases) -> Observation:
-    status = Status.UNKNOWN if trouble.reason == Reason.CHECK_ERROR else Status.DOWN
-    latency_ms = round(deadline.elapsed_ms, 3)
-    return Observation(status, trouble.reason, trouble.message, latency_ms, phases)
-
-
 def _judged(
-    place: str, seen: Round, settings: IcmpSettings, deadline: Deadline, phases: Phases
+    place: str,
+    seen: Round,
+    settings: IcmpSettings,
+    deadline: Deadline,
+    phases: Phases,
+    judge: Judge,
 ) -> Observation:
     """The verdict on a round; its latency is the mean round trip, where there is one."""
     answers = [answer for answer in seen.answers if answer is not None]
     result = tally(settings.packets, [one.rtt_ms for one in answers if not one.trouble])
     latency_ms = result.avg_ms if result.avg_ms is not None else round(deadline.elapsed_ms, 3)
     verdict = _verdict(place, result, answers, settings, deadline)
-    return Observation(*verdict, latency_ms, phases, details=_details(seen.address, result))
+    observation = Observation(*verdict, latency_ms, phases, details=_details(seen.address, result))
+    return (
+        judge.grade(observation, _evidence(observation, result, seen.address))
+        if judge
+        else (observation)
+    )
+
+
+def _evidence(observation: Observation, result: Tally, address: str) -> Evidence:
+    round_trip = {
+        "min": result.min_ms,
+        "average": result.avg_ms,
+        "max": result.max_ms,
+        "jitter": result.jitter_ms,
+    }
+    return Evidence(
+        latency_ms=observation.latency_ms,
+        phases=observation.phases,
+        facts={
+            Source.PACKET_LOSS: result.loss_percent,
+            Source.ROUND_TRIP: {name: ms for name, ms in round_trip.items() if ms is not None},
+            Source.ADDRESS: address,
+        },
+    )
 
 
 def _details(address: str, result: Tally) -> dict[str, Any]:
