@@ -1,4 +1,4 @@
-"""What is watched: monitors, locations, assignments, results, status spans, pings, shifts."""
+"""What is watched: monitors, locations, assignments, results, rollups, spans, pings, shifts."""
 
 import uuid
 from datetime import timedelta
@@ -238,6 +238,75 @@ class Result(models.Model):
     @property
     def lateness(self) -> timedelta:
         return self.checked_at - self.due_at
+
+
+class Rollup(models.Model):
+    """What an assignment's checks of one stretch of time add up to; `monitors.rollups` writes it.
+
+    Latency is that of the checks that were answered: up or degraded. `counts[i]` of them lie in the
+    bucket `buckets[i]` of `monitors.histograms`; the buckets are ascending.
+    """
+
+    # No constraint in the database: it would lock the hot row for every row that names it.
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.CASCADE, db_constraint=False, related_name="+"
+    )
+    started_at = models.DateTimeField()
+    latency_sum_ms = models.FloatField()
+    latency_min_ms = models.FloatField(null=True)
+    latency_max_ms = models.FloatField(null=True)
+    up = models.IntegerField()
+    degraded = models.IntegerField()
+    down = models.IntegerField()
+    unknown = models.IntegerField()
+    buckets = ArrayField(models.SmallIntegerField())
+    counts = ArrayField(models.IntegerField())
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"assignment {self.assignment_id} from {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class HourRollup(Rollup):
+    pk = models.CompositePrimaryKey("assignment_id", "started_at")
+
+
+class DayRollup(Rollup):
+    """A UTC day."""
+
+    pk = models.CompositePrimaryKey("assignment_id", "started_at")
+
+
+class LateResult(models.Model):
+    """A mark that an assignment got a result for an hour that may be rolled up already."""
+
+    id = models.BigAutoField(primary_key=True)
+    # No foreign key, as for results: it is written with them.
+    assignment_id = models.BigIntegerField()
+    hour = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"assignment {self.assignment_id} at {self.hour:%Y-%m-%d %H:%M}"
+
+
+class Chore(models.Model):
+    """How far a lasting work on the stored history has come; see `monitors.chores`.
+
+    Everything before `done_until` is done, and of what comes next, the assignments up to the id
+    `position`.
+    """
+
+    name = models.CharField(max_length=40, primary_key=True)
+    done_until = models.DateTimeField(null=True)
+    position = models.BigIntegerField(default=0)
+    ran_at = models.DateTimeField(null=True, help_text="When a step last succeeded.")
+    failing_since = models.DateTimeField(null=True, help_text="When the first of its steps failed.")
+    error = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class StatusSpan(models.Model):

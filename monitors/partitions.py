@@ -1,6 +1,6 @@
 """Day partitions of the results: made ahead, dropped whole by retention, healed when one lacks.
 
-Raw SQL lives here, in `leasing`, `storing` and `spans`, and nowhere else in the app.
+Raw SQL lives here, in `leasing`, `storing`, `spans` and `rollups`, and nowhere else in the app.
 """
 
 import re

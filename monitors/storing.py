@@ -1,7 +1,8 @@
 """A batch of observations becomes result rows and assignment states.
 
-Three statements a batch, whatever its size: lock and read the leased rows, update them, COPY the
-results. A check counts only while its lease holds, so a batch that comes twice changes nothing.
+A few statements a batch, whatever its size: lock and read the leased rows, update them, COPY the
+results, mark those that come late. A check counts only while its lease holds, so a batch that comes
+twice changes nothing.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from django.db import connection
 
 from monitors.cadence import Plan, plan_after_check, plan_confirmation
 from monitors.models import Status
+from monitors.rollups import note_late
 from monitors.streaks import Streak, decide_streak, is_confirming
 from probe.kinds import KINDS
 from probe.kinds.heartbeat import next_deadline
@@ -92,10 +94,11 @@ def store_batch(batch: Sequence[Finished], *, owner: UUID) -> list[Stored]:
     locked = _lock_leased(batch, owner)
     stored = []
     for finished in batch:
-        if row := locked.get(finished.job.assignment_id):
+        if row := locked.pop(finished.job.assignment_id, None):  # once, should it stand there twice
             stored.append(_judge(finished, row))
     _update_assignments(stored)
     copy_results([one.finished for one in stored])
+    note_late([one.finished for one in stored])
     return stored
 
 
@@ -230,7 +233,7 @@ def _assignment_values(one: Stored) -> tuple[object, ...]:
         plan.missed,
         seen.status.value,
         seen.reason.value if seen.reason else "",
-        seen.message,
+        storable(seen.message),
         one.finished.started_at,
         seen.latency_ms,
         seen.cert_expires_at,
@@ -252,6 +255,13 @@ def copy_results(finished: Sequence[Finished]) -> None:
             copy.write_row(_result_values(one))
 
 
+def storable(text: str) -> str:
+    """`text` as PostgreSQL takes it: what a server sent may hold NUL and halves of characters."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def _result_values(finished: Finished) -> tuple[object, ...]:
     job, seen = finished.job, finished.observation
     phases = seen.phases
@@ -271,7 +281,7 @@ def _result_values(finished: Finished) -> tuple[object, ...]:
         job.attempt,
         seen.status.value,
         seen.reason.value if seen.reason else None,
-        seen.message or None,
+        storable(seen.message) or None,
     )
 
 

@@ -79,6 +79,12 @@ def examine_deliveries(now: datetime) -> Part:
     return _judge_age(age, MAX_WAITING, "a delivery has been due for {age}, and nobody sent it")
 
 
+def examine_history(now: datetime) -> Part:
+    failing = vitals.failing_chores()
+    message = f"failing, and tried again each minute: {', '.join(failing)}" if failing else ""
+    return Part(not failing, message)
+
+
 def _judge_age(age: timedelta, limit: timedelta, sentence: str) -> Part:
     seconds = round(age.total_seconds(), 3)
     message = sentence.format(age=f"{seconds:.0f} s") if age > limit else ""
@@ -91,6 +97,7 @@ PARTS: dict[str, Callable[[datetime], Part]] = {
     "checks": examine_checks,
     "overdue": examine_overdue,
     "deliveries": examine_deliveries,
+    "history": examine_history,
 }
 
 

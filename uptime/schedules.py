@@ -8,6 +8,8 @@ from django.contrib.sessions.models import Session
 from django_q.models import Schedule
 
 from accounts.models import IdempotentRequest
+from monitors import rollups
+from monitors.chores import Step, run_chore
 from monitors.partitions import drop_partitions, ensure_partitions
 from uptime.clock import database_now
 
@@ -15,13 +17,26 @@ log = structlog.get_logger(__name__)
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 
+# In the order in which one builds on the other.
+CHORES: dict[str, Step] = {
+    rollups.HOURS: rollups.roll_up_hours,
+    rollups.DAYS: rollups.roll_up_days,
+    rollups.LATE: rollups.fold_in_late,
+    rollups.RETENTION: rollups.forget_old,
+}
+# Of each chore, each minute: what is behind catches up with a fraction of one core.
+CHORE_BUDGET = timedelta(seconds=5)
+
 
 def ensure_schedules() -> None:
     """Register the schedules; those of an earlier version that are gone are removed."""
-    wanted = {"keep house": "uptime.schedules.keep_house"}
-    for name, func in wanted.items():
+    wanted = {
+        "keep house": ("uptime.schedules.keep_house", Schedule.HOURLY),
+        "keep history": ("uptime.schedules.keep_history", Schedule.MINUTES),
+    }
+    for name, (func, pace) in wanted.items():
         Schedule.objects.update_or_create(
-            name=name, defaults={"func": func, "schedule_type": Schedule.HOURLY, "repeats": -1}
+            name=name, defaults={"func": func, "schedule_type": pace, "minutes": 1, "repeats": -1}
         )
     Schedule.objects.exclude(name__in=wanted).delete()
 
@@ -34,3 +49,9 @@ def keep_house() -> None:
     IdempotentRequest.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT).delete()
     Session.objects.filter(expire_date__lt=now).delete()
     log.info("house.kept")
+
+
+def keep_history() -> None:
+    """Go on with the rollups and whatever else there is to do to stored results."""
+    for name, step in CHORES.items():
+        run_chore(name, step, budget=CHORE_BUDGET)

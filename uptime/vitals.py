@@ -15,7 +15,7 @@ from django_q.models import OrmQ
 
 from alerts.models import Delivery
 from incidents.models import Incident
-from monitors.models import Assignment, Location, Monitor, Shift, Status
+from monitors.models import Assignment, Chore, Location, Monitor, Shift, Status
 
 # The task queues, each with a worker process of its own: see the command `worker`.
 QUEUES = ("checks", "default")
@@ -80,6 +80,12 @@ def waiting_deliveries(now: datetime) -> timedelta:
     """How long the oldest delivery whose time has come has waited for a sender."""
     due = Delivery.objects.neglected(now).aggregate(oldest=Min("next_attempt_at"))["oldest"]
     return now - due if due else timedelta()
+
+
+def failing_chores() -> list[str]:
+    """The chores on stored history whose last step failed; see `monitors.chores`."""
+    failing = Chore.objects.exclude(failing_since=None)
+    return sorted(failing.values_list("name", flat=True))
 
 
 def monitors_by_status() -> dict[str, int]:

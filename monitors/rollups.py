@@ -1,0 +1,209 @@
+"""Rollups: what an assignment's checks add up to, by the hour and by the day.
+
+An hour is rolled up once, `GRACE` after its end, a few hundred assignments at a time; a day from
+its 24 hours. What is stored later than that (an agent was cut off, the database was away) leaves a
+mark in its own transaction, and the hours and days that are marked are counted afresh. Every
+statement here replaces what it finds, so doing one again changes nothing.
+
+Raw SQL: a day of 20,000 monitors is 29 million results, which must not pass through Python.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from monitors.chores import DAY, HOUR, day_of, done_until, hour_of, next_assignments
+from monitors.histograms import BUCKET_SQL
+from monitors.models import Chore, HourRollup, LateResult
+from monitors.partitions import existing_partitions
+from probe.values import Finished
+from uptime.clock import database_now
+
+HOURS, DAYS, LATE, RETENTION = "hour rollups", "day rollups", "late results", "retention"
+
+# A result older than LATE_AFTER is marked when it is stored. Between that and GRACE lies more than
+# any transaction takes, so a result is seen by its hour's rollup, or marked, or both.
+LATE_AFTER = timedelta(minutes=2)
+GRACE = timedelta(minutes=10)
+
+# Assignments in a step: some 30,000 results at an interval of a minute.
+HOURS_AT_ONCE = 500
+DAYS_AT_ONCE = 1000
+MARKS_AT_ONCE = 200
+FORGOTTEN_AT_ONCE = 1000
+
+
+def note_late(finished: Sequence[Finished]) -> None:
+    """Mark the hours of results that come late; in the transaction that stores them."""
+    now = database_now()
+    late = {
+        (one.job.assignment_id, hour_of(one.started_at))
+        for one in finished
+        if now - one.started_at > LATE_AFTER
+    }
+    LateResult.objects.bulk_create(LateResult(assignment_id=id_, hour=hour) for id_, hour in late)
+
+
+def roll_up_hours(chore: Chore, now: datetime) -> bool:
+    """The chore `HOURS`: the next assignments of the hour that is next."""
+    hour = chore.done_until or _first_hour(now)
+    chore.done_until = hour
+    if hour + HOUR + GRACE > now:
+        return False
+    if ids := next_assignments(chore, HOURS_AT_ONCE):
+        store_hours(ids, since=hour, until=hour + HOUR)
+    if not chore.position:
+        chore.done_until = hour + HOUR
+    return True
+
+
+def roll_up_days(chore: Chore, now: datetime) -> bool:
+    """The chore `DAYS`: the next assignments of the day that is next and has all its hours."""
+    hours_done = done_until(HOURS)
+    if hours_done is None:
+        return False
+    day = chore.done_until or day_of(_first_hour(now))
+    chore.done_until = day
+    if day + DAY > hours_done:
+        return False
+    if ids := next_assignments(chore, DAYS_AT_ONCE):
+        store_days(ids, since=day, until=day + DAY)
+    if not chore.position:
+        chore.done_until = day + DAY
+    return True
+
+
+def fold_in_late(chore: Chore, now: datetime) -> bool:
+    """The chore `LATE`: count marked hours afresh, and their days, where they were counted."""
+    marks = list(LateResult.objects.order_by("id")[:MARKS_AT_ONCE])
+    hours_done = done_until(HOURS)
+    if not marks or hours_done is None:
+        return False
+    days_done = done_until(DAYS)
+    forgotten = _oldest_kept(now)
+    # the hour at the watermark may be under way: some of its assignments are counted
+    for id_, hour in {(one.assignment_id, one.hour) for one in marks}:
+        if forgotten <= hour <= hours_done:
+            store_hours([id_], since=hour, until=hour + HOUR)
+    for id_, day in {(one.assignment_id, day_of(one.hour)) for one in marks}:
+        if days_done is not None and forgotten <= day <= days_done:
+            store_days([id_], since=day, until=day + DAY)
+    LateResult.objects.filter(pk__in=[one.pk for one in marks]).delete()
+    return True
+
+
+def forget_old(chore: Chore, now: datetime) -> bool:
+    """The chore `RETENTION`, once a day: drop hour rollups as old as results are dropped.
+
+    Day rollups stay as long as their monitor: a year of 20,000 of them is a few gigabytes.
+    """
+    limit = _oldest_kept(now)
+    if chore.done_until is not None and chore.done_until >= limit:
+        return False
+    ids = next_assignments(chore, FORGOTTEN_AT_ONCE)
+    HourRollup.objects.filter(assignment_id__in=ids, started_at__lt=limit).delete()
+    if not chore.position:
+        chore.done_until = limit
+    return True
+
+
+def _oldest_kept(now: datetime) -> datetime:
+    return day_of(now) - timedelta(days=settings.RETENTION_DAYS)
+
+
+def _first_hour(now: datetime) -> datetime:
+    """Where a new installation, or one that comes from before rollups, begins."""
+    days = existing_partitions()
+    first = datetime.combine(days[0], datetime.min.time(), UTC) if days else now
+    return min(first, hour_of(now))
+
+
+_COLUMNS = (
+    "assignment_id",
+    "started_at",
+    "latency_sum_ms",
+    "latency_min_ms",
+    "latency_max_ms",
+    "up",
+    "degraded",
+    "down",
+    "unknown",
+    "buckets",
+    "counts",
+)
+_IS_TIMED = "(status IN ('up', 'degraded') AND latency_ms IS NOT NULL)"
+_REPLACE = "ON CONFLICT (assignment_id, started_at) DO UPDATE SET " + ", ".join(
+    f"{column} = excluded.{column}" for column in _COLUMNS[2:]
+)
+
+
+def store_hours(assignment_ids: Sequence[int], *, since: datetime, until: datetime) -> None:
+    """Write these assignments' hour rollups of the hours from `since` to before `until`."""
+    _execute(
+        f"""
+        WITH counted AS (
+            SELECT assignment_id, date_trunc('hour', checked_at, 'UTC') AS started_at,
+                CASE WHEN {_IS_TIMED} THEN {BUCKET_SQL} END AS bucket,
+                coalesce(sum(latency_ms::float8) FILTER (WHERE {_IS_TIMED}), 0) AS latency_sum_ms,
+                min(latency_ms) FILTER (WHERE {_IS_TIMED}) AS latency_min_ms,
+                max(latency_ms) FILTER (WHERE {_IS_TIMED}) AS latency_max_ms,
+                count(*) AS checks,
+                count(*) FILTER (WHERE status = 'up') AS up,
+                count(*) FILTER (WHERE status = 'degraded') AS degraded,
+                count(*) FILTER (WHERE status = 'down') AS down,
+                count(*) FILTER (WHERE status = 'unknown') AS unknown
+            FROM monitors_result
+            WHERE assignment_id = ANY(%s) AND checked_at >= %s AND checked_at < %s
+            GROUP BY 1, 2, 3
+        )
+        INSERT INTO monitors_hourrollup ({", ".join(_COLUMNS)})
+        SELECT assignment_id, started_at,
+            sum(latency_sum_ms), min(latency_min_ms), max(latency_max_ms),
+            sum(up), sum(degraded), sum(down), sum(unknown),
+            coalesce(array_agg(bucket ORDER BY bucket) FILTER (WHERE bucket IS NOT NULL), '{{}}'),
+            coalesce(array_agg(checks ORDER BY bucket) FILTER (WHERE bucket IS NOT NULL), '{{}}')
+        FROM counted GROUP BY assignment_id, started_at
+        {_REPLACE}
+        """,  # noqa: S608 - what is put in are literals of these modules
+        [list(assignment_ids), since, until],
+    )
+
+
+def store_days(assignment_ids: Sequence[int], *, since: datetime, until: datetime) -> None:
+    """Write these assignments' day rollups of the days from `since` to before `until`."""
+    _execute(
+        f"""
+        WITH hours AS MATERIALIZED (
+            SELECT *, date_trunc('day', started_at, 'UTC') AS day FROM monitors_hourrollup
+            WHERE assignment_id = ANY(%s) AND started_at >= %s AND started_at < %s
+        ), counted AS (
+            SELECT assignment_id, day, bucket, sum(checks) AS checks
+            FROM hours, unnest(buckets, counts) AS part (bucket, checks) GROUP BY 1, 2, 3
+        ), histograms AS (
+            SELECT assignment_id, day, array_agg(bucket ORDER BY bucket) AS buckets,
+                array_agg(checks ORDER BY bucket) AS counts
+            FROM counted GROUP BY 1, 2
+        ), totals AS (
+            SELECT assignment_id, day,
+                sum(latency_sum_ms) AS latency_sum_ms,
+                min(latency_min_ms) AS latency_min_ms, max(latency_max_ms) AS latency_max_ms,
+                sum(up) AS up, sum(degraded) AS degraded, sum(down) AS down,
+                sum(unknown) AS unknown
+            FROM hours GROUP BY 1, 2
+        )
+        INSERT INTO monitors_dayrollup ({", ".join(_COLUMNS)})
+        SELECT assignment_id, day, latency_sum_ms, latency_min_ms, latency_max_ms,
+            up, degraded, down, unknown, coalesce(buckets, '{{}}'), coalesce(counts, '{{}}')
+        FROM totals LEFT JOIN histograms USING (assignment_id, day)
+        {_REPLACE}
+        """,  # noqa: S608 - likewise
+        [list(assignment_ids), since, until],
+    )
+
+
+def _execute(statement: str, parameters: list[Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)

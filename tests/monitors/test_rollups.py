@@ -1,0 +1,243 @@
+"""Rollups add up what the checks saw, however often, and however late the results came."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+
+from monitors import rollups
+from monitors.actions import delete_monitor
+from monitors.chores import run_chore
+from monitors.histograms import Latencies
+from monitors.models import Assignment, Chore, DayRollup, HourRollup, LateResult, Monitor
+from monitors.partitions import drop_partitions, existing_partitions
+from tests.factories import make_monitor
+from tests.monitors.results import finished_check, store_checks
+from uptime import health, schedules
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+TWO_DAYS_ON = NOON + 2 * DAY
+
+
+@pytest.fixture
+def _on_a_clear_field(db: None) -> None:
+    """No partitions but those of the test's own time."""
+    drop_partitions(before=date.max)
+
+
+pytestmark = pytest.mark.usefixtures("_on_a_clear_field")
+
+
+@pytest.fixture
+def assignment() -> Assignment:
+    return Assignment.objects.get(monitor=make_monitor())
+
+
+def roll_up(now: datetime, *, only: str | None = None) -> None:
+    """Run the chores to their end as if it were `now`."""
+    for name, step in schedules.CHORES.items():
+        if only in (None, name):
+            run_chore(name, lambda chore, _, step=step: step(chore, now), budget=HOUR)
+
+
+def hour(assignment: Assignment, started_at: datetime) -> HourRollup:
+    return HourRollup.objects.get(assignment=assignment, started_at=started_at)
+
+
+@pytest.mark.django_db
+def test_an_hour_is_counted_by_status_and_its_latency_told(assignment: Assignment) -> None:
+    store_checks(
+        finished_check(assignment, NOON, "up", 10.0),
+        finished_check(assignment, NOON + MINUTE, "degraded", 1000.0),
+        finished_check(assignment, NOON + 2 * MINUTE, "down", 10_000.0),
+        finished_check(assignment, NOON + 3 * MINUTE, "unknown", None),
+        finished_check(assignment, NOON + HOUR - timedelta(microseconds=1), "up", 20.0),
+        finished_check(assignment, NOON + HOUR, "up", 77.0),
+    )
+
+    roll_up(NOON + 3 * HOUR)
+
+    noon = hour(assignment, NOON)
+    assert (noon.up, noon.degraded, noon.down, noon.unknown) == (2, 1, 1, 1)
+    assert (noon.latency_sum_ms, noon.latency_min_ms, noon.latency_max_ms) == (1030, 10, 1000)
+    found = dict(zip(noon.buckets, noon.counts, strict=True))
+    assert found == Latencies.of([10, 20, 1000]).buckets
+    assert hour(assignment, NOON + HOUR).up == 1
+
+
+@pytest.mark.django_db
+def test_checks_without_latency_leave_the_histogram_empty(assignment: Assignment) -> None:
+    store_checks(finished_check(assignment, NOON, "up", None))
+
+    roll_up(TWO_DAYS_ON)
+
+    for rollup in (hour(assignment, NOON), DayRollup.objects.get()):
+        assert (rollup.up, rollup.buckets, rollup.latency_min_ms) == (1, [], None)
+
+
+@pytest.mark.django_db
+def test_an_hour_waits_until_its_last_results_are_surely_stored(assignment: Assignment) -> None:
+    store_checks(finished_check(assignment, NOON))
+
+    roll_up(NOON + HOUR + rollups.GRACE - timedelta(seconds=1))
+    assert not HourRollup.objects.exists()
+
+    roll_up(NOON + HOUR + rollups.GRACE)
+    assert HourRollup.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_day_is_the_sum_of_its_hours(assignment: Assignment) -> None:
+    values = [float(n) for n in range(1, 73)]
+    midnight = NOON - NOON.hour * HOUR
+    store_checks(
+        *(
+            finished_check(assignment, midnight + n * 20 * MINUTE, "up", value)
+            for n, value in enumerate(values)
+        ),
+        finished_check(assignment, midnight + DAY, "down"),
+    )
+
+    roll_up(TWO_DAYS_ON)
+
+    day, next_day = DayRollup.objects.order_by("started_at")
+    assert day.started_at == midnight
+    assert (day.up, day.down, day.latency_sum_ms) == (72, 0, sum(values))
+    assert dict(zip(day.buckets, day.counts, strict=True)) == Latencies.of(values).buckets
+    assert (next_day.started_at, next_day.down) == (midnight + DAY, 1)
+
+
+def everything() -> list[tuple[object, ...]]:
+    return [*HourRollup.objects.order_by("pk").values_list(), *DayRollup.objects.values_list()]
+
+
+@pytest.mark.django_db
+def test_doing_it_again_changes_nothing(assignment: Assignment) -> None:
+    store_checks(*(finished_check(assignment, NOON + n * 7 * MINUTE) for n in range(50)))
+    roll_up(TWO_DAYS_ON)
+    before = everything()
+
+    Chore.objects.all().delete()
+    roll_up(TWO_DAYS_ON)
+
+    assert everything() == before
+
+
+@pytest.mark.django_db
+def test_it_goes_on_where_it_was_cut_off(
+    assignment: Assignment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "HOURS_AT_ONCE", 2)
+    team = assignment.monitor.team
+    assignments = [
+        assignment,
+        *(Assignment.objects.get(monitor=make_monitor(team)) for _ in range(4)),
+    ]
+    store_checks(*(finished_check(one, NOON) for one in assignments))
+    Chore.objects.create(name=rollups.HOURS, done_until=NOON)
+
+    def step(chore: Chore, now: datetime) -> bool:
+        return rollups.roll_up_hours(chore, NOON + HOUR + rollups.GRACE)
+
+    counts = []
+    for _ in range(4):  # a budget of nothing is one step
+        run_chore(rollups.HOURS, step)
+        counts.append(HourRollup.objects.count())
+
+    assert counts == [2, 4, 5, 5]
+    assert Chore.objects.get(pk=rollups.HOURS).done_until == NOON + HOUR
+
+
+@pytest.mark.django_db
+def test_late_results_are_folded_into_hour_and_day(assignment: Assignment) -> None:
+    store_checks(finished_check(assignment, NOON, latency_ms=10.0))
+    roll_up(TWO_DAYS_ON)
+
+    late = finished_check(assignment, NOON + MINUTE, "down")
+    store_checks(late)
+    rollups.note_late([late])
+    assert LateResult.objects.get().hour == NOON
+    roll_up(TWO_DAYS_ON)
+
+    assert (hour(assignment, NOON).up, hour(assignment, NOON).down) == (1, 1)
+    assert DayRollup.objects.get().down == 1
+    assert not LateResult.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_late_result_of_an_hour_yet_to_come_is_counted_there(assignment: Assignment) -> None:
+    roll_up(NOON + HOUR)
+    late = finished_check(assignment, NOON + 5 * HOUR)
+    store_checks(late)
+    rollups.note_late([late])
+
+    roll_up(NOON + HOUR)
+    assert not HourRollup.objects.exists()
+    roll_up(NOON + 7 * HOUR)
+    assert hour(assignment, NOON + 5 * HOUR).up == 1
+
+
+@pytest.mark.django_db
+def test_what_comes_in_time_leaves_no_mark(assignment: Assignment) -> None:
+    rollups.note_late([finished_check(assignment, datetime.now(UTC))])
+
+    assert not LateResult.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_failure_is_seen_in_health_and_mended_by_the_next_run(assignment: Assignment) -> None:
+    store_checks(finished_check(assignment, NOON))
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE monitors_hourrollup ADD CONSTRAINT broken CHECK (up < 1)")
+    roll_up(NOON + 3 * HOUR)
+    first = Chore.objects.get(pk=rollups.HOURS)
+    roll_up(NOON + 3 * HOUR)
+
+    failing = Chore.objects.get(pk=rollups.HOURS)
+    assert "broken" in failing.error
+    assert failing.failing_since == first.failing_since
+    assert failing.done_until == NOON
+    part = health.examine_history(NOON)
+    assert not part.is_ok
+    assert part.message == "failing, and tried again each minute: hour rollups"
+
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE monitors_hourrollup DROP CONSTRAINT broken")
+    roll_up(NOON + 3 * HOUR)
+
+    assert health.examine_history(NOON).is_ok
+    assert hour(assignment, NOON).up == 1
+
+
+@pytest.mark.django_db
+def test_hours_go_with_the_results_and_days_stay(assignment: Assignment) -> None:
+    store_checks(finished_check(assignment, NOON), finished_check(assignment, NOON + DAY))
+    roll_up(TWO_DAYS_ON)
+
+    with override_settings(RETENTION_DAYS=1):
+        roll_up(TWO_DAYS_ON + HOUR)
+
+    assert [one.started_at for one in HourRollup.objects.all()] == [NOON + DAY]
+    assert DayRollup.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_rollups_go_with_their_monitor(assignment: Assignment) -> None:
+    store_checks(finished_check(assignment, NOON))
+    roll_up(TWO_DAYS_ON)
+
+    delete_monitor(monitor=Monitor.objects.get())
+
+    assert not HourRollup.objects.exists()
+    assert not DayRollup.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_new_installation_begins_with_the_present_hour() -> None:
+    assert existing_partitions() == []
+
+    roll_up(NOON + 3 * HOUR + MINUTE)
+
+    assert Chore.objects.get(pk=rollups.HOURS).done_until == NOON + 3 * HOUR
