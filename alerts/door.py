@@ -5,6 +5,7 @@ the one that is connected to, and one deadline hold for resolving, connecting, T
 Redirects are not followed: the answer is the receiver's, and a Location may lead anywhere.
 """
 
+import json
 import socket
 import ssl
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import httpcore
@@ -66,7 +68,35 @@ class Door:
         headers: Mapping[str, str],
         is_operators: bool = False,
     ) -> Answer:
-        """POST `body` to `url` and return the answer, whatever its status.
+        """POST `body` to `url`; see `request`."""
+        return self.request("POST", url, body=body, headers=headers, is_operators=is_operators)
+
+    def send_json(
+        self,
+        url: str,
+        values: object,
+        *,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        method: str = "POST",
+    ) -> Answer:
+        """Send `values` as JSON; see `request`."""
+        return self.request(
+            method,
+            url,
+            body=json.dumps(values, ensure_ascii=False).encode(),
+            headers={"Content-Type": "application/json; charset=utf-8", **headers},
+        )
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str],
+        is_operators: bool = False,
+    ) -> Answer:
+        """Send `body` to `url` and return the answer, whatever its status.
 
         `is_operators` marks an address from this installation's own settings: no network is closed
         to it. Raises DeliveryError when no answer came; its text names the host alone, since paths
@@ -82,7 +112,7 @@ class Door:
         try:
             with (
                 httpcore.ConnectionPool(_tls(), network_backend=backend) as pool,
-                pool.stream("POST", _core_url(address), headers=sent.raw, content=body) as response,
+                pool.stream(method, _core_url(address), headers=sent.raw, content=body) as response,
             ):
                 return _answer(response)
         except _ForbiddenError as error:

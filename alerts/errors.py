@@ -1,4 +1,9 @@
-"""What can go wrong on the way to a receiver."""
+"""What can go wrong on the way to a receiver.
+
+DeliveryError        the message was not taken; it is sent again later
+  is_permanent       … and never will be: this message is dead
+DeadChannelError     … nor will any other: the channel itself is dead
+"""
 
 from datetime import timedelta
 
@@ -16,3 +21,14 @@ class DeliveryError(Exception):
         super().__init__(message)
         self.is_permanent = is_permanent
         self.retry_after = retry_after
+
+
+class DeadChannelError(DeliveryError):
+    """The receiver is gone or refuses the channel's credentials: no message will ever be taken.
+
+    Raised only for answers that the receiver's documentation calls final, since it disables the
+    channel.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, is_permanent=True)

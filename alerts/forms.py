@@ -28,6 +28,7 @@ class ChannelForm(SettingsForm):
     def __init__(
         self, data: Any = None, *, type_: ChannelType[Any], channel: Channel | None = None
     ) -> None:
+        self.model = type_.config
         super().__init__(
             data,
             model=type_.config,
@@ -44,9 +45,12 @@ class ChannelForm(SettingsForm):
         return {**given, "config": self.read_settings()}
 
     def sections(self) -> list[Section]:
-        return [
-            Section("", [*self.show(["name"]), *self.group.show(self), *self.show(["enabled"])])
-        ]
+        worded = [name for name in self.model.model_fields if name.endswith("_template")]
+        plain = [name for name in self.model.model_fields if name not in worded]
+        titles = {"": plain, "Wording": worded} if worded else {"": plain}
+        first, *more = self.group.sections(self, titles)
+        parts = [*self.show(["name"]), *first.parts, *self.show(["enabled"])]
+        return [Section("", parts), *more]
 
 
 class PolicyForm(forms.Form):

@@ -5,8 +5,8 @@ message tells what was true then, however late it leaves. A message is made from
 else, and every channel shows the same one in its own dress.
 """
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,14 @@ from django.template.loader import render_to_string
 from pydantic import BaseModel, ConfigDict
 
 from alerts.models import Channel, Event
-from alerts.wording import duration_phrase, reason_phrase, time_phrase
+from alerts.wording import (
+    cut,
+    duration_phrase,
+    event_color,
+    one_line,
+    reason_phrase,
+    time_phrase,
+)
 from incidents.models import Incident
 from incidents.transitions import Transition
 from monitors.models import Monitor
@@ -67,6 +74,10 @@ class Facts(_Frozen):
     duration_seconds: float | None = None
     locations: list[str] = []
 
+    @property
+    def duration(self) -> timedelta:
+        return timedelta(seconds=self.duration_seconds or 0)
+
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 
@@ -80,6 +91,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Something to open from the message; where a channel has buttons, one of them."""
+
+    label: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """An alert, ready for any channel. `event_id` stays the same over all attempts to send it."""
 
@@ -87,7 +106,27 @@ class Message:
     facts: Facts
     subject: str
     lines: list[Line]
-    link: str
+    links: list[Link]
+    prose: str = ""  # the team's own words, in place of the lines
+
+    def with_words(self, **words: str) -> "Message":
+        """The same message with another `subject`, or with `prose` in place of its lines."""
+        return replace(self, **words)  # type: ignore[arg-type] # both are texts
+
+    @property
+    def link(self) -> str:
+        """Where the message leads first of all: the incident's page, if there is one."""
+        return self.links[0].url
+
+    @property
+    def body(self) -> str:
+        """The facts in words, one a line, without the subject and the links."""
+        return self.prose or "\n".join(f"{line.label}: {line.value}" for line in self.lines)
+
+    @property
+    def story_id(self) -> UUID:
+        """The same for all messages of one incident: under it a receiver keeps them together."""
+        return self.facts.incident.id if self.facts.incident else self.event_id
 
     @property
     def text(self) -> str:
@@ -98,7 +137,7 @@ class Message:
         return self._rendered("alerts/messages/alert.html")
 
     def _rendered(self, template: str) -> str:
-        return render_to_string(template, {"message": self, "facts": self.facts})
+        return render_to_string(template, {"message": self, "color": event_color(self.facts.event)})
 
 
 def facts_of_transition(transition: Transition) -> Facts:
@@ -127,6 +166,37 @@ def facts_of_test(channel: Channel, now: datetime) -> Facts:
     )
 
 
+def sample_message() -> Message:
+    """An invented one, of an incident that has all that an incident can have."""
+    began = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    return compose_message(
+        UUID("019ca000-0000-7000-8000-000000000001"),
+        Facts(
+            event=Event.DOWN,
+            occurred_at=began + timedelta(seconds=252),
+            message="shop.example:443 refused the connection.",
+            monitor=MonitorFacts(
+                id=UUID("019ca000-0000-7000-8000-000000000002"),
+                name="Shop",
+                kind="http",
+                target="https://shop.example/",
+                url=settings.BASE_URL + "/monitors/019ca000-0000-7000-8000-000000000002/",
+            ),
+            incident=IncidentFacts(
+                id=UUID("019ca000-0000-7000-8000-000000000003"),
+                url=settings.BASE_URL + "/incidents/019ca000-0000-7000-8000-000000000003/",
+            ),
+            status="down",
+            severity="down",
+            reason="connect_refused",
+            started_at=began,
+            resolved_at=began + timedelta(seconds=252),
+            duration_seconds=252.0,
+            locations=["local"],
+        ),
+    )
+
+
 def _monitor_facts(monitor: Monitor) -> MonitorFacts:
     return MonitorFacts(
         id=monitor.pk,
@@ -147,8 +217,14 @@ def compose_message(event_id: UUID, facts: Facts) -> Message:
         facts=facts,
         subject=_subject(facts),
         lines=_lines(facts),
-        link=facts.incident.url if facts.incident else settings.BASE_URL + "/",
+        links=_links(facts),
     )
+
+
+def _links(facts: Facts) -> list[Link]:
+    if facts.incident:
+        return [Link("Open the incident", facts.incident.url)]
+    return [Link("Open the monitor list", settings.BASE_URL + "/")]
 
 
 def _subject(facts: Facts) -> str:
@@ -156,7 +232,7 @@ def _subject(facts: Facts) -> str:
         return "TEST: this channel works"
     title = f"{facts.event.upper()}: {facts.monitor.name}"
     if facts.event == Event.RECOVERED:
-        detail = f" after {duration_phrase(_duration(facts))}"
+        detail = f" after {duration_phrase(facts.duration)}"
     else:
         detail = f" — {reason_phrase(facts.reason)}" if facts.reason else ""
     return _one_line(title, SUBJECT_LIMIT - len(detail)) + detail
@@ -171,7 +247,7 @@ def _lines(facts: Facts) -> list[Line]:
         Line("Why", _why(facts)),
         Line("Since", time_phrase(facts.started_at)),
         Line("Until", time_phrase(facts.resolved_at) if facts.resolved_at else ""),
-        Line("For", duration_phrase(_duration(facts))),
+        Line("For", duration_phrase(facts.duration)),
         Line("Where", ", ".join(facts.locations)),
     ]
     return [Line(line.label, _one_line(line.value, VALUE_LIMIT)) for line in lines if line.value]
@@ -182,10 +258,5 @@ def _why(facts: Facts) -> str:
     return ": ".join([*known, facts.message] if facts.message else known)
 
 
-def _duration(facts: Facts) -> timedelta:
-    return timedelta(seconds=facts.duration_seconds or 0)
-
-
 def _one_line(text: str, limit: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return cut(one_line(text), limit)

@@ -1,5 +1,7 @@
 """One attempt to send one delivery: no database, no transaction, no exception."""
 
+import re
+
 import structlog
 from pydantic import ValidationError
 
@@ -8,11 +10,13 @@ from alerts.door import Door
 from alerts.errors import DeliveryError
 from alerts.messages import TEST, Facts, compose_message
 from alerts.outbox import MAX_ATTEMPTS, SENT, Leased, Outcome
-from uptime.secrets import SecretsUnreadable, unseal
+from alerts.templating import reworded
+from uptime.secrets import MASK, SecretsUnreadable, decrypt, unseal
 
 log = structlog.get_logger(__name__)
 
 ERROR_LIMIT = 500
+SHORTEST_SECRET = 8
 
 
 def attempt_delivery(leased: Leased) -> Outcome:
@@ -20,7 +24,8 @@ def attempt_delivery(leased: Leased) -> Outcome:
     try:
         _send(leased)
     except DeliveryError as error:
-        return Outcome(_storable(str(error)), error.is_permanent, error.retry_after)
+        text = without_secrets(str(error), leased.secrets)
+        return Outcome(_storable(text), error.is_permanent, error.retry_after)
     except SecretsUnreadable as error:
         return Outcome(str(error))
     except Exception as error:  # a sender's thread ends here; a fault of ours is retried, visibly
@@ -32,6 +37,19 @@ def attempt_delivery(leased: Leased) -> Outcome:
 def _storable(text: str) -> str:
     """A receiver's own words may be of any length and hold what PostgreSQL can't store."""
     return text.replace("\0", "")[:ERROR_LIMIT]
+
+
+def without_secrets(text: str, encrypted: str) -> str:
+    """`text` without the channel's secrets: a receiver may repeat in its answer what it was sent.
+
+    Of an address that is a secret, each long part of the path and the query is one, too.
+    """
+    for secret in decrypt(encrypted).values():
+        parts = re.split(r"[/?&=]", secret) if "://" in secret else []
+        for one in (secret, *parts):
+            if len(one) >= SHORTEST_SECRET:
+                text = text.replace(one, MASK)
+    return text
 
 
 def _send(leased: Leased) -> None:
@@ -50,5 +68,5 @@ def _send(leased: Leased) -> None:
         raise DeliveryError(
             "the channel's settings are no longer valid: save them again", is_permanent=True
         ) from error
-    message = compose_message(leased.id, Facts.model_validate(leased.facts))
+    message = reworded(compose_message(leased.id, Facts.model_validate(leased.facts)), config)
     channel.send(message, config, Door(reaches_private=leased.reaches_private))

@@ -1,4 +1,4 @@
-"""How times, durations and reasons are put into words."""
+"""How times, durations, reasons and events are put into words, and words cut to a limit."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -37,6 +37,8 @@ _REASONS = {
     Reason.TARGET_FORBIDDEN: "target in a forbidden network",
     Reason.CHECK_ERROR: "check could not be made",
 }
+_COLORS = {"down": "#c62828", "degraded": "#b26a00", "recovered": "#2e7d32"}
+_SIGNS = {"down": "🔴", "degraded": "🟠", "recovered": "🟢"}
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -60,3 +62,28 @@ def duration_phrase(duration: timedelta) -> str:
 
 def time_phrase(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def event_color(event: str) -> str:
+    """`#rrggbb`; blue for what is neither trouble nor its end."""
+    return _COLORS.get(event, "#1565c0")
+
+
+def event_sign(event: str) -> str:
+    return _SIGNS.get(event, "🔵")
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` in at most `limit` characters; an ellipsis says that something is missing."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def cut_bytes(text: str, limit: int) -> str:
+    """`text` in at most `limit` bytes of UTF-8, cut between characters."""
+    if len(text.encode()) <= limit:
+        return text
+    return text.encode()[: limit - len("…".encode())].decode(errors="ignore") + "…"

@@ -4,16 +4,39 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.door import Door
 from alerts.messages import Message
+from alerts.templating import TEMPLATE_LIMIT, TextTemplate
 
 
 class ChannelConfig(BaseModel):
     """The settings of one channel. Secret ones are `SecretStr`; each has a title for the form."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+
+class TextConfig(ChannelConfig):
+    """Of a channel whose text can be worded."""
+
+    text_template: TextTemplate = Field(
+        default="",
+        title="Text",
+        description="In place of the product's own; a template, see docs/channels.md.",
+        max_length=TEMPLATE_LIMIT,
+    )
+
+
+class WordedConfig(TextConfig):
+    """Of a channel whose messages have a title beside their text, and both can be worded."""
+
+    subject_template: TextTemplate = Field(
+        default="",
+        title="Subject",
+        description="In place of the product's own; a template of one line.",
+        max_length=1000,
+    )
 
 
 Config = TypeVar("Config", bound=ChannelConfig)
@@ -25,7 +48,7 @@ class ChannelType(Generic[Config]):
 
     `send` returns when the message was taken and raises `alerts.errors.DeliveryError` when it was
     not. It runs in a thread of its own, without a database connection, and does HTTP through the
-    door only.
+    door only. The message that it is given is in the channel's own words already.
     """
 
     name: str

@@ -18,7 +18,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.core.validators import validate_email
 from pydantic import AfterValidator, Field
 
-from alerts.channels.base import ChannelConfig, ChannelType
+from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
@@ -33,7 +33,7 @@ def _clean_address(address: str) -> str:
     return address
 
 
-class EmailConfig(ChannelConfig):
+class EmailConfig(WordedConfig):
     to: list[Annotated[str, AfterValidator(_clean_address)]] = Field(
         title="Addresses",
         description="Who gets the message.",

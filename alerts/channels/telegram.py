@@ -1,7 +1,7 @@
 """Telegram: the Bot API's sendMessage (https://core.telegram.org/bots/api#sendmessage).
 
 The API tells by `ok: false` and an error code what is wrong. A bad token, an unknown chat and a
-user who blocked the bot stay so, and end the delivery; 429 names the seconds to wait. What doesn't
+user who blocked the bot stay so: the channel is dead. 429 names the seconds to wait. What doesn't
 speak the API's language (a proxy's error page) is tried again.
 """
 
@@ -14,15 +14,18 @@ from urllib.parse import quote
 from django.conf import settings
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
-from alerts.channels.base import ChannelConfig, ChannelType
+from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
-from alerts.errors import DeliveryError
-from alerts.messages import Message
+from alerts.errors import DeadChannelError, DeliveryError
+from alerts.messages import SUBJECT_LIMIT, Message
+from alerts.wording import cut
 
-_PERMANENT = (400, 401, 403, 404)
+BODY_LIMIT = 3400
+_DEAD = (401, 403, 404)
+_DEAD_CHATS = ("chat not found", "group chat was deactivated", "user is deactivated")
 
 
-class TelegramConfig(ChannelConfig):
+class TelegramConfig(WordedConfig):
     bot_token: SecretStr = Field(
         title="Bot token",
         description="As @BotFather gave it: 123456789:AbC…",
@@ -54,17 +57,21 @@ class _Reply(BaseModel):
 
 
 def as_html(message: Message) -> str:
-    """The message in the API's HTML; its lines are bounded, so it stays under 4,096 characters."""
-    lines = [f"{line.label}: {escape(line.value, quote=False)}" for line in message.lines]
+    """The message in the API's HTML, within 4,096 characters as they are read."""
     return "\n".join(
         [
-            f"<b>{escape(message.subject, quote=False)}</b>",
+            f"<b>{_escaped(cut(message.subject, SUBJECT_LIMIT))}</b>",
             "",
-            *lines,
+            _escaped(cut(message.body, BODY_LIMIT)),
             "",
-            escape(message.link, quote=False),
+            *(_escaped(link.url) for link in message.links[:1]),
+            *(f"{_escaped(link.label)}: {_escaped(link.url)}" for link in message.links[1:]),
         ]
     )
+
+
+def _escaped(text: str) -> str:
+    return escape(text, quote=False)
 
 
 def send(message: Message, config: TelegramConfig, door: Door) -> None:
@@ -105,10 +112,14 @@ def _reply(answer: Answer) -> _Reply:
 
 
 def _refusal(reply: _Reply) -> DeliveryError:
+    text = f"Telegram: {reply.description or 'refused'} ({reply.error_code})"
+    is_unknown = any(words in reply.description.lower() for words in _DEAD_CHATS)
+    if reply.error_code in _DEAD or is_unknown:
+        return DeadChannelError(text)
     wait = reply.parameters.retry_after
     return DeliveryError(
-        f"Telegram: {reply.description or 'refused'} ({reply.error_code})",
-        is_permanent=reply.error_code in _PERMANENT,
+        text,
+        is_permanent=reply.error_code == 400,
         retry_after=timedelta(seconds=wait) if wait else None,
     )
 

@@ -1,9 +1,10 @@
-"""Webhook: a signed JSON document, POSTed to any address.
+"""Webhook: a signed request to any address; by default a JSON document, POSTed.
 
-The body is `alerts.messages.Facts` with its `event_id`. `X-Uptime-Signature` is
-`t=<unix seconds>,v1=<hex HMAC-SHA256 of "t.body">` under the channel's secret; a receiver compares
-it in constant time and refuses an old `t`. `X-Uptime-Event-Id` is the same over all attempts, so a
-receiver can tell a repetition.
+The document is `alerts.messages.Facts` with its `event_id`; a body template says it otherwise, in
+the words of `alerts.templating`. `X-Uptime-Signature` is `t=<unix seconds>,v1=<hex HMAC-SHA256 of
+"t.body">` under the channel's secret, whatever the body; a receiver compares it in constant time
+and refuses an old `t`. `X-Uptime-Event-Id` is the same over all attempts, so a receiver can tell a
+repetition.
 
 Any 2xx is taken as received. 410 Gone is a receiver's way to say "never again"; every other answer
 is tried again, 404 and 401 included: a receiver that is being deployed gives those for a minute,
@@ -16,37 +17,28 @@ import json
 import re
 import secrets
 import time
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import httpx
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
+from alerts.addresses import URL_LIMIT, Address
 from alerts.channels.base import ChannelConfig, ChannelType
-from alerts.door import Answer, Door
-from alerts.errors import DeliveryError
-from alerts.messages import Message
+from alerts.door import Door
+from alerts.messages import Message, sample_message
+from alerts.refusals import refusal
+from alerts.templating import TEMPLATE_LIMIT, TextTemplate, render_text
 
+JSON_TYPE = "application/json"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OUR_HEADERS = {"host", "content-length", "content-type", "transfer-encoding", "connection"}
-
-
-def _clean_url(url: str) -> str:
-    try:
-        parsed = httpx.URL(url.strip())
-    except httpx.InvalidURL as error:
-        raise ValueError("This is not an address.") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError("Give a full address that begins with https:// or http://.")
-    if parsed.userinfo:
-        raise ValueError("Give credentials in a header, not in the address.")
-    return str(parsed)
+_OUR_HEADERS = {"host", "content-length", "transfer-encoding", "connection"}
 
 
 def _clean_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ValueError(f"“{name}” can't be a header's name.")
+        if name.lower() == "content-type":
+            raise ValueError("Give the content type in its own setting.")
         if name.lower() in _OUR_HEADERS or name.lower().startswith("x-uptime-"):
             raise ValueError(f"The header {name} is set by the product itself.")
         text = value.get_secret_value()
@@ -60,8 +52,8 @@ def _new_secret() -> SecretStr:
 
 
 class WebhookConfig(ChannelConfig):
-    url: Annotated[str, AfterValidator(_clean_url)] = Field(
-        title="Address", description="Where the document is POSTed.", max_length=2000
+    url: Address = Field(
+        title="Address", description="Where the document is sent.", max_length=URL_LIMIT
     )
     secret: SecretStr = Field(
         default_factory=_new_secret,
@@ -76,6 +68,34 @@ class WebhookConfig(ChannelConfig):
         description="Sent with each request, an Authorization for instance; values are secret.",
         max_length=20,
     )
+    method: Literal["POST", "PUT", "PATCH", "GET"] = Field(
+        default="POST", title="Method", description="A GET has no body."
+    )
+    content_type: str = Field(
+        default=JSON_TYPE,
+        title="Content type",
+        description="Of the body; for application/json a template must give valid JSON.",
+        pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w-]+=[\w.+-]+)*$",
+        max_length=100,
+    )
+    body_template: TextTemplate = Field(
+        default="",
+        title="Body",
+        description="In place of the product's document; a template, see docs/channels.md.",
+        max_length=TEMPLATE_LIMIT,
+    )
+
+    @field_validator("body_template")
+    @classmethod
+    def _is_of_its_type(cls, template: str, info: ValidationInfo) -> str:
+        if template and info.data.get("content_type", "").startswith(JSON_TYPE):
+            try:
+                json.loads(render_text(template, sample_message()))
+            except ValueError as error:
+                raise ValueError(
+                    f"This does not give JSON ({error}). Write texts as {{{{ subject|json }}}}."
+                ) from error
+        return template
 
 
 def signature(secret: str, body: bytes, at: int) -> str:
@@ -88,30 +108,29 @@ def document(message: Message) -> dict[str, Any]:
     return {"event_id": str(message.event_id), **message.facts.as_json()}
 
 
+def body_of(message: Message, config: WebhookConfig) -> bytes:
+    if config.method == "GET":
+        return b""
+    text = render_text(config.body_template, message) if config.body_template else ""
+    return (text or json.dumps(document(message), ensure_ascii=False)).encode()
+
+
 def send(message: Message, config: WebhookConfig, door: Door) -> None:
-    body = json.dumps(document(message), ensure_ascii=False).encode()
-    answer = door.post(
+    body = body_of(message, config)
+    secret = config.secret.get_secret_value()
+    answer = door.request(
+        config.method,
         config.url,
         body=body,
         headers={
             **{name: value.get_secret_value() for name, value in config.headers.items()},
-            "Content-Type": "application/json",
+            **({"Content-Type": config.content_type} if body else {}),
             "X-Uptime-Event-Id": str(message.event_id),
-            "X-Uptime-Signature": signature(
-                config.secret.get_secret_value(), body, int(time.time())
-            ),
+            "X-Uptime-Signature": signature(secret, body, int(time.time())),
         },
     )
     if not answer.is_success:
-        raise _refusal(answer)
-
-
-def _refusal(answer: Answer) -> DeliveryError:
-    text = f"the receiver answered {answer.status}"
-    if 300 <= answer.status < 400:
-        text += "; redirects are not followed, give the final address"
-    retry_after = answer.retry_after(datetime.now(UTC)) if answer.status in (429, 503) else None
-    return DeliveryError(text, is_permanent=answer.status == 410, retry_after=retry_after)
+        raise refusal(answer, is_dead=answer.status == 410)
 
 
 CHANNEL = ChannelType(name="webhook", label="Webhook", config=WebhookConfig, send=send)

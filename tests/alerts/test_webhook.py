@@ -204,3 +204,42 @@ def test_an_address_that_cannot_be_posted_to_is_refused(url: str) -> None:
 def test_headers_that_would_do_harm_are_refused(headers: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         WebhookConfig.model_validate({"url": "https://shop.example/", "headers": headers})
+
+
+def test_method_type_and_body_can_be_chosen(
+    message: Message, receiver: Receiver, door: Door
+) -> None:
+    config = WebhookConfig.model_validate(
+        {
+            "url": receiver.url,
+            "secret": SECRET,
+            "method": "PUT",
+            "content_type": "text/plain",
+            "body_template": "{{ monitor.name }} is {{ status }}",
+        }
+    )
+    send(message, config, door)
+    [request] = receiver.requests
+    assert (request.method, request.headers["Content-Type"]) == ("PUT", "text/plain")
+    assert request.body == b"Shop is down"
+    at = int(request.headers["X-Uptime-Signature"].split(",")[0].removeprefix("t="))
+    assert request.headers["X-Uptime-Signature"] == signature(SECRET, request.body, at)
+
+
+def test_a_get_has_no_body(message: Message, receiver: Receiver, door: Door) -> None:
+    config = WebhookConfig.model_validate({"url": f"{receiver.url}/hook", "method": "GET"})
+    send(message, config, door)
+    [request] = receiver.requests
+    assert (request.method, request.path, request.body) == ("GET", "/hook", b"")
+    assert "Content-Type" not in request.headers
+
+
+def test_a_json_body_is_proved_to_be_json_when_it_is_saved() -> None:
+    def config(template: str) -> WebhookConfig:
+        return WebhookConfig.model_validate(
+            {"url": "https://example.org/", "body_template": template}
+        )
+
+    assert config('{"text": {{ subject|json }}}')
+    with pytest.raises(ValidationError, match="does not give JSON"):
+        config('{"text": {{ subject }}}')

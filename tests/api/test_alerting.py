@@ -29,6 +29,9 @@ class TestChannels:
             "url": "http://127.0.0.1:9/",
             "secret": "********",
             "headers": {},
+            "method": "POST",
+            "content_type": "application/json",
+            "body_template": "",
         }
         assert api.get(path).json() == made.json()
         assert api.get("channels/").json()["results"] == [made.json()]

@@ -19,6 +19,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -64,6 +65,8 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 receiver._serve(self)
+
+            do_GET = do_PUT = do_PATCH = do_POST  # noqa: N815 - the names of the library
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Tests are silent."""
@@ -114,8 +117,8 @@ class Receiver:
         return self.script.popleft() if self.script else self.default
 
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers["Content-Length"]))
-        request = Request(handler.path, dict(handler.headers.items()), body)
+        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        request = Request(handler.path, dict(handler.headers.items()), body, handler.command)
         with self._came:
             answer = self.answer(request)
             self.requests.append(request)
