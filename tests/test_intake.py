@@ -1,6 +1,7 @@
 """The one transaction: store, decide, apply, queue."""
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -18,7 +19,14 @@ from monitors.partitions import partition_name
 from monitors.specs import spec_of
 from probe.values import Finished, Job, Observation, Reason
 from probe.values import Status as Seen
-from tests.factories import TeamFactory, UserFactory, WebhookFactory, make_monitor, make_policy
+from tests.factories import (
+    TeamFactory,
+    UserFactory,
+    WebhookFactory,
+    lease_of,
+    make_monitor,
+    make_policy,
+)
 from uptime.clock import database_now
 from uptime.intake import record_ping, take_in
 from uptime.operations import resolve_incident
@@ -232,6 +240,43 @@ def test_a_missing_partition_heals_itself() -> None:
         cursor.execute(f"DROP TABLE {partition_name(today)}")
     assert checks(monitor, UP).status == Status.UP
     assert Result.objects.count() == 1
+
+
+def test_what_a_server_sent_is_stored_whatever_it_is() -> None:
+    odd = Observation(Seen.DOWN, Reason.HTTP_PROTOCOL, "Got \x00\ud800 and ümlauts.")
+    check(make_monitor(), odd)
+    assert Result.objects.get().message == "Got \ufffd? and ümlauts."
+
+
+def test_a_check_that_comes_twice_in_a_batch_counts_once() -> None:
+    monitor = make_monitor()
+    owner = uuid4()
+    assignment = lease_of(monitor, owner)
+    assert assignment.next_due_at is not None
+    now = database_now()
+    finished = Finished(Job(assignment.id, spec_of(monitor), assignment.next_due_at), UP, now, now)
+    assert take_in([finished, finished], owner=owner) == 1
+    assert Result.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_poisoned_check_is_parked_and_the_others_are_taken_in() -> None:
+    monitors = [make_monitor() for _ in range(5)]
+    owner = uuid4()
+    batch = []
+    for monitor in monitors:
+        assignment = lease_of(monitor, owner)
+        assert assignment.next_due_at is not None
+        job = Job(assignment.id, spec_of(monitor), assignment.next_due_at)
+        now = database_now()
+        batch.append(Finished(job, UP, now, now))
+    # A status code that its column can't hold: no server can send it, but a bug of ours could.
+    poison = Observation(Seen.DOWN, Reason.HTTP_STATUS, "Impossible.", http_status=10**6)
+    batch[2] = replace(batch[2], observation=poison)
+    assert take_in(batch, owner=owner) == 5
+    kept = Result.objects.filter(assignment_id__in=[one.job.assignment_id for one in batch])
+    assert kept.filter(status="up").count() == 4
+    assert kept.get(reason="check_error").assignment_id == batch[2].job.assignment_id
 
 
 @settings(

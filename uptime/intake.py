@@ -6,12 +6,13 @@ It commits or it never was.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from django.db import Error, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
 from psycopg import errors as postgres
 
 from alerts.outbox import queue_deliveries
@@ -37,11 +38,18 @@ _T = TypeVar("_T")
 def take_in(batch: Sequence[Finished], *, owner: UUID) -> int:
     """Take in what `owner` observed under its leases; returns how many checks counted.
 
-    A batch that comes again changes nothing: its leases are gone. Raises Django's database errors
-    when the database is away; deadlocks and missing partitions are mended here.
+    A batch that comes again changes nothing: its leases are gone. Raises OperationalError or
+    InterfaceError when the database is away; deadlocks and missing partitions are mended here. A
+    check that can't be taken in is parked as a check error and keeps none of the others.
     """
     started = time.perf_counter()
-    stored = _persistently(lambda: _take_in(batch, owner), days=_days_of(batch))
+    try:
+        stored = _persistently(lambda: _take_in(batch, owner), days=_days_of(batch))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:  # the loop's edge: one poisoned check must not hold up all that follow
+        log.exception("intake.batch.refused", count=len(batch))
+        return _take_in_apart(batch, owner)
     log.debug(
         "intake.batch.written",
         count=len(stored),
@@ -49,6 +57,18 @@ def take_in(batch: Sequence[Finished], *, owner: UUID) -> int:
         ms=round((time.perf_counter() - started) * 1000, 1),
     )
     return len(stored)
+
+
+def _take_in_apart(batch: Sequence[Finished], owner: UUID) -> int:
+    """Halve a batch that was refused until the check at fault stands alone, and park that one."""
+    if len(batch) > 1:
+        middle = len(batch) // 2
+        return take_in(batch[:middle], owner=owner) + take_in(batch[middle:], owner=owner)
+    (only,) = batch
+    if only.observation.reason == Reason.CHECK_ERROR:
+        return 0  # nothing of the target is left in it: its lease lapses, and it is checked again
+    fault = Observation(Status.UNKNOWN, Reason.CHECK_ERROR, "What was seen could not be stored.")
+    return take_in([replace(only, observation=fault)], owner=owner)
 
 
 def _take_in(batch: Sequence[Finished], owner: UUID) -> list[Stored]:
@@ -105,8 +125,7 @@ def record_ping(
 
     def record() -> None:
         with transaction.atomic():
-            at = database_now()
-            _store_ping_as_check(monitor, kind, exit_status, at)
+            at = _store_ping_as_check(monitor, kind, exit_status)
             Ping.objects.create(
                 monitor=monitor,
                 kind=kind,
@@ -124,15 +143,15 @@ def record_ping(
     return True
 
 
-def _store_ping_as_check(
-    monitor: Monitor, kind: PingKind, exit_status: int | None, at: datetime
-) -> None:
+def _store_ping_as_check(monitor: Monitor, kind: PingKind, exit_status: int | None) -> datetime:
+    """Judge a success or a failure; returns the ping's instant, as told under the lock."""
     if not monitor.enabled or kind not in (PingKind.SUCCESS, PingKind.FAIL):
-        return
+        return database_now()
     assignment = Assignment.objects.filter(monitor=monitor, is_active=True).order_by("id").first()
     row = lock_assignment(assignment.id) if assignment else None
+    at = database_now()
     if assignment is None or row is None:
-        return
+        return at
     job = Job(assignment.id, spec_of(monitor), due_at=at, last_seen_at=at)
     stored = store_ping(
         Finished(job, _observation(kind, exit_status), started_at=at, finished_at=at),
@@ -141,6 +160,7 @@ def _store_ping_as_check(
     if stored.may_change_monitor:
         _tell(settle({monitor.id: at}))
     record_batch([stored.finished])
+    return at
 
 
 def _observation(kind: PingKind, exit_status: int | None) -> Observation:
