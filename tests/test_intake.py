@@ -270,8 +270,8 @@ def test_a_poisoned_check_is_parked_and_the_others_are_taken_in() -> None:
         job = Job(assignment.id, spec_of(monitor), assignment.next_due_at)
         now = database_now()
         batch.append(Finished(job, UP, now, now))
-    # A status code that its column can't hold: no server can send it, but a bug of ours could.
-    poison = Observation(Seen.DOWN, Reason.HTTP_STATUS, "Impossible.", http_status=10**6)
+    # A status code that is none: no server can send it, but a bug of ours could.
+    poison = Observation(Seen.DOWN, Reason.HTTP_STATUS, "", http_status="teapot")  # type: ignore[arg-type]
     batch[2] = replace(batch[2], observation=poison)
     assert take_in(batch, owner=owner) == 5
     kept = Result.objects.filter(assignment_id__in=[one.job.assignment_id for one in batch])
