@@ -25,6 +25,7 @@ _CHECKED_BY = {
     "interval_s",
     "timeout_ms",
     "failure_threshold",
+    "failure_window",
     "recovery_threshold",
     "retry_interval_s",
     "settings",

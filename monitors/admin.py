@@ -55,6 +55,7 @@ class MonitorForm(ActionForm[Monitor]):
             "timeout_ms",
             "retry_interval_s",
             "failure_threshold",
+            "failure_window",
             "recovery_threshold",
             "quorum",
             "sla_target",
@@ -108,7 +109,15 @@ class MonitorAdmin(ActionAdmin[Monitor]):
         ),
         (
             "Judging",
-            {"fields": ("failure_threshold", "recovery_threshold", "quorum", "sla_target")},
+            {
+                "fields": (
+                    "failure_threshold",
+                    "failure_window",
+                    "recovery_threshold",
+                    "quorum",
+                    "sla_target",
+                )
+            },
         ),
         ("Settings of the kind", {"fields": ("settings",)}),
         ("State", {"fields": readonly_fields}),

@@ -1,5 +1,6 @@
 """Monitors, their results, statistics and history, and locations, over REST."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -18,6 +19,7 @@ from rest_framework.response import Response
 from accounts.models import Team
 from incidents.actions import set_enabled
 from monitors.actions import check_now, create_monitor, delete_monitor, update_monitor
+from monitors.figures import Figures, group_figures, monitor_figures
 from monitors.models import (
     Assignment,
     Location,
@@ -32,7 +34,12 @@ from monitors.shapes import (
     MAX_BULK,
     BulkIn,
     BulkOut,
+    ChecksOut,
+    GroupSlaOut,
+    GroupStatisticsOut,
+    GroupStatisticsQuery,
     HistoryQuery,
+    LatencyOut,
     LocationOut,
     MonitorIn,
     MonitorOut,
@@ -42,11 +49,12 @@ from monitors.shapes import (
     ResultOut,
     ResultsQuery,
     SecondsOut,
+    SlaOut,
     SpanOut,
     StatisticsOut,
     StatisticsQuery,
 )
-from monitors.statistics import Span, summarize
+from monitors.statistics import Statistics, judge_promise
 from probe.kinds import KINDS
 from uptime.api.pagination import page_of, slice_of
 from uptime.api.schema import describe
@@ -189,32 +197,40 @@ class MonitorHistory(MonitorView):
 class MonitorStatistics(MonitorView):
     @describe(
         "get_statistics",
-        "Uptime over a window",
+        "Figures of a window: uptime, latency, incidents, SLA",
         query=StatisticsQuery,
         answer=StatisticsOut,
     )
     def get(self, request: Request, id: UUID) -> Response:
         monitor = self.monitor(id)
         since, until = _window(self.query(StatisticsQuery), now=timezone.now())
-        spans = (
-            Span(Status(status), started_at, ended_at)
-            for status, started_at, ended_at in _spans_within(monitor, since, until).values_list(
-                "status", "started_at", "ended_at"
-            )
-        )
-        found = summarize(spans, since=since, until=until)
+        found = monitor_figures(monitor, since=since, until=until)
         return Response(
             StatisticsOut(
-                since=since,
-                until=until,
-                seconds=SecondsOut(
-                    **{
-                        name: getattr(found, name).total_seconds()
-                        for name in SecondsOut.model_fields
-                    }
-                ),
-                uptime_percent=found.uptime_percent,
-                coverage_percent=found.coverage_percent,
+                **_present_figures(found, since, until),
+                sla=_present_promise(found.spent, monitor.sla_target),
+            )
+        )
+
+
+class GroupStatistics(ApiView):
+    @describe(
+        "get_group_statistics",
+        "Figures of a window, of the team's monitors together or of those with a tag",
+        query=GroupStatisticsQuery,
+        answer=GroupStatisticsOut,
+    )
+    def get(self, request: Request) -> Response:
+        query = self.query(GroupStatisticsQuery)
+        since, until = _window(query, now=timezone.now())
+        monitors = Monitor.objects.visible_to(self.team).tagged(*query.tag)
+        found = group_figures(monitors, since=since, until=until)
+        kept = Counter(promise.is_kept for promise in found.promises.values())
+        return Response(
+            GroupStatisticsOut(
+                **_present_figures(found, since, until),
+                monitors=found.monitors,
+                sla=GroupSlaOut(met=kept[True], missed=kept[False]),
             )
         )
 
@@ -291,6 +307,7 @@ def _present_monitor(row: MonitorRow, incident: UUID | None) -> MonitorOut:
         interval=monitor.interval_s,
         timeout=monitor.timeout_ms / 1000,
         failure_threshold=monitor.failure_threshold,
+        failure_window=monitor.failure_window,
         recovery_threshold=monitor.recovery_threshold,
         retry_interval=monitor.retry_interval_s,
         locations=list(row.locations),
@@ -337,6 +354,55 @@ def present_result(result: Result, *, monitor: UUID, location: str) -> ResultOut
         cert_expires_at=result.cert_expires_at,
         attempt=result.attempt,
     )
+
+
+RANKS = {"p50_ms": 0.5, "p75_ms": 0.75, "p90_ms": 0.9, "p95_ms": 0.95, "p99_ms": 0.99}
+
+
+def _present_figures(found: Figures, since: datetime, until: datetime) -> dict[str, Any]:
+    """The fields of `WindowFiguresOut`."""
+    spent, checks, latencies = found.spent, found.checks, found.checks.latencies
+    percentiles = latencies.percentiles_ms(RANKS.values())
+    return {
+        "since": since,
+        "until": until,
+        "seconds": SecondsOut(
+            **{name: getattr(spent, name).total_seconds() for name in SecondsOut.model_fields}
+        ),
+        "uptime_percent": spent.uptime_percent,
+        "coverage_percent": spent.coverage_percent,
+        "checks": ChecksOut(**{name: getattr(checks, name) for name in ChecksOut.model_fields}),
+        "latency": LatencyOut(
+            avg_ms=_tidy_ms(latencies.avg_ms),
+            min_ms=_tidy_ms(latencies.min_ms),
+            max_ms=_tidy_ms(latencies.max_ms),
+            **{name: _tidy_ms(ms) for name, ms in zip(RANKS, percentiles, strict=True)},
+        ),
+        "incidents": found.incidents.count,
+        "mttr_seconds": _in_seconds(found.incidents.mttr),
+        "mtbf_seconds": _in_seconds(found.incidents.mtbf(spent)),
+    }
+
+
+def _present_promise(spent: Statistics, per_mille: int | None) -> SlaOut | None:
+    if per_mille is None:
+        return None
+    promise = judge_promise(spent, per_mille=per_mille)
+    return SlaOut(
+        target_percent=per_mille / 10,
+        met=promise.is_kept,
+        error_budget_seconds=promise.budget.total_seconds(),
+        error_budget_left_seconds=promise.left.total_seconds(),
+    )
+
+
+def _tidy_ms(latency_ms: float | None) -> float | None:
+    """To the microsecond, as it was measured."""
+    return None if latency_ms is None else round(latency_ms, 3)
+
+
+def _in_seconds(duration: timedelta | None) -> float | None:
+    return None if duration is None else duration.total_seconds()
 
 
 def _present_spans(spans: Sequence[StatusSpan]) -> list[SpanOut]:

@@ -36,6 +36,7 @@ class MonitorDraft(BaseModel):
     interval: Annotated[int, Field(ge=1, le=86_400)] = 60
     timeout: Annotated[float, Field(ge=0.1, le=120, allow_inf_nan=False)] = 10
     failure_threshold: Annotated[int, Field(ge=1, le=100)] | None = None
+    failure_window: Annotated[int, Field(ge=2, le=60)] | None = None
     recovery_threshold: Annotated[int, Field(ge=1, le=100)] = 1
     retry_interval: Annotated[int, Field(ge=1, le=86_400)] | None = None
     locations: Annotated[
@@ -81,6 +82,7 @@ def columns_of(
         "interval_s": draft.interval,
         "timeout_ms": round(draft.timeout * 1000),
         "failure_threshold": draft.failure_threshold or kind.default_failure_threshold,
+        "failure_window": draft.failure_window,
         "recovery_threshold": draft.recovery_threshold,
         "retry_interval_s": _retry_interval_of(draft),
         "quorum": draft.quorum,
@@ -122,6 +124,8 @@ def _check_together(draft: MonitorDraft, problems: Problems) -> list[Location]:
     """What no field can tell alone; returns the locations."""
     if _retry_interval_of(draft) > draft.interval:
         problems.add("retry_interval", f"At most the interval, {draft.interval} s.")
+    if draft.failure_window and (draft.failure_threshold or 1) > draft.failure_window:
+        problems.add("failure_window", "At least the failing checks that are to be found in it.")
     if draft.quorum > len(draft.locations):
         problems.add("quorum", f"At most the number of locations, {len(draft.locations)}.")
     locations = list(Location.objects.filter(slug__in=draft.locations))
@@ -140,6 +144,7 @@ def values_of(monitor: Monitor) -> dict[str, Any]:
         "interval": monitor.interval_s,
         "timeout": monitor.timeout_ms / 1000,
         "failure_threshold": monitor.failure_threshold,
+        "failure_window": monitor.failure_window,
         "recovery_threshold": monitor.recovery_threshold,
         "retry_interval": monitor.retry_interval_s,
         "locations": list(

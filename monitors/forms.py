@@ -66,6 +66,11 @@ class MonitorForm(SettingsForm):
     failure_threshold = forms.IntegerField(
         label="Down after", required=False, help_text="Failing checks in a row."
     )
+    failure_window = forms.IntegerField(
+        label="Among the last",
+        required=False,
+        help_text="Checks, 2 to 60, for trouble that comes and goes. Empty: in a row.",
+    )
     recovery_threshold = forms.IntegerField(
         label="Up again after", required=False, help_text="Passing checks in a row."
     )
@@ -106,7 +111,7 @@ class MonitorForm(SettingsForm):
             if name in self.fields and (value := self.cleaned_data.get(name)) not in (None, "")
         }
         # these may be emptied: the others have a default that a blank field asks for
-        for name in ("key", "sla_target"):
+        for name in ("key", "sla_target", "failure_window"):
             given.setdefault(name, None)
         return {**given, "settings": self.read_settings()}
 
@@ -114,7 +119,8 @@ class MonitorForm(SettingsForm):
         """The fields in the order of their weight; only the first section is open."""
         open_settings, *folded = self.group.sections(self, self.kind.sections)
         first = ["name", "target", "interval", "tags"]
-        judging = ["failure_threshold", "recovery_threshold", "retry_interval", "timeout"]
+        judging = ["failure_threshold", "failure_window", "recovery_threshold"]
+        judging += ["retry_interval", "timeout"]
         return [
             Section("", [*self.show(first[:3]), *open_settings.parts, *self.show(first[3:])]),
             *folded,

@@ -28,6 +28,7 @@ class Leased:
     due_at: datetime
     attempt: int
     last_seen_at: datetime | None
+    fingerprint: str
 
 
 def lease_due(
@@ -53,7 +54,8 @@ def lease_due(
                 SET lease_owner = %(owner)s,
                     lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
                 FROM due WHERE a.id = due.id
-                RETURNING a.id, a.monitor_id, a.revision, a.next_due_at, a.attempt, a.last_seen_at
+                RETURNING a.id, a.monitor_id, a.revision, a.next_due_at, a.attempt, a.last_seen_at,
+                    a.fingerprint
             )
             SELECT clock_timestamp(), leased.*
             FROM (SELECT) AS always LEFT JOIN leased ON true

@@ -81,6 +81,12 @@ class Monitor(models.Model):
     failure_threshold = models.PositiveSmallIntegerField(
         default=2, validators=[MinValueValidator(1), MaxValueValidator(100)]
     )
+    failure_window = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(2), MaxValueValidator(60)],
+        help_text="Failing checks are counted among so many last ones; empty: in a row.",
+    )
     recovery_threshold = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(100)]
     )
@@ -174,6 +180,9 @@ class Assignment(models.Model):
     troubles = models.PositiveIntegerField(
         default=0, help_text="Checks in a row that were not up: degraded or failing."
     )
+    recent = models.BigIntegerField(
+        default=0, help_text="The last 60 checks, the latest lowest; a bit is set where it failed."
+    )
     troubled_since = models.DateTimeField(
         null=True, blank=True, help_text="When the present run of troubled checks began."
     )
@@ -187,6 +196,9 @@ class Assignment(models.Model):
     last_latency_ms = models.FloatField(null=True, blank=True)
     last_seen_at = models.DateTimeField(null=True, blank=True, help_text="A heartbeat's last ping.")
     cert_expires_at = models.DateTimeField(null=True, blank=True)
+    fingerprint = models.TextField(
+        blank=True, help_text="What the next answer is compared with, where its kind compares."
+    )
 
     class Meta:
         constraints = [

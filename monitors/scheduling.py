@@ -23,6 +23,7 @@ _FRESH = {
     "failures": 0,
     "passes": 0,
     "troubles": 0,
+    "recent": 0,
     "troubled_since": None,
 }
 

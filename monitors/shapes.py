@@ -35,7 +35,9 @@ class MonitorOut(Shape):
     timeout: float
     """Seconds; for the whole check, from name resolution to the last byte."""
     failure_threshold: int
-    """Failing checks in a row, at one location, before it counts as down."""
+    """Failing checks, at one location, before it counts as down: in a row, or in the window."""
+    failure_window: int | None
+    """Count failing checks among so many last ones (2 to 60) instead of in a row."""
     recovery_threshold: int
     """Passing checks in a row before it counts as up."""
     retry_interval: int
@@ -113,17 +115,87 @@ class SecondsOut(Shape):
     """Before the first check, or before the monitor existed."""
 
 
-class StatisticsOut(Shape):
-    """How a window was spent, from status spans."""
+class ChecksOut(Shape):
+    """How many checks saw what."""
 
+    up: int
+    degraded: int
+    down: int
+    unknown: int
+    """Faults of ours; they never count against the target."""
+
+
+class LatencyOut(Shape):
+    """Of the checks that were up or degraded; null where there are none.
+
+    Percentiles are within 4 % of the nearest rank.
+    """
+
+    avg_ms: float | None
+    min_ms: float | None
+    max_ms: float | None
+    p50_ms: float | None
+    p75_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+class SlaOut(Shape):
+    """The promise of `sla_target`, over the time that counts: up, degraded and down."""
+
+    target_percent: float
+    met: bool | None
+    """Null while no time counts."""
+    error_budget_seconds: float
+    """The downtime that the target allows for."""
+    error_budget_left_seconds: float
+    """Negative when more was spent."""
+
+
+class GroupSlaOut(Shape):
+    """Of the monitors that have an `sla_target`; those of which no time counts are in neither."""
+
+    met: int
+    missed: int
+
+
+class WindowFiguresOut(Shape):
     since: datetime
     until: datetime
     seconds: SecondsOut
-    """Together, the window's length."""
+    """Together, the window's length (for each monitor)."""
     uptime_percent: float | None
     """Up and degraded time of up, degraded and down time; null when there is none of the three."""
+    coverage_percent: float | None
+    """The share of the window that was observed; null when there is nothing to observe."""
+    checks: ChecksOut
+    latency: LatencyOut
+    incidents: int
+    """How many began in the window."""
+    mttr_seconds: float | None
+    """Mean time to recovery of those that are resolved."""
+    mtbf_seconds: float | None
+    """Mean time between failures: up and degraded time for each incident."""
+
+
+class StatisticsOut(WindowFiguresOut):
+    """How a monitor's window was spent, what its checks saw, and whether that was promised."""
+
     coverage_percent: float
     """The share of the window that was observed."""
+    sla: SlaOut | None
+    """Null without an `sla_target`."""
+
+
+class GroupStatisticsOut(WindowFiguresOut):
+    """Several monitors together: seconds, checks and incidents are sums.
+
+    Checks and latency are those of the whole hours in the window, up to the last that is over.
+    """
+
+    monitors: int
+    sla: GroupSlaOut
 
 
 class BulkOut(Shape):
@@ -176,6 +248,11 @@ class StatisticsQuery(Query):
     """Instead of `window`."""
     until: Moment | None = None
     """With `since`; by default, and at the latest, now."""
+
+
+class GroupStatisticsQuery(StatisticsQuery):
+    tag: commas(str) = []  # type: ignore[valid-type]
+    """Only the monitors with all of these; without it, the team's."""
 
 
 def _describe_fields(schema: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ def spec_of(monitor: Monitor) -> Spec:
         interval=monitor.interval,
         timeout=monitor.timeout,
         failure_threshold=monitor.failure_threshold,
+        failure_window=monitor.failure_window,
         recovery_threshold=monitor.recovery_threshold,
         retry_interval=monitor.retry_interval,
         settings=validated,

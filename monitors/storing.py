@@ -16,10 +16,10 @@ from django.db import connection
 from monitors.cadence import Plan, plan_after_check, plan_confirmation
 from monitors.models import Status
 from monitors.rollups import note_late
-from monitors.streaks import Streak, decide_streak, is_confirming
+from monitors.streaks import Streak, Thresholds, decide_streak, is_confirming
 from probe.kinds import KINDS
 from probe.kinds.heartbeat import next_deadline
-from probe.values import Finished
+from probe.values import Finished, Spec
 from probe.values import Status as Seen
 from uptime.database import hot_cursor
 
@@ -49,6 +49,7 @@ _UPDATE_COLUMNS = {
     "failures": "int4",
     "passes": "int4",
     "troubles": "int4",
+    "recent": "int8",
     "troubled_since": "timestamptz",
     "missed": "int4",
     "last_status": "text",
@@ -58,6 +59,7 @@ _UPDATE_COLUMNS = {
     "last_latency_ms": "float8",
     "cert_expires_at": "timestamptz",
     "last_seen_at": "timestamptz",
+    "fingerprint": "text",
 }
 
 
@@ -122,7 +124,10 @@ def lock_assignment(assignment_id: int) -> Sequence[Any] | None:
     return row
 
 
-_LOCKED = "id, next_due_at, attempt, state, failures, passes, troubles, troubled_since, last_reason"
+_LOCKED = (
+    "id, next_due_at, attempt, last_reason,"
+    " state, failures, passes, troubles, recent, troubled_since"  # a Streak, in its order
+)
 
 
 def _lock_leased(batch: Sequence[Finished], owner: UUID) -> dict[int, Sequence[Any]]:
@@ -139,16 +144,19 @@ def _lock_leased(batch: Sequence[Finished], owner: UUID) -> dict[int, Sequence[A
 
 
 def _judge(finished: Finished, row: Sequence[Any]) -> Stored:
-    before = Streak(Status(row[3]), *row[4:8])
+    before = Streak(Status(row[4]), *row[5:])
     job, seen = finished.job, finished.observation
     after = decide_streak(
         before,
         seen=seen.status,
         at=finished.started_at,
-        failure_threshold=job.spec.failure_threshold,
-        recovery_threshold=job.spec.recovery_threshold,
+        thresholds=thresholds_of(job.spec),
     )
-    return Stored(finished, before, after, is_new_reason=(seen.reason or "") != row[8])
+    return Stored(finished, before, after, is_new_reason=(seen.reason or "") != row[3])
+
+
+def thresholds_of(spec: Spec) -> Thresholds:
+    return Thresholds(spec.failure_threshold, spec.recovery_threshold, spec.failure_window)
 
 
 def _plan(stored: Stored) -> Plan:
@@ -158,7 +166,7 @@ def _plan(stored: Stored) -> Plan:
     if is_confirming(
         stored.after,
         seen=stored.finished.observation.status,
-        failure_threshold=spec.failure_threshold,
+        thresholds=thresholds_of(spec),
     ):
         return plan_confirmation(
             retry_interval=min(spec.retry_interval, spec.interval),
@@ -206,11 +214,12 @@ def _update_assignments(stored: Sequence[Stored]) -> None:
                 next_due_at = b.next_due_at, attempt = b.attempt,
                 lease_owner = NULL, lease_expires_at = NULL,
                 state = b.state, failures = b.failures, passes = b.passes,
-                troubles = b.troubles, troubled_since = b.troubled_since,
+                troubles = b.troubles, recent = b.recent, troubled_since = b.troubled_since,
                 missed = a.missed + b.missed, last_status = b.last_status,
                 last_reason = b.last_reason, last_message = b.last_message,
                 last_checked_at = b.last_checked_at, last_latency_ms = b.last_latency_ms,
-                cert_expires_at = b.cert_expires_at, last_seen_at = b.last_seen_at
+                cert_expires_at = b.cert_expires_at, last_seen_at = b.last_seen_at,
+                fingerprint = coalesce(nullif(b.fingerprint, ''), a.fingerprint)
             FROM unnest({arrays}) AS b({names})
             WHERE a.id = b.id
             """,  # noqa: S608 - names and types are the literals above
@@ -229,6 +238,7 @@ def _assignment_values(one: Stored) -> tuple[object, ...]:
         after.failures,
         after.passes,
         after.troubles,
+        after.recent,
         after.troubled_since,
         plan.missed,
         seen.status.value,
@@ -238,6 +248,7 @@ def _assignment_values(one: Stored) -> tuple[object, ...]:
         seen.latency_ms,
         seen.cert_expires_at,
         job.last_seen_at,
+        storable(seen.fingerprint),
     )
 
 

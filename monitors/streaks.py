@@ -14,72 +14,95 @@ from datetime import datetime
 from monitors.models import Status
 from probe.values import Status as Seen
 
+WINDOW = 60
+"""How many checks a streak remembers one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What it takes. With a `window`, failing checks count among so many last ones, for trouble
+    that comes and goes; without, in a row.
+    """
+
+    failures: int = 2
+    recoveries: int = 1
+    window: int | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Streak:
     """One location's confirmed `state` and the runs that lead to the next one.
 
-    `failures`: checks in a row that were down. `troubles`: checks in a row that were not up.
-    `passes`: checks in a row that were better than the state, or up. `troubled_since`: when the
-    first of the `troubles` was.
+    `failures`: checks in a row that were down. `passes`: checks in a row that were better than the
+    state, or up. `troubles`: checks in a row that were not up. `recent`: the last `WINDOW` checks,
+    the latest in the lowest bit, set where it was down. `troubled_since`: when the present trouble
+    began, the first of its checks.
     """
 
     state: Status = Status.PENDING
     failures: int = 0
     passes: int = 0
     troubles: int = 0
+    recent: int = 0
     troubled_since: datetime | None = None
 
+    def failures_among(self, window: int) -> int:
+        return (self.recent & ((1 << window) - 1)).bit_count()
 
-def decide_streak(
-    before: Streak,
-    *,
-    seen: Seen,
-    at: datetime,
-    failure_threshold: int,
-    recovery_threshold: int,
-) -> Streak:
+
+def decide_streak(before: Streak, *, seen: Seen, at: datetime, thresholds: Thresholds) -> Streak:
     """The streak after a check at `at` that saw `seen`."""
     if seen == Seen.UNKNOWN:
         return before
-    if seen == Seen.UP:
-        after = replace(before, failures=0, passes=before.passes + 1, troubles=0)
-    elif seen == Seen.DEGRADED:
-        passes = before.passes + 1 if before.state == Status.DOWN else 0
-        after = replace(before, failures=0, passes=passes, troubles=before.troubles + 1)
-    else:
-        after = replace(
-            before, failures=before.failures + 1, passes=0, troubles=before.troubles + 1
-        )
+    is_down = seen == Seen.DOWN
+    counts_as_pass = seen == Seen.UP or (seen == Seen.DEGRADED and before.state == Status.DOWN)
+    after = Streak(
+        state=before.state,
+        failures=before.failures + 1 if is_down else 0,
+        passes=before.passes + 1 if counts_as_pass else 0,
+        troubles=0 if seen == Seen.UP else before.troubles + 1,
+        recent=(before.recent << 1 | is_down) & ((1 << WINDOW) - 1),
+    )
+    is_troubled = after.troubles or _failing(after, thresholds)
     return replace(
         after,
-        state=_state(after, seen, failure_threshold, recovery_threshold),
-        troubled_since=(before.troubled_since or at) if after.troubles else None,
+        state=_state(after, seen, thresholds),
+        troubled_since=(before.troubled_since or at) if is_troubled else None,
     )
 
 
-def _state(run: Streak, seen: Seen, failure_threshold: int, recovery_threshold: int) -> Status:
-    if run.failures >= failure_threshold:
+def _failing(run: Streak, thresholds: Thresholds) -> int:
+    """How many failing checks speak for down."""
+    return run.failures_among(thresholds.window) if thresholds.window else run.failures
+
+
+def _state(run: Streak, seen: Seen, thresholds: Thresholds) -> Status:
+    if _failing(run, thresholds) >= thresholds.failures:
         return Status.DOWN
-    is_recovered = run.passes >= recovery_threshold
+    is_recovered = run.passes >= thresholds.recoveries
     if run.state == Status.DOWN:
         if not is_recovered:
             return Status.DOWN
         return Status.UP if seen == Seen.UP else Status.DEGRADED
     if seen == Seen.UP:
         return Status.UP if is_recovered or run.state != Status.DEGRADED else Status.DEGRADED
-    if run.troubles >= failure_threshold:
+    if run.troubles >= thresholds.failures:
         return Status.DEGRADED
     return run.state
 
 
-def is_confirming(streak: Streak, *, seen: Seen, failure_threshold: int) -> bool:
-    """Whether the next check is to come soon, because this one saw trouble that isn't confirmed."""
+def is_confirming(streak: Streak, *, seen: Seen, thresholds: Thresholds) -> bool:
+    """Whether the next check is to come soon, because this one saw trouble that isn't confirmed.
+
+    Trouble that comes and goes is not: a share of the checks means those of the grid.
+    """
+    if thresholds.window:
+        return False
     if seen == Seen.DOWN:
-        return streak.state != Status.DOWN and streak.failures < failure_threshold
+        return streak.state != Status.DOWN and streak.failures < thresholds.failures
     if seen == Seen.DEGRADED:
         return (
             streak.state not in (Status.DOWN, Status.DEGRADED)
-            and streak.troubles < failure_threshold
+            and streak.troubles < thresholds.failures
         )
     return False

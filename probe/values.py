@@ -111,6 +111,7 @@ class Spec:
     allow_private: bool = True
     fault: str = ""
     host: str = ""
+    failure_window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

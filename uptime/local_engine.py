@@ -61,7 +61,14 @@ class LocalSource:
         )
         specs = self._specs.get((one.monitor_id, one.revision) for one in leased)
         jobs = [
-            Job(one.assignment_id, specs[one.monitor_id], one.due_at, one.attempt, one.last_seen_at)
+            Job(
+                one.assignment_id,
+                specs[one.monitor_id],
+                one.due_at,
+                one.attempt,
+                one.last_seen_at,
+                one.fingerprint,
+            )
             for one in leased
             if one.monitor_id in specs
         ]

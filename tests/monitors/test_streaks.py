@@ -7,14 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitors.models import Status
-from monitors.streaks import Streak, decide_streak, is_confirming
+from monitors.streaks import WINDOW, Streak, Thresholds, decide_streak, is_confirming
 from probe.values import Status as Seen
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LETTERS = {"u": Seen.UP, "g": Seen.DEGRADED, "d": Seen.DOWN, "?": Seen.UNKNOWN}
 
 
-def run(checks: str, *, failures: int = 2, recoveries: int = 1) -> list[Streak]:
+def run(
+    checks: str, *, failures: int = 2, recoveries: int = 1, window: int | None = None
+) -> list[Streak]:
     """The streaks after each check; one letter a check, one second apart."""
     streak, history = Streak(), []
     for second, letter in enumerate(checks):
@@ -22,8 +24,7 @@ def run(checks: str, *, failures: int = 2, recoveries: int = 1) -> list[Streak]:
             streak,
             seen=LETTERS[letter],
             at=NOON + timedelta(seconds=second),
-            failure_threshold=failures,
-            recovery_threshold=recoveries,
+            thresholds=Thresholds(failures, recoveries, window),
         )
         history.append(streak)
     return history
@@ -98,4 +99,38 @@ def test_faults_of_ours_leave_no_trace(checks: str, faults: str, place: int) -> 
 )
 def test_unconfirmed_trouble_is_checked_again_soon(checks: str, expected: bool) -> None:
     seen = LETTERS[checks[-1]]
-    assert is_confirming(run(checks)[-1], seen=seen, failure_threshold=2) is expected
+    assert is_confirming(run(checks)[-1], seen=seen, thresholds=Thresholds()) is expected
+
+
+@pytest.mark.parametrize(
+    ("checks", "failures", "window", "state"),
+    [
+        ("uduuduu", 3, 10, "up"),
+        ("ududud", 3, 10, "down"),
+        ("ududu" + "d", 3, 5, "down"),
+        ("ud" + "u" * 9 + "dd", 3, 5, "up"),
+        ("ddd", 3, 10, "down"),
+        ("dddu", 3, 10, "down"),
+        ("ddduuuuuuuu", 3, 10, "up"),
+    ],
+)
+def test_trouble_that_comes_and_goes_is_counted_in_a_window(
+    checks: str, failures: int, window: int, state: str
+) -> None:
+    assert run(checks, failures=failures, window=window)[-1].state == state
+
+
+def test_trouble_in_a_window_dates_from_its_first_check_and_is_not_hurried() -> None:
+    streak = run("ududud", failures=3, window=10)[-1]
+    assert streak.troubled_since == NOON + timedelta(seconds=1)
+    one = run("ud", failures=3, window=10)[-1]
+    assert not is_confirming(one, seen=Seen.DOWN, thresholds=Thresholds(3, 1, 10))
+
+
+@given(st.text("ugd", max_size=90), st.integers(1, 5), st.integers(2, WINDOW))
+def test_a_window_counts_what_brute_force_counts(checks: str, failures: int, window: int) -> None:
+    for place, streak in enumerate(run(checks, failures=failures, window=window)):
+        failing = checks[max(0, place + 1 - window) : place + 1].count("d")
+        if failing >= failures:
+            assert streak.state == Status.DOWN
+        assert streak.failures_among(window) == failing
