@@ -1,8 +1,8 @@
 """Errors that the edges (API, pages, commands) turn into an answer.
 
-    ProductError
-    ├── Invalid     the caller's values are wrong: nothing was changed
-    └── Conflict    the object is not in a state that allows this
+ProductError
+├── Invalid     the caller's values are wrong: nothing was changed
+└── Conflict    the object is not in a state that allows this
 """
 
 from collections.abc import Mapping, Sequence
