@@ -8,7 +8,9 @@ statement here replaces what it finds, so doing one again changes nothing.
 Raw SQL: a day of 20,000 monitors is 29 million results, which must not pass through Python.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,11 +18,12 @@ from django.conf import settings
 from django.db import connection
 
 from monitors.chores import DAY, HOUR, day_of, done_until, hour_of, next_assignments
-from monitors.histograms import BUCKET_SQL
+from monitors.histograms import BUCKET_SQL, Latencies
 from monitors.models import Chore, HourRollup, LateResult
 from monitors.partitions import existing_partitions
-from probe.values import Finished
+from probe.values import Finished, Status
 from uptime.clock import database_now
+from uptime.database import hot_cursor
 
 HOURS, DAYS, LATE, RETENTION = "hour rollups", "day rollups", "late results", "retention"
 
@@ -202,6 +205,75 @@ def store_days(assignment_ids: Sequence[int], *, since: datetime, until: datetim
         """,  # noqa: S608 - likewise
         [list(assignment_ids), since, until],
     )
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many checks saw what, and the latency of those that were answered."""
+
+    up: int = 0
+    degraded: int = 0
+    down: int = 0
+    unknown: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
+
+    def add(self, other: "Counts") -> None:
+        self.up += other.up
+        self.degraded += other.degraded
+        self.down += other.down
+        self.unknown += other.unknown
+        self.latencies.add(other.latencies)
+
+    @classmethod
+    def of(cls, checks: Iterable[tuple[str, float | None]]) -> "Counts":
+        """Of checks that are at hand, each as status and latency."""
+        seen = list(checks)
+        counted = Counter(status for status, _ in seen)
+        answered = (ms for status, ms in seen if status in _ANSWERED and ms is not None)
+        return cls(
+            **{status.value: counted[status.value] for status in Status},
+            latencies=Latencies.of(answered),
+        )
+
+
+def read_rollups(
+    assignment_ids: Sequence[int],
+    *,
+    days: Sequence[tuple[datetime, datetime]] = (),
+    hours: Sequence[tuple[datetime, datetime]] = (),
+) -> Counts:
+    """What these assignments' rollups of these stretches of time add up to: one query."""
+    tables = [("monitors_dayrollup", one) for one in days]
+    tables += [("monitors_hourrollup", one) for one in hours]
+    if not tables:
+        return Counts()
+    parts = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT {', '.join(_COLUMNS)} FROM {table}"  # noqa: S608 - literals
+        " WHERE assignment_id = ANY(%s) AND started_at >= %s AND started_at < %s) AS part"
+        for table, _ in tables
+    )
+    with hot_cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH part AS MATERIALIZED ({parts})
+            SELECT NULL AS bucket, coalesce(sum(up), 0)::bigint,
+                coalesce(sum(degraded), 0)::bigint, coalesce(sum(down), 0)::bigint,
+                coalesce(sum(unknown), 0)::bigint, coalesce(sum(latency_sum_ms), 0),
+                min(latency_min_ms), max(latency_max_ms)
+            FROM part
+            UNION ALL
+            SELECT bucket, sum(checks)::bigint, NULL, NULL, NULL, NULL, NULL, NULL
+            FROM part, unnest(buckets, counts) AS one (bucket, checks) GROUP BY bucket
+            """,  # noqa: S608 - likewise
+            [value for _, one in tables for value in (list(assignment_ids), *one)],
+        )
+        totals, *buckets = cursor.fetchall()
+    _, up, degraded, down, unknown, sum_ms, min_ms, max_ms = totals
+    histogram = Counter({bucket: checks for bucket, checks, *_ in buckets})
+    return Counts(up, degraded, down, unknown, Latencies(sum_ms, min_ms, max_ms, histogram))
+
+
+_ANSWERED = (Status.UP.value, Status.DEGRADED.value)
 
 
 def _execute(statement: str, parameters: list[Any]) -> None:

@@ -1,12 +1,12 @@
-"""Uptime as arithmetic on status spans. Pure functions of values.
+"""Uptime as arithmetic on status spans, and what is promised of it. Pure functions of values.
 
 Every second of a window is in exactly one of six classes. What nobody observed (a monitor that
 waits for its first check, or did not exist yet) is unknown: it counts neither for nor against.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from monitors.models import Status
 
@@ -65,14 +65,121 @@ def summarize(spans: Iterable[Span], *, since: datetime, until: datetime) -> Sta
 
     The caller cuts `until` at the present: an open span is taken to last to the window's end.
     """
-    spent = dict.fromkeys(_CLASS_OF.values(), timedelta())
+    spent = dict.fromkeys(Status, timedelta())
     for span in spans:
         start = max(span.started_at, since)
         end = until if span.ended_at is None else min(span.ended_at, until)
         if end > start:
-            spent[_CLASS_OF[span.status]] += end - start
-    spent["unknown"] += max(until - since, timedelta()) - sum(spent.values(), timedelta())
-    return Statistics(**spent)
+            spent[span.status] += end - start
+    return statistics_of(spent, max(until - since, timedelta()))
+
+
+def statistics_of(spent: Mapping[Status, timedelta], length: timedelta) -> Statistics:
+    """The classes of a window of this length, of which so much was spent in each status."""
+    found = {_CLASS_OF[status]: time for status, time in spent.items()}
+    rest = length - sum(spent.values(), timedelta())
+    found["unknown"] = found.get("unknown", timedelta()) + rest
+    return Statistics(**found)
+
+
+def add_statistics(parts: Iterable[Statistics]) -> Statistics:
+    """Several windows, or several monitors' window, as one."""
+    sums = dict.fromkeys(_CLASS_OF.values(), timedelta())
+    for part in parts:
+        for name in sums:
+            sums[name] += getattr(part, name)
+    return Statistics(**sums)
+
+
+@dataclass(frozen=True, slots=True)
+class Incidents:
+    """The incidents that began in a window; `repair` is how long the resolved ones lasted."""
+
+    count: int = 0
+    resolved: int = 0
+    repair: timedelta = timedelta()
+
+    @property
+    def mttr(self) -> timedelta | None:
+        """Mean time to recovery, of those that are resolved; each counts with all its length."""
+        return self.repair / self.resolved if self.resolved else None
+
+    def mtbf(self, spent: Statistics) -> timedelta | None:
+        """Mean time between failures: up and degraded time for each incident that began."""
+        return (spent.up + spent.degraded) / self.count if self.count else None
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """An uptime that is promised, and what is left of it: a negative `left` means broken.
+
+    The budget is the downtime that the promise allows for in the time that counts (up, degraded and
+    down); `is_kept` is None where no time counts.
+    """
+
+    per_mille: int
+    budget: timedelta
+    left: timedelta
+    is_kept: bool | None
+
+
+def judge_promise(spent: Statistics, *, per_mille: int) -> Promise:
+    counted = spent.up + spent.degraded + spent.down
+    # In whole microseconds of a thousandth, so that exactly the target is kept.
+    left = counted * (1000 - per_mille) - spent.down * 1000
+    return Promise(
+        per_mille=per_mille,
+        budget=counted * (1000 - per_mille) / 1000,
+        left=left / 1000,
+        is_kept=left >= timedelta() if counted else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """A window cut into whole UTC days, whole hours, and the rest; together they are the window.
+
+    Each is a list of stretches (from, to before).
+    """
+
+    days: list[tuple[datetime, datetime]]
+    hours: list[tuple[datetime, datetime]]
+    rest: list[tuple[datetime, datetime]]
+
+
+def tile(
+    since: datetime, until: datetime, *, hours_until: datetime | None, days_until: datetime | None
+) -> Tiling:
+    """Cut a window into what is rolled up by day, then by hour, and what is not.
+
+    `hours_until` and `days_until` say how far there are rollups, on whole hours and days; None: not
+    at all.
+    """
+    first, last = _up(since, _HOUR), _down(min(until, hours_until or since), _HOUR)
+    if last <= first:
+        return Tiling([], [], _stretches((since, until)))
+    rest = _stretches((since, first), (last, until))
+    first_day, last_day = _up(first, _DAY), _down(min(last, days_until or first), _DAY)
+    if last_day <= first_day:
+        return Tiling([], [(first, last)], rest)
+    hours = _stretches((first, first_day), (last_day, last))
+    return Tiling([(first_day, last_day)], hours, rest)
+
+
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _down(moment: datetime, step: timedelta) -> datetime:
+    return moment - (moment - _EPOCH) % step
+
+
+def _up(moment: datetime, step: timedelta) -> datetime:
+    return moment + (_EPOCH - moment) % step
+
+
+def _stretches(*candidates: tuple[datetime, datetime]) -> list[tuple[datetime, datetime]]:
+    return [(since, until) for since, until in candidates if since < until]
 
 
 def _percent(part: timedelta, whole: timedelta) -> float | None:

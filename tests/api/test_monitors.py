@@ -469,7 +469,7 @@ class TestResults:
 class TestStatistics:
     @pytest.fixture
     def monitor(self, team: Team) -> Monitor:
-        monitor = make_monitor(team)
+        monitor = make_monitor(team, sla_target=999)
         StatusSpan.objects.all().delete()
         hour = timedelta(hours=1)
         for n, status in enumerate(["up", "down", "degraded", "paused", "maintenance"]):
@@ -479,6 +479,17 @@ class TestStatistics:
                 started_at=NOON + n * hour,
                 ended_at=NOON + (n + 1) * hour,
             )
+        add_results(monitor, NOON, NOON + hour / 2)
+        add_results(monitor, NOON + hour, status="down")
+        Incident.objects.create(
+            team=team,
+            monitor=monitor,
+            severity="down",
+            status="resolved",
+            started_at=NOON + hour,
+            confirmed_at=NOON + hour,
+            resolved_at=NOON + 2 * hour,
+        )
         return monitor
 
     def test_tell_how_a_window_was_spent(self, api: Api, monitor: Monitor) -> None:
@@ -501,7 +512,52 @@ class TestStatistics:
             },
             "uptime_percent": 66.666666,
             "coverage_percent": 70.0,
+            "checks": {"up": 2, "degraded": 0, "down": 1, "unknown": 0},
+            "latency": {
+                "avg_ms": 1.5,
+                "min_ms": 1.5,
+                "max_ms": 1.5,
+                "p50_ms": 1.5,
+                "p75_ms": 1.5,
+                "p90_ms": 1.5,
+                "p95_ms": 1.5,
+                "p99_ms": 1.5,
+            },
+            "incidents": 1,
+            "mttr_seconds": 3600,
+            "mtbf_seconds": 7200,
+            "sla": {
+                "target_percent": 99.9,
+                "met": False,
+                "error_budget_seconds": 10.8,
+                "error_budget_left_seconds": -3589.2,
+            },
         }
+
+    def test_of_a_monitor_without_target_or_checks(self, api: Api, team: Team) -> None:
+        answer = api.get(f"monitors/{make_monitor(team).pk}/stats/").json()
+
+        assert answer["sla"] is None
+        assert answer["checks"] == {"up": 0, "degraded": 0, "down": 0, "unknown": 0}
+        assert set(answer["latency"].values()) == {None}
+        assert (answer["mttr_seconds"], answer["mtbf_seconds"]) == (None, None)
+
+    def test_of_a_team_and_of_a_tag(self, api: Api, monitor: Monitor, team: Team) -> None:
+        make_monitor(team, tags=["web", "shop"])
+        make_monitor(TeamFactory(), tags=["web"])
+        window = {"since": "2026-03-01T11:30:00Z", "until": "2026-03-01T16:30:00Z"}
+
+        whole = api.get("stats/", **window).json()
+        tagged = api.get("stats/", tag="web,shop", **window).json()
+        nothing = api.get("stats/", tag="none", **window).json()
+
+        assert whole["monitors"] == 2
+        assert (whole["seconds"]["down"], whole["seconds"]["unknown"]) == (3600, 1800 + 18000)
+        assert (whole["uptime_percent"], whole["coverage_percent"]) == (66.666666, 35.0)
+        assert (whole["incidents"], whole["sla"]) == (1, {"met": 0, "missed": 1})
+        assert (tagged["monitors"], tagged["uptime_percent"]) == (1, None)
+        assert (nothing["monitors"], nothing["coverage_percent"]) == (0, None)
+        assert api.get("stats/", window="24h", **window).status_code == 400
 
     @pytest.mark.parametrize("window", ["24h", "7d", "30d", "90d", "365d"])
     def test_of_a_window_up_to_now(self, api: Api, monitor: Monitor, window: str) -> None:

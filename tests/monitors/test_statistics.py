@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitors.models import Status
-from monitors.statistics import Span, Statistics, summarize
+from monitors.statistics import (
+    Incidents,
+    Span,
+    Statistics,
+    add_statistics,
+    judge_promise,
+    summarize,
+    tile,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -106,3 +114,96 @@ def test_a_window_outside_of_history_is_unknown() -> None:
     after = summarize([span], since=NOON + HOUR, until=NOON + 2 * HOUR)
 
     assert before == after == Statistics(unknown=HOUR)
+
+
+@st.composite
+def short_histories(draw: st.DrawFn) -> list[Span]:
+    """Spans of whole seconds around noon, few enough to be counted one second at a time."""
+    seconds = st.integers(0, 40)
+    at = NOON + timedelta(seconds=draw(st.integers(-60, 60)))
+    spans = []
+    for status in draw(st.lists(st.sampled_from(Status), max_size=8)):
+        end = at + timedelta(seconds=draw(seconds))
+        spans.append(Span(status, at, end))
+        at = end
+    return spans
+
+
+@given(short_histories(), st.integers(0, 200))
+def test_it_is_what_counting_second_by_second_finds(spans: list[Span], length: int) -> None:
+    counted = dict.fromkeys(CLASSES, 0)
+    for second in range(length):
+        now = NOON + timedelta(seconds=second)
+        here = [s.status for s in spans if s.ended_at and s.started_at <= now < s.ended_at]
+        name = here[0].value if here else "unknown"
+        counted["unknown" if name == "pending" else name] += 1
+
+    found = summarize(spans, since=NOON, until=NOON + timedelta(seconds=length))
+
+    assert {name: getattr(found, name) / timedelta(seconds=1) for name in CLASSES} == counted
+
+
+@given(durations, durations, durations, st.integers(0, 1000))
+def test_a_promise_is_kept_just_while_budget_is_left(
+    up: timedelta, degraded: timedelta, down: timedelta, per_mille: int
+) -> None:
+    spent = Statistics(up=up, degraded=degraded, down=down, paused=HOUR)
+    promise = judge_promise(spent, per_mille=per_mille)
+
+    if counted := up + degraded + down:
+        assert promise.is_kept == (1000 * (up + degraded) >= per_mille * counted)
+    else:
+        assert promise.is_kept is None
+    assert promise.budget - promise.left - down in (
+        timedelta(microseconds=n)
+        for n in (-1, 0, 1)  # each is rounded for itself
+    )
+
+
+def test_three_nines_of_a_thousand_hours_allow_for_one() -> None:
+    spent = Statistics(up=999 * HOUR, down=HOUR)
+
+    promise = judge_promise(spent, per_mille=999)
+
+    assert (promise.budget, promise.left, promise.is_kept) == (HOUR, timedelta(), True)
+    assert judge_promise(Statistics(up=HOUR, down=HOUR), per_mille=999).left < timedelta()
+
+
+def test_recovery_and_failure_times_are_means() -> None:
+    incidents = Incidents(count=3, resolved=2, repair=HOUR)
+
+    assert incidents.mttr == HOUR / 2
+    assert incidents.mtbf(Statistics(up=5 * HOUR, degraded=HOUR, down=HOUR)) == 2 * HOUR
+    assert (Incidents().mttr, Incidents().mtbf(Statistics(up=HOUR))) == (None, None)
+
+
+def test_sums_of_several() -> None:
+    assert add_statistics([Statistics(up=HOUR), Statistics(up=HOUR, down=HOUR)]) == Statistics(
+        up=2 * HOUR, down=HOUR
+    )
+
+
+moments = durations.map(lambda d: datetime(2026, 1, 1, tzinfo=UTC) + d % timedelta(days=8))
+
+
+@given(moments, moments, st.none() | st.integers(0, 200), st.none() | st.integers(0, 8))
+def test_tiles_are_the_window_and_no_wider_than_the_rollups(
+    one: datetime, other: datetime, hours: int | None, days: int | None
+) -> None:
+    since, until = min(one, other), max(one, other)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    hours_until = None if hours is None else start + hours * HOUR
+    days_until = None if days is None else start + 24 * days * HOUR
+
+    found = tile(since, until, hours_until=hours_until, days_until=days_until)
+
+    parts = sorted(found.days + found.hours + found.rest)
+    assert [begin for begin, _ in parts] == [since, *(end for _, end in parts)][: len(parts)]
+    assert not parts or parts[-1][1] == until
+    assert all(end <= hours_until for _, end in found.days + found.hours if hours_until)
+    assert all(end <= days_until for _, end in found.days if days_until)
+    for stretches, step in ((found.days, 24 * HOUR), (found.hours, HOUR)):
+        for begin, end in stretches:
+            assert (begin - start) % step == (end - start) % step == timedelta()
+    if hours_until is not None and hours_until >= until:
+        assert sum((end - begin for begin, end in found.rest), timedelta()) < 2 * HOUR

@@ -22,6 +22,7 @@ urlpatterns = [
     path("monitors/<uuid:id>/results/", monitors.MonitorResults.as_view()),
     path("monitors/<uuid:id>/history/", monitors.MonitorHistory.as_view()),
     path("monitors/<uuid:id>/stats/", monitors.MonitorStatistics.as_view()),
+    path("stats/", monitors.GroupStatistics.as_view()),
     path("locations/", monitors.Locations.as_view()),
     path("incidents/", incidents.Incidents.as_view()),
     path("incidents/<uuid:id>/", incidents.OneIncident.as_view()),

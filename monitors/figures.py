@@ -1,0 +1,134 @@
+"""Read models of statistics: how a window was spent, what the checks saw, what was promised.
+
+Times come from status spans and are exact. Counts and latencies come from the rollups and, where
+those don't reach (the hours at the window's edges, and what was checked just now), from single
+results. Each function is a fixed number of queries.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Count, DurationField, F, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce, Greatest, Least
+
+from monitors.chores import done_until
+from monitors.models import Assignment, Monitor, Result, Status, StatusSpan
+from monitors.rollups import DAYS, HOURS, Counts, read_rollups
+from monitors.statistics import (
+    Incidents,
+    Promise,
+    Statistics,
+    Tiling,
+    add_statistics,
+    judge_promise,
+    statistics_of,
+    tile,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All there is to say of a window, of one monitor or of several together."""
+
+    spent: Statistics
+    incidents: Incidents
+    checks: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFigures(Figures):
+    """`promises` are those of the members that have a target, by monitor."""
+
+    monitors: int
+    promises: dict[UUID, Promise] = field(default_factory=dict)
+
+
+def monitor_figures(monitor: Monitor, *, since: datetime, until: datetime) -> Figures:
+    ids = list(Assignment.objects.filter(monitor=monitor).values_list("id", flat=True))
+    parts = _tile(since, until)
+    checks = read_rollups(ids, days=parts.days, hours=parts.hours)
+    checks.add(Counts.of(_single_checks(ids, parts.rest)))
+    spent = time_spent([monitor.pk], since=since, until=until)
+    return Figures(
+        spent=spent.get(monitor.pk) or statistics_of({}, until - since),
+        incidents=incidents_within([monitor.pk], since=since, until=until),
+        checks=checks,
+    )
+
+
+def group_figures(monitors: QuerySet[Monitor], *, since: datetime, until: datetime) -> GroupFigures:
+    """The monitors together. Checks and latencies are those of whole hours that are rolled up."""
+    targets = dict(monitors.order_by().values_list("pk", "sla_target"))
+    of_each = time_spent(list(targets), since=since, until=until)
+    unseen = statistics_of({}, until - since)
+    spent = {pk: of_each.get(pk, unseen) for pk in targets}
+    ids = Assignment.objects.filter(monitor__in=monitors.order_by().values("pk"))
+    parts = _tile(since, until)
+    return GroupFigures(
+        spent=add_statistics(spent.values()),
+        incidents=incidents_within(list(targets), since=since, until=until),
+        checks=read_rollups(
+            list(ids.values_list("id", flat=True)), days=parts.days, hours=parts.hours
+        ),
+        monitors=len(targets),
+        promises={
+            pk: judge_promise(spent[pk], per_mille=target)
+            for pk, target in targets.items()
+            if target is not None
+        },
+    )
+
+
+def time_spent(
+    monitor_ids: Sequence[UUID], *, since: datetime, until: datetime
+) -> dict[UUID, Statistics]:
+    """How each monitor spent the window; one without any span in it is left out.
+
+    The same sum as `monitors.statistics.summarize`, done by the database: a monitor that flaps has
+    thousands of spans a year.
+    """
+    inside = Least(Coalesce("ended_at", until), until) - Greatest("started_at", since)
+    rows = (
+        StatusSpan.objects.filter(monitor__in=monitor_ids, started_at__lt=until)
+        .filter(Q(ended_at=None) | Q(ended_at__gt=since))
+        .values("monitor_id", "status")
+        .annotate(spent=Sum(inside, output_field=DurationField()))
+        .order_by()
+    )
+    found: dict[UUID, dict[Status, timedelta]] = {}
+    for row in rows:
+        found.setdefault(row["monitor_id"], {})[Status(row["status"])] = row["spent"]
+    return {pk: statistics_of(spent, until - since) for pk, spent in found.items()}
+
+
+def incidents_within(monitor_ids: Sequence[UUID], *, since: datetime, until: datetime) -> Incidents:
+    """The incidents that began in the window, by their reverse name: they live a storey higher."""
+    began = Monitor.objects.filter(
+        pk__in=monitor_ids, incidents__started_at__gte=since, incidents__started_at__lt=until
+    )
+    found = began.aggregate(
+        count=Count("incidents"),
+        resolved=Count("incidents__resolved_at"),
+        repair=Sum(
+            F("incidents__resolved_at") - F("incidents__started_at"), output_field=DurationField()
+        ),
+    )
+    return Incidents(found["count"], found["resolved"], found["repair"] or timedelta())
+
+
+def _tile(since: datetime, until: datetime) -> Tiling:
+    return tile(since, until, hours_until=done_until(HOURS), days_until=done_until(DAYS))
+
+
+def _single_checks(
+    assignment_ids: Sequence[int], stretches: Sequence[tuple[datetime, datetime]]
+) -> Iterable[tuple[str, float | None]]:
+    if not stretches:
+        return []
+    within = Q()
+    for since, until in stretches:
+        within |= Q(checked_at__gte=since, checked_at__lt=until)
+    results = Result.objects.filter(within, assignment_id__in=assignment_ids)
+    return results.values_list("status", "latency_ms")
