@@ -6,6 +6,7 @@ a server of the same protocol. It is the team's word and goes through the door's
 other address of theirs.
 """
 
+import base64
 import re
 from typing import Annotated
 
@@ -45,6 +46,12 @@ def _clean_token(token: SecretStr) -> SecretStr:
     if not _PRINTABLE.fullmatch(text):
         raise ValueError("It may hold printable ASCII characters only, and no spaces.")
     return SecretStr(text)
+
+
+def basic_credentials(user: str, password: str) -> dict[str, str]:
+    """The header of basic authentication (RFC 7617)."""
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
 
 
 Address = Annotated[str, AfterValidator(clean_address)]

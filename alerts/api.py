@@ -60,7 +60,7 @@ class ChannelOut(Shape):
 def _body_of_type(name: str) -> type[BaseModel]:
     only: Any = Literal[name]
     return create_model(
-        f"{name.capitalize()}ChannelIn",
+        f"{name.title().replace('_', '')}ChannelIn",
         __config__=ConfigDict(extra="forbid"),
         name=(str, Field(min_length=1, max_length=200)),
         type=(only, ...),

@@ -27,8 +27,8 @@ from django.template.defaulttags import ForNode, comment, do_for, do_if
 from pydantic import AfterValidator
 from pydantic_core import to_jsonable_python
 
-from alerts.messages import Message, sample_message
-from alerts.wording import cut, duration_phrase, reason_phrase, time_phrase
+from alerts.messages import SUBJECT_LIMIT, Message, sample_message
+from alerts.wording import cut, duration_phrase, one_line, reason_phrase, time_phrase
 
 log = structlog.get_logger(__name__)
 
@@ -166,7 +166,9 @@ def template_values(message: Message) -> dict[str, Any]:
 
 
 WORDINGS: Mapping[str, Callable[[Message, str], Message]] = {
-    "subject_template": lambda message, text: message.with_words(subject=" ".join(text.split())),
+    "subject_template": lambda message, text: message.with_words(
+        subject=cut(one_line(text), SUBJECT_LIMIT)
+    ),
     "text_template": lambda message, text: message.with_words(prose=text.strip()),
 }
 

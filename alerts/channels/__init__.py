@@ -1,7 +1,8 @@
 """The ways to reach somebody: one module for each, found by walking this package.
 
 A module exports `CHANNEL`; to add a channel is to add a file, to remove one is to delete it. Forms,
-the API's schema and the documentation derive from this registry.
+the API's schema and the documentation derive from this registry. What two of them share stands in a
+module whose name begins with `_`.
 """
 
 from importlib import import_module
@@ -12,7 +13,8 @@ from alerts.channels.base import ChannelType
 
 
 def _found() -> dict[str, ChannelType[Any]]:
-    names = sorted(module.name for module in iter_modules(__path__) if module.name != "base")
+    modules = {module.name for module in iter_modules(__path__)} - {"base"}
+    names = sorted(name for name in modules if not name.startswith("_"))
     channels = [import_module(f"{__name__}.{name}").CHANNEL for name in names]
     return {channel.name: channel for channel in channels}
 

@@ -9,8 +9,9 @@ from pytest_django import Settings
 
 from alerts.channels.telegram import TelegramConfig, send
 from alerts.door import Door
-from alerts.errors import DeliveryError
+from alerts.errors import DeadChannelError, DeliveryError
 from alerts.messages import Facts, Message, compose_message
+from tests.alerts.refusals import is_for_this_message, refused, wordiest
 from tests.servers.telegram import BLOCKED, BotApi, Refusal, flood
 from tests.servers.webhook import HANG, RESET, Misbehaviour, Reply
 
@@ -67,19 +68,28 @@ def test_the_longest_message_is_short_enough(facts: Facts, bot_api: BotApi) -> N
         ({"chat_id": "-1"}, "chat not found"),
     ],
 )
-def test_settings_that_lead_nowhere_end_the_delivery(
+def test_settings_that_lead_nowhere_end_the_channel(
     message: Message, bot_api: BotApi, changes: dict[str, str], text: str
 ) -> None:
-    with pytest.raises(DeliveryError, match=text) as raised:
+    with pytest.raises(DeadChannelError, match=text):
         send(message, config(**changes), DOOR)
-    assert raised.value.is_permanent
 
 
-def test_a_user_who_blocked_the_bot_ends_the_delivery(message: Message, bot_api: BotApi) -> None:
+def test_a_user_who_blocked_the_bot_ends_the_channel(message: Message, bot_api: BotApi) -> None:
     bot_api.will(BLOCKED.reply())
-    with pytest.raises(DeliveryError, match="blocked") as raised:
+    with pytest.raises(DeadChannelError, match="blocked"):
         send(message, config(), DOOR)
-    assert raised.value.is_permanent
+
+
+def test_what_is_wrong_with_one_message_ends_that_alone(message: Message, bot_api: BotApi) -> None:
+    bot_api.will(Refusal(400, "Bad Request: can't parse entities").reply())
+    error = refused(lambda: send(message, config(), DOOR))
+    assert is_for_this_message(error)
+
+
+def test_words_of_the_team_are_short_enough(facts: Facts, bot_api: BotApi) -> None:
+    send(wordiest(facts), config(), DOOR)
+    assert len(bot_api.messages) == 1
 
 
 def test_a_flood_names_the_seconds_to_wait(message: Message, bot_api: BotApi) -> None:
