@@ -1,0 +1,62 @@
+"""Gotify: an application of one's own server.
+
+https://gotify.net/api-docs#/message/createMessage (the request, `X-Gotify-Key`),
+https://gotify.net/docs/msgextras (`client::notification` opens an address on a tap).
+
+Errors are `{"error", "errorCode", "errorDescription"}`. 401, 403 and 404 stay so; 400 condemns this
+message alone.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from alerts.addresses import URL_LIMIT, Server, Token
+from alerts.channels.base import ChannelType, WordedConfig
+from alerts.door import Door
+from alerts.messages import Message
+from alerts.refusals import answered_word, refusal_by_status
+
+_CALM = 3
+_DEAD = (401, 403, 404, 410)
+
+
+class GotifyConfig(WordedConfig):
+    server: Server = Field(
+        title="Server", description="https://gotify.example.com", max_length=URL_LIMIT
+    )
+    token: Token = Field(
+        title="Application token", description="Of an application, not of a client.", max_length=200
+    )
+    priority: int = Field(
+        default=8,
+        title="Priority",
+        description="Of trouble, 0 to 10; its end comes with 3 at most.",
+        ge=0,
+        le=10,
+    )
+
+
+def payload(message: Message, config: GotifyConfig) -> dict[str, Any]:
+    is_trouble = message.facts.event in ("down", "degraded")
+    links = "\n".join(f"{link.label}: {link.url}" for link in message.links)
+    return {
+        "title": message.subject,
+        "message": f"{message.body}\n\n{links}",
+        "priority": config.priority if is_trouble else min(config.priority, _CALM),
+        "extras": {"client::notification": {"click": {"url": message.link}}},
+    }
+
+
+def send(message: Message, config: GotifyConfig, door: Door) -> None:
+    answer = door.send_json(
+        f"{config.server}/message",
+        payload(message, config),
+        headers={"X-Gotify-Key": config.token.get_secret_value()},
+    )
+    if not answer.is_success:
+        said = answered_word(answer, "errorDescription", "error")
+        raise refusal_by_status(answer, said=said, dead=_DEAD, permanent=(400,))
+
+
+CHANNEL = ChannelType(name="gotify", label="Gotify", config=GotifyConfig, send=send)

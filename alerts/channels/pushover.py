@@ -1,0 +1,112 @@
+"""Pushover: the Message API.
+
+https://pushover.net/api (the request; a title of 250 characters, a message of 1,024, an address of
+512 with a title of 100; "being friendly": a 4xx will be the same if it is repeated),
+https://pushover.net/api#priority (2 is an emergency: repeated every `retry` seconds, 30 at least,
+until somebody confirms it or `expire` seconds have passed, 10,800 at most).
+
+A 4xx names in its JSON what is wrong: the token or the user, which ends the channel, or something
+of this message. 429 is the month's quota.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from alerts.addresses import URL_LIMIT, Server, Token
+from alerts.channels.base import ChannelType, WordedConfig
+from alerts.door import Answer, Door
+from alerts.errors import DeliveryError
+from alerts.messages import Message
+from alerts.refusals import answered_object, refusal
+from alerts.wording import cut
+
+TITLE_LIMIT = 250
+MESSAGE_LIMIT = 1024
+ADDRESS_LIMIT = 512
+_PRIORITIES = {"lowest": -2, "low": -1, "normal": 0, "high": 1, "emergency": 2}
+Priority = Literal["lowest", "low", "normal", "high", "emergency"]
+
+
+class PushoverConfig(WordedConfig):
+    token: Token = Field(
+        title="Application token",
+        description="Of an application made at pushover.net.",
+        max_length=100,
+    )
+    user: Token = Field(
+        title="User or group key", description="Who gets the message.", max_length=100
+    )
+    device: str = Field(
+        default="",
+        title="Device",
+        description="One device's name; all of the user's where it is left out.",
+        pattern=r"^[\w,-]*$",
+        max_length=200,
+    )
+    priority: Priority = Field(
+        default="high",
+        title="Priority",
+        description="Of trouble; its end comes as normal. An emergency repeats until confirmed.",
+    )
+    retry_s: int = Field(
+        default=60,
+        title="Repeat an emergency every … seconds",
+        description="At least 30.",
+        ge=30,
+        le=10800,
+    )
+    expire_s: int = Field(
+        default=3600,
+        title="Repeat an emergency for … seconds",
+        description="At most 10,800, three hours.",
+        ge=30,
+        le=10800,
+    )
+    server: Server = Field(
+        default="https://api.pushover.net",
+        title="Server",
+        description="Where the API is reached.",
+        max_length=URL_LIMIT,
+    )
+
+
+def payload(message: Message, config: PushoverConfig) -> dict[str, Any]:
+    is_trouble = message.facts.event in ("down", "degraded")
+    priority = _PRIORITIES[config.priority] if is_trouble else min(_PRIORITIES[config.priority], 0)
+    values: dict[str, Any] = {
+        "token": config.token.get_secret_value(),
+        "user": config.user.get_secret_value(),
+        "title": cut(message.subject, TITLE_LIMIT),
+        "message": cut(message.body, MESSAGE_LIMIT),
+        "priority": priority,
+        "timestamp": int(message.facts.occurred_at.timestamp()),
+    }
+    if len(message.link) <= ADDRESS_LIMIT:
+        values |= {"url": message.link, "url_title": message.links[0].label}
+    if config.device:
+        values["device"] = config.device
+    if priority == _PRIORITIES["emergency"]:
+        values |= {"retry": config.retry_s, "expire": config.expire_s}
+    return values
+
+
+def send(message: Message, config: PushoverConfig, door: Door) -> None:
+    answer = door.send_json(f"{config.server}/1/messages.json", payload(message, config))
+    if not answer.is_success:
+        raise _refusal(answer)
+
+
+def _refusal(answer: Answer) -> DeliveryError:
+    found = answered_object(answer)
+    errors = found.get("errors")
+    is_final = 400 <= answer.status < 500 and answer.status != 429 and found.get("status") == 0
+    return refusal(
+        answer,
+        said="; ".join(map(str, errors)) if isinstance(errors, list) else "",
+        is_dead=is_final and ("invalid" in (found.get("token"), found.get("user"))),
+        is_permanent=is_final,
+    )
+
+
+CHANNEL = ChannelType(name="pushover", label="Pushover", config=PushoverConfig, send=send)
