@@ -10,8 +10,10 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
+
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 def _name(common_name: str) -> x509.Name:
@@ -27,7 +29,7 @@ class Issued:
     """A certificate with its key and the chain that a server sends along."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: Key
     chain: tuple[x509.Certificate, ...] = ()
 
     @property
@@ -42,8 +44,8 @@ class Issued:
             serialization.NoEncryption(),
         ).decode()
 
-    def server_context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    def server_context(self, context: ssl.SSLContext | None = None) -> ssl.SSLContext:
+        context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "server.pem"
             path.write_text(self.key_pem + self.certificate_pem)
@@ -54,19 +56,50 @@ class Issued:
 class Authority:
     """A root of trust that nobody knows but who is given its certificate."""
 
-    def __init__(self, name: str = "Test Root") -> None:
-        self._root = issue(name, issuer=None, is_authority=True)
+    def __init__(self, name: str = "Test Root", key: Key | None = None) -> None:
+        self._root = issue(name, issuer=None, is_authority=True, key=key)
 
     @cached_property
     def certificate_pem(self) -> str:
         return self._root.certificate_pem
 
-    def issue(self, *names: str, starts: timedelta | None = None, ends: timedelta) -> Issued:
+    def issue(
+        self,
+        *names: str,
+        starts: timedelta | None = None,
+        ends: timedelta,
+        key: Key | None = None,
+        has_sha1: bool = False,
+        sends_root: bool = False,
+    ) -> Issued:
         """A certificate for these names and addresses, valid for the given stretch round now."""
-        return issue(names[0], *names, issuer=self._root, starts=starts, ends=ends)
+        leaf = issue(
+            names[0],
+            *names,
+            issuer=self._root,
+            starts=starts,
+            ends=ends,
+            key=key,
+            has_sha1=has_sha1,
+        )
+        chain = (self._root.certificate,) if sends_root else ()
+        return Issued(leaf.certificate, leaf.key, chain)
 
-    def issue_through_intermediate(self, *names: str, sends_chain: bool) -> Issued:
-        middle = issue("Test Intermediate", issuer=self._root, is_authority=True)
+    def issue_through_intermediate(
+        self,
+        *names: str,
+        sends_chain: bool,
+        ends: timedelta = timedelta(days=90),
+        has_sha1: bool = False,
+        is_authority: bool = True,
+    ) -> Issued:
+        middle = issue(
+            "Test Intermediate",
+            issuer=self._root,
+            is_authority=is_authority,
+            ends=ends,
+            has_sha1=has_sha1,
+        )
         leaf = issue(names[0], *names, issuer=middle)
         return Issued(leaf.certificate, leaf.key, (middle.certificate,) if sends_chain else ())
 
@@ -78,10 +111,12 @@ def issue(
     is_authority: bool = False,
     starts: timedelta | None = None,
     ends: timedelta = timedelta(days=90),
+    key: Key | None = None,
+    has_sha1: bool = False,
 ) -> Issued:
     """Make a certificate; self-signed without an issuer."""
     now = datetime.now(UTC)
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = key or ec.generate_private_key(ec.SECP256R1())
     builder = (
         x509.CertificateBuilder()
         .subject_name(_name(common_name))
@@ -97,7 +132,23 @@ def issue(
         alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
         builder = builder.add_extension(alternatives, critical=False)
     signing_key = issuer.key if issuer else key
-    return Issued(builder.sign(signing_key, hashes.SHA256()), key)
+    certificate = builder.sign(signing_key, hashes.SHA256())
+    return Issued(_with_sha1(certificate, signing_key) if has_sha1 else certificate, key)
+
+
+_SHA256_WITH_RSA = bytes.fromhex("2a864886f70d01010b")
+_SHA1_WITH_RSA = bytes.fromhex("2a864886f70d010105")
+
+
+def _with_sha1(certificate: x509.Certificate, key: Key) -> x509.Certificate:
+    """The same certificate, signed anew as no library does any more: RSA with SHA-1."""
+    assert isinstance(key, rsa.RSAPrivateKey)
+    signed = certificate.tbs_certificate_bytes.replace(_SHA256_WITH_RSA, _SHA1_WITH_RSA)
+    signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA1())
+    whole = certificate.public_bytes(serialization.Encoding.DER)
+    whole = whole.replace(certificate.tbs_certificate_bytes, signed)
+    whole = whole.replace(_SHA256_WITH_RSA, _SHA1_WITH_RSA)
+    return x509.load_der_x509_certificate(whole[: -len(signature)] + signature)
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -16,6 +16,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -230,6 +231,14 @@ def _configure() -> None:
         index = struct.unpack_from("i", fcntl.ioctl(control, _SIOCGIFINDEX, _request("world")), 16)
         address = socket.inet_pton(socket.AF_INET6, OUR_IPV6)
         fcntl.ioctl(control6, _SIOCSIFADDR, struct.pack("16sIi", address, 3, *index))
+    while _has_tentative_address():  # answers to such a one are dropped
+        time.sleep(0.001)
+
+
+def _has_tentative_address() -> bool:
+    """Whether the kernel has still to make sure of an IPv6 address (RFC 4862 section 5.4)."""
+    lines = Path("/proc/thread-self/net/if_inet6").read_text().splitlines()
+    return any(int(line.split()[4], 16) & 0x40 for line in lines)
 
 
 def _set_address(control: socket.socket, name: str, address: str, prefix: int) -> None:
