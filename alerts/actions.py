@@ -50,6 +50,7 @@ class _ChannelValues(_Values):
     type: Annotated[str, AfterValidator(_known_type)]
     config: dict[str, Any]
     enabled: StrictBool = True
+    fallback: UUID | None = None
 
 
 def create_channel(*, team: Team, values: Mapping[str, Any]) -> Channel:
@@ -64,6 +65,7 @@ def create_channel(*, team: Team, values: Mapping[str, Any]) -> Channel:
         config=public,
         secrets=encrypted,
         enabled=given.enabled,
+        fallback=_fallback(team, given.fallback),
     )
     channel.new_secrets = {
         name: getattr(config, name).get_secret_value()
@@ -87,7 +89,29 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
     channel.config, channel.secrets = seal(validate(model, incoming, under="config"))
     channel.name = given.name
     channel.enabled = given.enabled
-    channel.save(update_fields=["name", "enabled", "config", "secrets", "updated_at"])
+    channel.fallback = _fallback(channel.team, given.fallback, own=channel.pk)
+    if channel.enabled:
+        channel.dead_since = None
+    channel.save(
+        update_fields=[
+            "name",
+            "enabled",
+            "config",
+            "secrets",
+            "fallback",
+            "dead_since",
+            "updated_at",
+        ]
+    )
+    return channel
+
+
+def _fallback(team: Team, given: UUID | None, *, own: UUID | None = None) -> Channel | None:
+    if given is None:
+        return None
+    if given == own:
+        raise Invalid({"fallback": ["A channel can't stand in for itself."]})
+    [channel] = _own(Channel.objects.filter(team=team), [given], field="fallback")
     return channel
 
 
@@ -123,6 +147,7 @@ def _values_of(channel: Channel) -> dict[str, Any]:
         "type": channel.type,
         "config": channel.config,
         "enabled": channel.enabled,
+        "fallback": channel.fallback_id,
     }
 
 

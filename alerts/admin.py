@@ -30,9 +30,11 @@ class ChannelForm(ActionForm[Channel]):
 
     class Meta:
         model = Channel
-        fields = ("team", "name", "type", "enabled", "config")
+        fields = ("team", "name", "type", "enabled", "fallback", "config")
 
     def as_value(self, field: str, entered: Any) -> Any:
+        if field == "fallback":
+            return entered.pk if entered else None
         return entered or {} if field == "config" else entered
 
 
@@ -44,20 +46,22 @@ class ChannelAdmin(ActionAdmin[Channel]):
     list_select_related = ("team",)
     search_fields = ("name", "team__name")
     ordering = ("name", "id")
-    autocomplete_fields = ("team",)
+    autocomplete_fields = ("team", "fallback")
     actions = ("test", "enable", "disable")
     fields = (
         "team",
         "name",
         "type",
         "enabled",
+        "fallback",
         "config",
+        "dead_since",
         "last_sent_at",
         "last_error",
         "created_at",
         "updated_at",
     )
-    readonly_fields = ("last_sent_at", "last_error", "created_at", "updated_at")
+    readonly_fields = ("dead_since", "last_sent_at", "last_error", "created_at", "updated_at")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Channel | None = None) -> list[str]:
         return [*self.readonly_fields, *(["team", "type"] if obj else [])]

@@ -52,6 +52,10 @@ class ChannelOut(Shape):
     config: dict[str, Any]
     """By type; secrets are `********`, which sent back keeps them."""
     enabled: bool
+    fallback: UUID | None
+    """The channel that is told in its place when a message through it is given up."""
+    dead_since: datetime | None
+    """When it was disabled because its receiver refused it for good."""
     last_sent_at: datetime | None
     last_error: str
     """Why the last delivery failed; empty after one that was sent."""
@@ -66,6 +70,7 @@ def _body_of_type(name: str) -> type[BaseModel]:
         type=(only, ...),
         config=(CHANNELS[name].config, ...),
         enabled=(bool, True),
+        fallback=(UUID | None, None),
     )
 
 
@@ -90,6 +95,7 @@ class ChannelPatch(Shape):
     config: _AnyConfig = None  # type: ignore[valid-type]
     """Replaced as a whole; a secret sent back as `********` stays."""
     enabled: bool = True
+    fallback: UUID | None = None
 
 
 class Step(Shape):
@@ -136,8 +142,8 @@ class DeliveryOut(Shape):
     id: UUID
     channel: UUID
     incident: UUID | None
-    """Null for a test."""
-    event: Literal["down", "degraded", "recovered", "test"]
+    """Null for a test, and for the notice that the channel was disabled."""
+    event: Literal["down", "degraded", "recovered", "test", "disabled"]
     status: DeliveryStatus
     attempts: int
     next_attempt_at: datetime | None
@@ -288,6 +294,8 @@ def present_channel(channel: Channel) -> ChannelOut:
         type=channel.type,
         config={**_default_config(channel.type), **channel.config, **channel.new_secrets},
         enabled=channel.enabled,
+        fallback=channel.fallback_id,
+        dead_since=channel.dead_since,
         last_sent_at=channel.last_sent_at,
         last_error=channel.last_error,
     )

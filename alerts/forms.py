@@ -25,8 +25,19 @@ class ChannelForm(SettingsForm):
         label="Enabled", required=False, help_text="Off: nothing is sent, tests excepted."
     )
 
+    fallback = forms.ChoiceField(
+        label="When a message through it is given up, tell",
+        required=False,
+        help_text="Another channel, told in this one's place.",
+    )
+
     def __init__(
-        self, data: Any = None, *, type_: ChannelType[Any], channel: Channel | None = None
+        self,
+        data: Any = None,
+        *,
+        team: Team,
+        type_: ChannelType[Any],
+        channel: Channel | None = None,
     ) -> None:
         self.model = type_.config
         super().__init__(
@@ -36,12 +47,23 @@ class ChannelForm(SettingsForm):
             initial={
                 "name": channel.name if channel else type_.label,
                 "enabled": channel.enabled if channel else True,
+                "fallback": str(channel.fallback_id or "") if channel else "",
             },
         )
+        others = Channel.objects.filter(team=team)
+        if channel:
+            others = others.exclude(pk=channel.pk)
+        made = self.fields["fallback"]
+        assert isinstance(made, forms.ChoiceField)
+        made.choices = [
+            ("", "nobody"),
+            *((str(key), name) for key, name in others.values_list("id", "name")),
+        ]
 
     def values(self) -> dict[str, Any]:
         """What was entered, under the API's names."""
         given = {name: self.cleaned_data[name] for name in ("name", "enabled")}
+        given["fallback"] = self.cleaned_data["fallback"] or None
         return {**given, "config": self.read_settings()}
 
     def sections(self) -> list[Section]:
@@ -49,7 +71,7 @@ class ChannelForm(SettingsForm):
         plain = [name for name in self.model.model_fields if name not in worded]
         titles = {"": plain, "Wording": worded} if worded else {"": plain}
         first, *more = self.group.sections(self, titles)
-        parts = [*self.show(["name"]), *first.parts, *self.show(["enabled"])]
+        parts = [*self.show(["name"]), *first.parts, *self.show(["fallback", "enabled"])]
         return [Section("", parts), *more]
 
 

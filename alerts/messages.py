@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.template.loader import render_to_string
+from django.urls import reverse
 from pydantic import BaseModel, ConfigDict
 
 from alerts.models import Channel, Event
@@ -28,6 +29,7 @@ from incidents.transitions import Transition
 from monitors.models import Monitor
 
 TEST = "test"
+DISABLED = "disabled"
 SUBJECT_LIMIT = 180
 VALUE_LIMIT = 600  # so that all lines of a message fit into 4,096 characters
 _STATUS_AFTER = {Event.DOWN: "down", Event.DEGRADED: "degraded", Event.RECOVERED: "up"}
@@ -54,11 +56,20 @@ class IncidentFacts(_Frozen):
     url: str
 
 
+class ChannelFacts(_Frozen):
+    """A channel as it was; `url` is its page in this product."""
+
+    id: UUID
+    name: str
+    url: str
+
+
 class Facts(_Frozen):
     """What an alert tells of; as JSON it is the body of a webhook, with the field names of API.md.
 
     A test has neither monitor nor incident. `status` is the monitor's after the event, `severity`
-    the incident's worst.
+    the incident's worst. `failed_channel` is the one in whose place this is sent, if any; a notice
+    that a channel was disabled is about it.
     """
 
     event: str
@@ -73,6 +84,7 @@ class Facts(_Frozen):
     resolved_at: datetime | None = None
     duration_seconds: float | None = None
     locations: list[str] = []
+    failed_channel: ChannelFacts | None = None
 
     @property
     def duration(self) -> timedelta:
@@ -166,6 +178,21 @@ def facts_of_test(channel: Channel, now: datetime) -> Facts:
     )
 
 
+def facts_of_dead_channel(channel: Channel, why: str, now: datetime) -> Facts:
+    """A notice to the team's owners that the channel was disabled."""
+    return Facts(
+        event=DISABLED,
+        occurred_at=now,
+        message=why,
+        failed_channel=channel_facts(channel),
+    )
+
+
+def channel_facts(channel: Channel) -> ChannelFacts:
+    url = settings.BASE_URL + reverse("channel", args=[channel.pk])
+    return ChannelFacts(id=channel.pk, name=channel.name, url=url)
+
+
 def sample_message() -> Message:
     """An invented one, of an incident that has all that an incident can have."""
     began = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -224,10 +251,14 @@ def compose_message(event_id: UUID, facts: Facts) -> Message:
 def _links(facts: Facts) -> list[Link]:
     if facts.incident:
         return [Link("Open the incident", facts.incident.url)]
+    if facts.failed_channel:
+        return [Link("Open the channel", facts.failed_channel.url)]
     return [Link("Open the monitor list", settings.BASE_URL + "/")]
 
 
 def _subject(facts: Facts) -> str:
+    if facts.event == DISABLED and facts.failed_channel:
+        return _one_line(f"Channel disabled: {facts.failed_channel.name}", SUBJECT_LIMIT)
     if facts.monitor is None:
         return "TEST: this channel works"
     title = f"{facts.event.upper()}: {facts.monitor.name}"
@@ -239,6 +270,8 @@ def _subject(facts: Facts) -> str:
 
 
 def _lines(facts: Facts) -> list[Line]:
+    if facts.event == DISABLED and facts.failed_channel:
+        return _lines_of_dead_channel(facts, facts.failed_channel)
     if facts.monitor is None or facts.started_at is None:
         return [Line("Test", facts.message), Line("Sent", time_phrase(facts.occurred_at))]
     lines = [
@@ -249,8 +282,18 @@ def _lines(facts: Facts) -> list[Line]:
         Line("Until", time_phrase(facts.resolved_at) if facts.resolved_at else ""),
         Line("For", duration_phrase(facts.duration)),
         Line("Where", ", ".join(facts.locations)),
+        Line("Instead of", facts.failed_channel.name if facts.failed_channel else ""),
     ]
     return [Line(line.label, _one_line(line.value, VALUE_LIMIT)) for line in lines if line.value]
+
+
+def _lines_of_dead_channel(facts: Facts, channel: ChannelFacts) -> list[Line]:
+    return [
+        Line("Channel", _one_line(channel.name, VALUE_LIMIT)),
+        Line("Why", _one_line(facts.message, VALUE_LIMIT)),
+        Line("Since", time_phrase(facts.occurred_at)),
+        Line("To do", "Mend its settings and send a test: one that arrives enables it again."),
+    ]
 
 
 def _why(facts: Facts) -> str:

@@ -27,6 +27,20 @@ class Channel(models.Model):
     config = models.JSONField(default=dict, blank=True)
     secrets = models.TextField(blank=True, editable=False, help_text="Encrypted config.")
     enabled = models.BooleanField(default=True)
+    fallback = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="stands_in_for",
+        help_text="Told in this channel's place when a message through it is given up.",
+    )
+    dead_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When it was disabled because its receiver refused it for good.",
+    )
     last_sent_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_error = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -152,7 +166,8 @@ class Delivery(models.Model):
 
     It is made in the transaction of the event that it tells of, and holds all that the message says
     (`facts`, as of that moment). `next_attempt_at` is null once it is sent or dead; while a sender
-    holds it, it is the moment when its lease lapses and it is sent again. `step` is -1 for a test.
+    holds it, it is the moment when its lease lapses and it is sent again. `step` is -1 for a test
+    and -2 for the notice that the channel was disabled, which goes to the team's owners by e-mail.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -164,7 +179,7 @@ class Delivery(models.Model):
     incident_event = models.ForeignKey(
         IncidentEvent, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
     )
-    event = models.CharField(max_length=10, help_text="down, degraded, recovered or test")
+    event = models.CharField(max_length=10, help_text="down, degraded, recovered, test or disabled")
     step = models.SmallIntegerField(default=0)
     facts = models.JSONField()
     status = models.CharField(max_length=8, choices=DeliveryStatus, default=DeliveryStatus.QUEUED)

@@ -4,20 +4,30 @@ A delivery leaves at least once. Its row commits together with the incident's ev
 it for `LEASE`, sends it outside of any transaction, and records the outcome only if the lease is
 still its own. When a sender dies in between, the lease lapses and the delivery is sent again under
 the same id.
+
+What is given up is handed on to the channel's fallback. A channel whose receiver refused it for
+good is disabled, and its team's owners are told so by e-mail; a test that arrives enables it again.
 """
 
 import random
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from accounts.models import Membership, Role
-from alerts.messages import TEST, facts_of_test, facts_of_transition
+from alerts.messages import (
+    DISABLED,
+    TEST,
+    channel_facts,
+    facts_of_dead_channel,
+    facts_of_test,
+    facts_of_transition,
+)
 from alerts.models import Channel, Delivery, DeliveryQuerySet, DeliveryStatus
 from alerts.policies import Telling, tellings
 from incidents.transitions import Transition
@@ -31,6 +41,8 @@ LONGEST_BACK_OFF = timedelta(hours=1)
 JITTER = 0.1
 MAX_ATTEMPTS = 20  # with the back-off above: about eleven hours
 TEST_STEP = -1
+NOTICE_STEP = -2
+OWNERS_TOLD = 20  # as many as one e-mail channel takes
 # Candidates that one look reads: enough to find several channels behind one with a long queue.
 LOOK = 64
 
@@ -110,11 +122,13 @@ class Leased:
 class Outcome:
     """How one attempt ended. `error` is None when the message was taken.
 
-    `retry_after` is how long the receiver asked to be left alone.
+    `is_permanent` ends this delivery, `is_channel_dead` its channel. `retry_after` is how long the
+    receiver asked to be left alone.
     """
 
     error: str | None = None
     is_permanent: bool = False
+    is_channel_dead: bool = False
     retry_after: timedelta | None = None
 
 
@@ -182,7 +196,12 @@ def _take(chosen: Sequence[UUID], owner: UUID, now: datetime) -> list[Leased]:
             attempts=F("attempts") + 1,
         )
     trusted = _teams_of_staff({row.team_id for row in rows})
-    return [_leased(row, owner, reaches_private=row.team_id in trusted) for row in rows]
+    return [
+        _leased_notice(row, owner)
+        if row.event == DISABLED
+        else _leased(row, owner, reaches_private=row.team_id in trusted)
+        for row in rows
+    ]
 
 
 def _teams_of_staff(teams: Collection[UUID]) -> set[UUID]:
@@ -204,6 +223,19 @@ def _leased(row: Delivery, owner: UUID, *, reaches_private: bool) -> Leased:
         config=row.channel.config,
         secrets=row.channel.secrets,
         reaches_private=reaches_private,
+    )
+
+
+def _leased_notice(row: Delivery, owner: UUID) -> Leased:
+    """A notice goes to the owners by e-mail: its own channel is what it is about."""
+    owners = Membership.objects.filter(team=row.team_id, role=Role.OWNER, user__is_active=True)
+    emails = list(owners.order_by("pk").values_list("user__email", flat=True)[:OWNERS_TOLD])
+    return replace(
+        _leased(row, owner, reaches_private=False),
+        channel_type="email",
+        channel_enabled=True,
+        config={"to": emails},
+        secrets="",
     )
 
 
@@ -233,7 +265,10 @@ def record_outcome(leased: Leased, outcome: Outcome) -> bool:
         if not _still_ours(leased).update(lease_owner=None, **changes):
             # It took longer than the lease and another sender has it: that one's outcome counts.
             return False
-        _note_on_channel(leased, outcome, now)
+        if leased.event != DISABLED:
+            _note_on_channel(leased, outcome, now)
+        if changes["status"] == DeliveryStatus.DEAD:
+            _hand_on(leased, now)
         count_delivery(channel_type=leased.channel_type, outcome=changes["status"].value)
     return True
 
@@ -289,11 +324,65 @@ def _note_on_channel(leased: Leased, outcome: Outcome, now: datetime) -> None:
     channel = Channel.objects.filter(pk=leased.channel_id)
     if outcome.error is None:
         channel.update(last_sent_at=now, last_error="")
+        channel.filter(dead_since__isnull=False).update(enabled=True, dead_since=None)
         return
-    channel.update(last_error=outcome.error)
+    if leased.event == TEST:
+        # Somebody is looking, and may be trying settings: nothing is disabled.
+        channel.update(last_error=outcome.error)
+    else:
+        channel.filter(dead_since__isnull=True).update(last_error=outcome.error)
+        if outcome.is_channel_dead:
+            _disable(channel, outcome.error, now)
     if outcome.retry_after:
         # Asked to wait, everything else for this receiver waits too, and keeps its attempts.
         until = now + bounded(outcome.retry_after)
         Delivery.objects.filter(
             channel=leased.channel_id, lease_owner=None, next_attempt_at__lt=until
         ).update(next_attempt_at=until)
+
+
+def _disable(channel: QuerySet[Channel], why: str, now: datetime) -> None:
+    """Disable it and tell the owners, unless that was done or somebody disabled it before."""
+    if not channel.filter(enabled=True).update(enabled=False, dead_since=now):
+        return
+    dead = channel.get()
+    Delivery.objects.create(
+        team_id=dead.team_id,
+        channel=dead,
+        event=DISABLED,
+        step=NOTICE_STEP,
+        facts=facts_of_dead_channel(dead, why, now).as_json(),
+        next_attempt_at=now,
+        created_at=now,
+    )
+    announce()
+
+
+def _hand_on(leased: Leased, now: datetime) -> None:
+    """Queue what was given up for the channel that stands in for its own, if there is one.
+
+    Among channels that stand in for each other it goes round once: none is told of an event twice.
+    """
+    if leased.event in (TEST, DISABLED) or not isinstance(leased.facts, dict):
+        return
+    row = Delivery.objects.select_related("channel").get(pk=leased.id)
+    if row.channel.fallback_id is None or row.incident_event_id is None:
+        return
+    facts = {**row.facts, "failed_channel": channel_facts(row.channel).model_dump(mode="json")}
+    Delivery.objects.bulk_create(
+        [
+            Delivery(
+                team_id=row.team_id,
+                channel_id=row.channel.fallback_id,
+                incident_id=row.incident_id,
+                incident_event_id=row.incident_event_id,
+                event=row.event,
+                step=row.step,
+                facts=facts,
+                next_attempt_at=now,
+                created_at=now,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    announce()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import Prefetch, prefetch_related_objects
+from django.db.models import Prefetch, Q, prefetch_related_objects
 
 from alerts.models import Channel, Delivery, Event, Policy, PolicyStep, Reach
 from incidents.transitions import Transition
@@ -91,7 +91,10 @@ def tellings(transitions: Sequence[Transition]) -> Iterator[Telling]:
 
 
 def _rules_by_team(teams: Collection[UUID]) -> dict[UUID, list[Rule]]:
-    usable = Channel.objects.filter(enabled=True)
+    # What is told to a dead channel is given up at once and so handed on to its fallback.
+    usable = Channel.objects.filter(
+        Q(enabled=True) | Q(dead_since__isnull=False, fallback__isnull=False)
+    )
     policies = Policy.objects.filter(team__in=teams, enabled=True).prefetch_related(
         Prefetch("steps", PolicyStep.objects.order_by("position")),
         Prefetch("steps__channels", usable.order_by("name", "id")),

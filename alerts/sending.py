@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from alerts.channels import CHANNELS
 from alerts.door import Door
-from alerts.errors import DeliveryError
+from alerts.errors import DeadChannelError, DeliveryError
 from alerts.messages import TEST, Facts, compose_message
 from alerts.outbox import MAX_ATTEMPTS, SENT, Leased, Outcome
 from alerts.templating import reworded
@@ -25,7 +25,12 @@ def attempt_delivery(leased: Leased) -> Outcome:
         _send(leased)
     except DeliveryError as error:
         text = without_secrets(str(error), leased.secrets)
-        return Outcome(_storable(text), error.is_permanent, error.retry_after)
+        return Outcome(
+            _storable(text),
+            is_permanent=error.is_permanent,
+            is_channel_dead=isinstance(error, DeadChannelError),
+            retry_after=error.retry_after,
+        )
     except SecretsUnreadable as error:
         return Outcome(str(error))
     except Exception as error:  # a sender's thread ends here; a fault of ours is retried, visibly

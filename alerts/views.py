@@ -58,7 +58,7 @@ def choose_type(request: TeamRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def new_channel(request: TeamRequest, type_name: str) -> HttpResponse:
     type_ = _type(type_name)
-    form = ChannelForm(request.POST or None, type_=type_)
+    form = ChannelForm(request.POST or None, team=request.team, type_=type_)
     if form.is_valid():
         values = {**form.values(), "type": type_.name}
         try:
@@ -95,7 +95,7 @@ def channel_page(request: TeamRequest, channel_id: UUID) -> HttpResponse:
 def edit_channel(request: TeamRequest, channel_id: UUID) -> HttpResponse:
     channel = _channel(request.team, channel_id)
     type_ = _type(channel.type)
-    form = ChannelForm(request.POST or None, type_=type_, channel=channel)
+    form = ChannelForm(request.POST or None, team=request.team, type_=type_, channel=channel)
     if form.is_valid():
         try:
             update_channel(channel=channel, values=form.values())

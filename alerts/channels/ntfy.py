@@ -59,7 +59,9 @@ class NtfyConfig(WordedConfig):
         pattern=r"^[^:]*$",
         max_length=100,
     )
-    password: SecretStr | None = Field(default=None, title="Password", max_length=200)
+    password: SecretStr | None = Field(
+        default=None, title="Password", description="Of the user.", max_length=200
+    )
     priority: Priority = Field(
         default="high", title="Priority", description="Of trouble; its end comes as default."
     )

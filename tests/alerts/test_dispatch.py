@@ -248,13 +248,15 @@ def test_a_recovery_waits_for_the_failure_that_is_still_on_its_way(
 def test_a_failure_that_cannot_be_told_does_not_keep_the_recovery_back(
     team: Team, receiver: Receiver, dispatcher: Dispatcher
 ) -> None:
-    tell_all(team, make_webhook(team, receiver.url))
-    receiver.will(Reply(410))
+    values = {"name": "Gotify", "type": "gotify", "config": {"server": receiver.url, "token": "t"}}
+    tell_all(team, create_channel(team=team, values=values))
+    receiver.will(Reply(400))
     failed = fail(make_monitor(team))
     queue(failed)
     queue(recover(failed.incident))
     send_due(dispatcher)
-    assert [request.json()["event"] for request in receiver.requests] == ["down", "recovered"]
+    titles = [request.json()["title"].split(":")[0] for request in receiver.requests]
+    assert titles == ["DOWN", "RECOVERED"]
 
 
 def test_a_receiver_that_asks_for_rest_gets_it_for_all_its_messages(

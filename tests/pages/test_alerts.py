@@ -191,3 +191,28 @@ def test_the_lists_take_as_many_queries_for_many_as_for_one(
                 client.get(reverse(name))
         Delivery.objects.create(team=team, channel=channel, event="test", facts={})
         policy(team, channel, all=False, monitors=[str(make_monitor(team).pk)])
+
+
+def test_a_channel_can_stand_in_for_another(client: Client, team: Team, channel: Channel) -> None:
+    values = {"name": "Us", "type": "email", "config": {"to": ["us@example.org"]}}
+    other = create_channel(team=team, values=values)
+    address = reverse("channel-edit", args=[channel.pk])
+    shown = text(client.get(address))
+    assert "Us</option>" in shown
+    assert "Hook</option>" not in shown
+    data = {
+        "name": "Hook",
+        "enabled": "on",
+        "config.url": channel.config["url"],
+        "config.headers": "X-Key: ********",
+        "fallback": str(other.pk),
+    }
+    assert client.post(address, data).status_code == 302
+    assert Channel.objects.get(pk=channel.pk).fallback == other
+    assert "In its place" in text(client.get(reverse("channel", args=[channel.pk])))
+
+
+def test_a_template_that_is_wrong_is_told_beside_it(client: Client) -> None:
+    data = {"name": "Us", "config.to": "a@example.org", "config.text_template": "{{ monitr }}"}
+    shown = text(client.post(reverse("channel-new-type", args=["email"]), data), 422)
+    assert re.search(r'id="id_config.text_template_error">[^<]*There is no “monitr”', shown)

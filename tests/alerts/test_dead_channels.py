@@ -1,0 +1,222 @@
+"""Channels that die: disabled, their owners told, others told in their place."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from accounts.models import Team
+from alerts.actions import create_channel, send_test, update_channel
+from alerts.dispatch import Dispatcher
+from alerts.models import Channel, Delivery, DeliveryStatus
+from tests.alerts.scenes import (
+    fail,
+    make_monitor,
+    make_team,
+    make_webhook,
+    queue,
+    queue_many,
+    recover,
+    send_due,
+    tell_all,
+)
+from tests.factories import MembershipFactory
+from tests.servers.smtp import MailServer
+from tests.servers.webhook import Receiver, Reply
+from uptime.errors import Invalid
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+GONE = Reply(410)
+
+
+@pytest.fixture
+def dispatcher() -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher(uuid4())
+    yield dispatcher
+    dispatcher.close()
+
+
+def test_a_receiver_that_is_gone_disables_the_channel(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    receiver.default = GONE
+    channel = make_webhook(team, receiver.url)
+    queue_many(team, channel, 1)
+    send_due(dispatcher)
+    channel.refresh_from_db()
+    assert not channel.enabled
+    assert channel.dead_since is not None
+    assert channel.last_error == "the receiver answered 410"
+
+
+def test_the_owners_are_told_once_by_mail(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    other = MembershipFactory(team=team, role="owner", user__password=None)
+    MembershipFactory(team=team, role="viewer", user__password=None)
+    receiver.default = GONE
+    queue_many(team, make_webhook(team, receiver.url, "Ops"), 3)
+    send_due(dispatcher)
+    owner = team.memberships.exclude(pk=other.pk).get(role="owner")
+    assert sorted(mail["To"] for mail in mail_server.mails) == sorted(
+        [owner.user.email, other.user.email]
+    )
+    mail = mail_server.mails[0]
+    assert mail["Subject"] == "Channel disabled: Ops"
+    text = mail.get_body(("plain",)).get_content()
+    assert "the receiver answered 410" in text
+    assert "send a test" in text
+
+
+def test_a_notice_that_fails_says_nothing_about_the_channel(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    receiver.default = GONE
+    channel = make_webhook(team, receiver.url)
+    queue_many(team, channel, 1)
+    send_due(dispatcher)
+    channel.refresh_from_db()
+    assert channel.last_error == "the receiver answered 410"
+
+
+def test_a_message_that_alone_is_refused_disables_nothing(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    receiver.default = Reply(400, body=b"invalid_payload")
+    values = {"name": "Slack", "type": "slack", "config": {"url": receiver.url}}
+    channel = create_channel(team=team, values=values)
+    [delivery] = queue_many(team, channel, 1)
+    send_due(dispatcher)
+    delivery.refresh_from_db()
+    channel.refresh_from_db()
+    assert delivery.status == DeliveryStatus.DEAD
+    assert channel.enabled
+
+
+def test_a_test_that_fails_disables_nothing_and_one_that_arrives_enables(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    channel = make_webhook(team, receiver.url)
+    receiver.default = GONE
+    send_test(channel=channel)
+    send_due(dispatcher)
+    channel.refresh_from_db()
+    assert channel.enabled
+
+    queue_many(team, channel, 1)
+    send_due(dispatcher)
+    channel.refresh_from_db()
+    assert not channel.enabled
+
+    receiver.default = Reply()
+    send_test(channel=channel)
+    send_due(dispatcher)
+    channel.refresh_from_db()
+    assert channel.enabled
+    assert channel.dead_since is None
+
+
+def test_a_test_enables_nothing_that_somebody_switched_off(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    channel = make_webhook(team, receiver.url)
+    update_channel(channel=channel, values={"enabled": False})
+    send_test(channel=channel)
+    send_due(dispatcher)
+    channel.refresh_from_db()
+    assert not channel.enabled
+
+
+def test_what_is_given_up_goes_to_the_fallback(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    with Receiver() as other:
+        second = make_webhook(team, other.url, "Second")
+        first = make_webhook(team, receiver.url, "First")
+        update_channel(channel=first, values={"fallback": second.pk})
+        receiver.default = GONE
+        tell_all(team, first)
+        transition = fail(make_monitor(team))
+        queue(transition)
+        send_due(dispatcher)
+        [request] = other.requests
+        assert request.json()["event"] == "down"
+        assert request.json()["failed_channel"]["name"] == "First"
+
+        # Dead as it is, the policy's channel still leads to its fallback.
+        queue(recover(transition.incident))
+        send_due(dispatcher)
+        assert [r.json()["event"] for r in other.requests] == ["down", "recovered"]
+        assert len(receiver.requests) == 1
+
+
+def test_a_channel_that_was_told_already_is_not_told_as_a_fallback(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    with Receiver() as other:
+        second = make_webhook(team, other.url, "Second")
+        first = make_webhook(team, receiver.url, "First")
+        update_channel(channel=first, values={"fallback": second.pk})
+        receiver.default = GONE
+        tell_all(team, first, second)
+        queue(fail(make_monitor(team)))
+        send_due(dispatcher)
+        assert len(other.requests) == 1
+
+
+def test_two_that_stand_in_for_each_other_end(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    receiver.default = GONE
+    first = make_webhook(team, receiver.url, "First")
+    second = make_webhook(team, receiver.url, "Second")
+    update_channel(channel=first, values={"fallback": second.pk})
+    update_channel(channel=second, values={"fallback": first.pk})
+    tell_all(team, first)
+    queue(fail(make_monitor(team)))
+    send_due(dispatcher)
+    told = Delivery.objects.filter(event="down").values_list("channel__name", "status")
+    assert sorted(told) == [("First", "dead"), ("Second", "dead")]
+
+
+def test_a_dead_channel_without_a_fallback_is_not_told(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    receiver.default = GONE
+    channel = make_webhook(team, receiver.url)
+    tell_all(team, channel)
+    queue(fail(make_monitor(team, "One")))
+    send_due(dispatcher)
+    assert queue(fail(make_monitor(team, "Two"))) == []
+
+
+def test_enabling_it_by_hand_brings_it_back(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    channel = make_webhook(team, receiver.url)
+    receiver.default = GONE
+    queue_many(team, channel, 1)
+    send_due(dispatcher)
+    channel.refresh_from_db()
+    update_channel(channel=channel, values={"enabled": True})
+    channel.refresh_from_db()
+    assert (channel.enabled, channel.dead_since) == (True, None)
+
+
+@pytest.mark.parametrize("whose", ["its own", "another team's", "nobody's"])
+def test_a_fallback_is_another_channel_of_the_team(team: Team, whose: str) -> None:
+    channel = make_webhook(team, "http://127.0.0.1:9/")
+    strange = make_webhook(make_team(), "http://127.0.0.1:9/")
+    wanted = {"its own": channel.pk, "another team's": strange.pk, "nobody's": uuid4()}[whose]
+    with pytest.raises(Invalid) as raised:
+        update_channel(channel=channel, values={"fallback": wanted})
+    assert list(raised.value.fields) == ["fallback"]
+
+
+def test_deleting_a_fallback_leaves_the_channel(team: Team) -> None:
+    second = make_webhook(team, "http://127.0.0.1:9/", "Second")
+    first = make_webhook(team, "http://127.0.0.1:9/", "First")
+    update_channel(channel=first, values={"fallback": second.pk})
+    second.delete()
+    assert Channel.objects.get(pk=first.pk).fallback is None
