@@ -22,6 +22,8 @@ from probe.values import Finished, Job, Observation
 
 log = structlog.get_logger(__name__)
 
+HURRIED_DRAIN_S = 10
+
 
 class Source(Protocol):
     """Where jobs come from. Errors it raises are the engine's to wait out."""
@@ -82,10 +84,11 @@ class Engine:
         self._is_over = False
 
     async def run(self, stop: asyncio.Event, *, hurry: asyncio.Event | None = None) -> None:
-        """Check until `stop`; then lease no more and end what is under way.
+        """Check until `stop`; then lease no more and end what is leased, each at its instant.
 
-        What has not ended within `limits.drain`, or 10 s after `hurry`, is given up: its lease is
-        given back, and another engine checks it. Raises nothing of its source or sink.
+        In a `hurry` what has not begun is given back at once. What has not ended within
+        `limits.drain`, or `HURRIED_DRAIN_S` after `hurry`, is given up; another engine checks it.
+        Raises nothing of its source or sink.
         """
         storing = asyncio.create_task(self._store_forever())
         try:
@@ -183,6 +186,23 @@ class Engine:
         return True
 
     async def _drain(self, hurry: asyncio.Event) -> None:
+        """End what is leased: all of it on time, or in a hurry only what has begun."""
+        deadline = time.monotonic() + self._limits.drain.total_seconds()
+        is_hurried = False
+        while self.in_flight and time.monotonic() < deadline:
+            if hurry.is_set() and not is_hurried:
+                is_hurried = True
+                deadline = min(deadline, time.monotonic() + HURRIED_DRAIN_S)
+                await self._give_back(self._take_unstarted())
+            await asyncio.sleep(0.05)
+        await self._give_back(self._take_unstarted())
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            log.info("engine.drain.gave_up", count=len(self._running))
+            await asyncio.wait(self._running)
+
+    def _take_unstarted(self) -> list[Job]:
         unstarted = []
         for handle, job in self._waiting.values():
             handle.cancel()
@@ -191,18 +211,7 @@ class Engine:
         for queue in self._queued.values():
             unstarted.extend(queue)
         self._queued.clear()
-        await self._give_back(unstarted)
-        deadline = time.monotonic() + self._limits.drain.total_seconds()
-        while self._running and time.monotonic() < deadline:
-            if hurry.is_set():
-                deadline = min(deadline, time.monotonic() + 10)
-                hurry = asyncio.Event()
-            await asyncio.wait(self._running, timeout=0.25)
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            log.info("engine.drain.gave_up", count=len(self._running))
-            await asyncio.wait(self._running)
+        return unstarted
 
     async def _give_back(self, jobs: list[Job]) -> None:
         if not jobs:

@@ -171,18 +171,33 @@ async def test_a_source_that_is_away_is_asked_again() -> None:
     await run_engine(table, lambda: table.until_stored(1))
 
 
-async def test_stopping_ends_what_runs_and_gives_back_what_does_not() -> None:
-    table = Table()
-    (now,) = table.add(0)
-    (later,) = table.add(0.9)
-    has_started = asyncio.Event()
+async def stop_at_first_start(table: Table, hurry: asyncio.Event | None = None) -> None:
+    stop = asyncio.Event()
 
     async def observe(job: Job) -> Observation:
-        has_started.set()
+        stop.set()
         await asyncio.sleep(0.05)
         return Observation(Status.UP)
 
-    await run_engine(table, has_started.wait, observe)
+    engine = Engine(source=table, sink=table, observe=observe, limits=QUICK)
+    await engine.run(stop, hurry=hurry)
+
+
+async def test_stopping_ends_all_that_is_leased_each_at_its_instant() -> None:
+    table = Table()
+    now, later = table.add(0, 0.5)
+    await stop_at_first_start(table)
+    assert [one.job for one in table.stored] == [now, later]
+    assert table.stored[1].started_at >= later.due_at - timedelta(milliseconds=5)
+    assert table.released == []
+
+
+async def test_stopping_in_a_hurry_gives_back_what_has_not_begun() -> None:
+    table = Table()
+    now, later = table.add(0, 0.9)
+    hurry = asyncio.Event()
+    hurry.set()
+    await stop_at_first_start(table, hurry)
     assert [one.job for one in table.stored] == [now]
     assert table.released == [later]
 
