@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import ssl
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probe.net import Trouble
@@ -139,6 +142,51 @@ def facts_of(data: bytes) -> dict[str, Any]:
     except (UnsupportedAlgorithm, ValueError):
         pass  # a key or a name of a kind that is not known: no value to compare
     return facts
+
+
+def weakness_of(certificate: x509.Certificate) -> str:
+    """What of a certificate is too weak by today's standard, in a few words; empty if nothing is.
+
+    RSA and DSA keys under 2048 bits, elliptic curves under 224, signatures with MD5 or SHA-1: what
+    NIST SP 800-131A disallows and browsers refuse.
+    """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+
+    try:
+        key, algorithm = certificate.public_key(), certificate.signature_hash_algorithm
+    except (UnsupportedAlgorithm, ValueError):
+        return ""  # of a kind that is not known here, so hardly an old one
+    if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) and key.key_size < 2048:
+        return f"a key of {key.key_size} bits"
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < 224:
+        return f"a key on a curve of {key.key_size} bits"
+    if algorithm is not None and algorithm.name in ("md5", "sha1"):
+        return f"a signature with {algorithm.name.upper()}"
+    return ""
+
+
+@lru_cache(maxsize=1)
+def system_authorities() -> str:
+    """The file of the authorities that the system trusts; certifi's where it has none."""
+    system = ssl.get_default_verify_paths().cafile
+    for path in (system, "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"):
+        if path and Path(path).is_file():
+            return path
+    import certifi
+
+    return certifi.where()
+
+
+def expiry_warning(ends_at: datetime | None, limit_days: int) -> str:
+    """That a certificate has fewer days left than it should; empty where it has enough."""
+    if ends_at is None or (days := days_until(ends_at)) >= limit_days:
+        return ""
+    verb = "expired" if days < 0 else "expires"
+    return (
+        f"The certificate {verb} on {ends_at:%Y-%m-%d %H:%M} UTC:"
+        f" {days:g} days left, expected at least {limit_days}."
+    )
 
 
 def days_until(moment: datetime) -> float:

@@ -38,13 +38,14 @@ class ByteStream(TypingProtocol):
 class LineReader:
     """Lines of a text protocol, out of a stream of bytes.
 
-    `place` names the server in messages. Raises Trouble (banner_mismatch) where the server closes
-    too early or says more than MAX_SAID_BYTES.
+    `place` names the server in messages, `first_line` is what it greeted with. Raises Trouble
+    (banner_mismatch) where the server closes too early or says more than MAX_SAID_BYTES.
     """
 
     def __init__(self, stream: ByteStream, place: str) -> None:
         self.stream = stream
         self.place = place
+        self.first_line = ""
         self._buffer = bytearray()
         self._count = 0
 
@@ -62,7 +63,9 @@ class LineReader:
             await self._fill()
         line = bytes(self._buffer[:end]).removesuffix(b"\r")
         del self._buffer[: end + 1]
-        return line.decode("utf-8", "backslashreplace")
+        text = line.decode("utf-8", "backslashreplace")
+        self.first_line = self.first_line or text
+        return text
 
     async def byte(self) -> bytes:
         while not self._buffer:

@@ -7,6 +7,8 @@ times as much per connection, and its TLS keeps up to a megabyte for each.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 import socket
 import ssl
 from functools import lru_cache
@@ -17,6 +19,18 @@ from probe.values import Reason
 
 _STAGGER_S = 0.25  # between attempts at the addresses of one name, RFC 8305 section 5
 _CHUNK = 16_384
+_TURN = 16  # receipts in a row
+
+
+class UnverifiedError(Trouble):
+    """A certificate that was not accepted: OpenSSL's code and words. The certificate itself can't
+    be had from the connection that refused it."""
+
+    def __init__(self, code: int, text: str, host: str) -> None:
+        trouble = certificates.trouble_of(code, text, None, host)
+        super().__init__(trouble.reason, trouble.message)
+        self.code = code
+        self.text = text
 
 
 class Stream:
@@ -25,6 +39,7 @@ class Stream:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._loop = asyncio.get_running_loop()
+        self._received = 0
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -36,14 +51,17 @@ class Stream:
 
     async def send(self, data: bytes) -> None:
         if self._tls is not None:
-            self._tls.write(data)
+            try:
+                self._tls.write(data)
+            except ssl.SSLError as error:  # the other end has left TLS
+                raise _tls_trouble(error, self.address) from None
             data = self._outgoing.read()
         await self._loop.sock_sendall(self._sock, data)
 
     async def receive(self) -> bytes:
         """The next bytes; none when the other end has closed."""
         if self._tls is None:
-            return await self._loop.sock_recv(self._sock, _CHUNK)
+            return await self._receive()
         while True:
             try:
                 return self._tls.read(_CHUNK)
@@ -55,9 +73,14 @@ class Stream:
             except ssl.SSLError as error:  # under TLS 1.3 a refusal may come after the handshake
                 raise _tls_trouble(error, self.address) from None
 
-    async def start_tls(self, host: str, *, verify: bool) -> None:
-        """Make the TLS handshake. Raises Trouble where it fails."""
-        context = verifying_context() if verify else trusting_context()
+    async def start_tls(
+        self, host: str, *, verify: bool = True, authorities: str | None = None
+    ) -> None:
+        """Make the TLS handshake, of whatever age. Raises Trouble where it fails.
+
+        `authorities` (PEM) are trusted besides the system's.
+        """
+        context = client_context(verify=verify, authorities=authorities)
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         while True:
             try:
@@ -68,10 +91,10 @@ class Stream:
                         Reason.TLS_HANDSHAKE, f"{host} closed the connection in the TLS handshake."
                     ) from None
             except ssl.SSLCertVerificationError as error:
-                raise certificates.trouble_of(
-                    error.verify_code, error.verify_message, None, host
-                ) from None
+                await self._send_alert()
+                raise UnverifiedError(error.verify_code, error.verify_message, host) from None
             except ssl.SSLError as error:
+                await self._send_alert()
                 raise _tls_trouble(error, host) from None
             else:
                 await self._flush()
@@ -82,17 +105,39 @@ class Stream:
         """The server's certificate (DER) after a handshake."""
         return self._tls.getpeercert(binary_form=True) if self._tls else None
 
+    @property
+    def tls_version(self) -> str:
+        """As 1.2 or 1.3; empty before a handshake."""
+        version = self._tls.version() if self._tls else None
+        if version is None:
+            return ""
+        return version.removeprefix("TLSv") if "." in version else "1.0"
+
     def close(self) -> None:
         self._sock.close()
 
+    async def _receive(self) -> bytes:
+        """The next bytes off the socket. Where they always lie ready, others must have their turn
+        all the same: the loop doesn't stop to look round, nor at the clock."""
+        self._received += 1
+        if self._received % _TURN == 0:
+            await asyncio.sleep(0)
+        return await self._loop.sock_recv(self._sock, _CHUNK)
+
+    async def _send_alert(self) -> None:
+        """Tell the other end why a handshake failed, if it is still there."""
+        with contextlib.suppress(OSError):
+            await self._flush()
+
     async def _flush(self) -> None:
+        """Send what OpenSSL has to say."""
         if data := self._outgoing.read():
             await self._loop.sock_sendall(self._sock, data)
 
     async def _feed(self) -> bool:
         """Send what OpenSSL has to say, and give it what comes back. False at the stream's end."""
         await self._flush()
-        data = await self._loop.sock_recv(self._sock, _CHUNK)
+        data = await self._receive()
         self._incoming.write(data)
         return bool(data)
 
@@ -102,18 +147,23 @@ def _tls_trouble(error: ssl.SSLError, host: str) -> Trouble:
     return Trouble(Reason.TLS_HANDSHAKE, f"The TLS handshake with {host} failed: {detail}.")
 
 
-@lru_cache(maxsize=1)
-def verifying_context() -> ssl.SSLContext:
-    """Trusts the system's authorities; one for all, because loading them takes milliseconds."""
-    return ssl.create_default_context()
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
-@lru_cache(maxsize=1)
-def trusting_context() -> ssl.SSLContext:
-    """Accepts any certificate, for checks that were told not to verify."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+@lru_cache(maxsize=64)
+def client_context(*, verify: bool, authorities: str | None) -> ssl.SSLContext:
+    """Shared, because loading the system's authorities takes milliseconds.
+
+    Old versions and weak ciphers are spoken, so that the check can say that they are what is old.
+    """
+    context = ssl.create_default_context(cafile=certificates.system_authorities())
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    if authorities:
+        context.load_verify_locations(cadata="\n".join(_PEM.findall(authorities)))
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

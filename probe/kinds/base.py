@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
 from probe.assertions import Assertion, AssertionTree, Source, refuse_foreign_sources
 
@@ -92,6 +99,21 @@ class Kind:
 
 
 IpVersion = Literal["auto", "4", "6"]
+MinTls = Literal["1.0", "1.1", "1.2", "1.3"]
+
+
+def _check_pem(pem: str) -> str:
+    from cryptography import x509  # large: not for monitors without certificates of their own
+
+    try:
+        x509.load_pem_x509_certificates(pem.encode())
+    except ValueError:
+        raise ValueError("This is not a certificate in PEM form") from None
+    return pem
+
+
+CertificatePem = Annotated[str, StringConstraints(max_length=200_000), AfterValidator(_check_pem)]
+"""One certificate or several."""
 
 
 def clean_resolver(text: str) -> str:

@@ -17,6 +17,16 @@ class Connection:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    is_lost: bool = False
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Go over to TLS. Where the handshake fails, asyncio never tells that the end has come."""
+        self.is_lost = True
+        try:
+            await self.writer.start_tls(context)
+        except OSError as error:
+            raise ConnectionAbortedError from error
+        self.is_lost = False
 
     async def read_request(self) -> bytes:
         """The head of an HTTP request; its body is left unread."""
@@ -65,15 +75,17 @@ async def serve(
         assert task is not None
         running.add(task)
         server.connections += 1
+        connection = Connection(reader, writer)
         try:
-            await conduct(Connection(reader, writer))
+            await conduct(connection)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # the other side went away, or the test is over
         finally:
             running.discard(task)
             writer.close()
-            with contextlib.suppress(ConnectionError, ssl.SSLError):
-                await writer.wait_closed()
+            if not connection.is_lost:
+                with contextlib.suppress(ConnectionError, ssl.SSLError):
+                    await writer.wait_closed()
 
     listener = await asyncio.start_server(on_connection, host, port, ssl=tls, backlog=1024)
     bound_port = listener.sockets[0].getsockname()[1]

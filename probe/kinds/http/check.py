@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from probe.assertions import Evidence, Source
+from probe.certificates import days_until, expiry_warning
 from probe.kinds.http.chain import Chain
 from probe.kinds.http.exchange import Answer
 from probe.kinds.http.plan import HttpPlan, make_plan
@@ -108,7 +108,7 @@ class Attempt:
             answer = await chain.answer()
         except Trouble as trouble:
             latency_ms = deadline.elapsed_ms - begun_ms
-            verdict: Verdict = (_status_of(trouble.reason), trouble.reason, trouble.message)
+            verdict: Verdict = (status_of(trouble.reason), trouble.reason, trouble.message)
         else:
             latency_ms = deadline.elapsed_ms - begun_ms
             verdict = judge(plan, answer, latency_ms)
@@ -125,7 +125,7 @@ class Attempt:
 
 
 def _troubled(trouble: Trouble, latency_ms: float) -> Observation:
-    status = _status_of(trouble.reason)
+    status = status_of(trouble.reason)
     return Observation(status, trouble.reason, trouble.message, round(latency_ms, 3))
 
 
@@ -151,7 +151,7 @@ def join_families(over_4: Observation, over_6: Observation) -> Observation:
     return replace(worse, message=f"Over IPv4: {over_4.message} Over IPv6: {over_6.message}")
 
 
-def _status_of(reason: Reason) -> Status:
+def status_of(reason: Reason) -> Status:
     return Status.UNKNOWN if reason in _UNKNOWN else Status.DOWN
 
 
@@ -161,14 +161,7 @@ def judge(plan: HttpPlan, answer: Answer, latency_ms: float) -> Verdict:
         return Status.DOWN, Reason.HTTP_STATUS, _status_message(plan, answer, latency_ms)
     if answer.tls_trouble:
         return Status.DEGRADED, Reason.TLS_DEPRECATED, answer.tls_trouble
-    days = _days_until(answer.cert_expires_at)
-    limit = plan.settings.cert_expiry_days
-    if days is not None and days < limit:
-        verb = "expired" if days < 0 else "expires"
-        message = (
-            f"The certificate {verb} on {answer.cert_expires_at:%Y-%m-%d %H:%M} UTC:"
-            f" {days:g} days left, expected at least {limit}."
-        )
+    if message := expiry_warning(answer.cert_expires_at, plan.settings.cert_expiry_days):
         return Status.DEGRADED, Reason.CERT_EXPIRING, message
     return Status.UP, None, ""
 
@@ -194,12 +187,6 @@ def _when_to_return(answer: Answer) -> str:
     return f": the server says that {what}, and to come back in {answer.retry_after_s} s"
 
 
-def _days_until(moment: datetime | None) -> float | None:
-    if moment is None:
-        return None
-    return round((moment - datetime.now(UTC)).total_seconds() / 86400, 1)
-
-
 def _evidence(answer: Answer, seen: Observation) -> Evidence:
     received = answer.received
     return Evidence(
@@ -212,7 +199,9 @@ def _evidence(answer: Answer, seen: Observation) -> Evidence:
         facts={
             Source.STATUS: answer.status,
             Source.SIZE: received.size,
-            Source.CERT_DAYS: _days_until(answer.cert_expires_at),
+            Source.CERT_DAYS: days_until(answer.cert_expires_at)
+            if answer.cert_expires_at
+            else None,
             Source.URL: answer.hops[-1],
             Source.REDIRECTS: len(answer.hops) - 1,
             Source.HTTP_VERSION: answer.http_version,

@@ -16,6 +16,7 @@ import pycurl
 from pydantic import SecretStr
 
 from probe.assertions import Assertion, AssertionTree, Judge, Source
+from probe.certificates import system_authorities
 from probe.curl import Option
 from probe.kinds.http.settings import (
     BasicAuth,
@@ -118,7 +119,7 @@ class HttpPlan:
 
 def make_plan(spec: Spec) -> HttpPlan:
     settings: HttpSettings = spec.settings
-    plan = _plan_of(spec.target, settings)
+    plan = plan_of(spec.target, settings)
     if isinstance(settings.auth, OAuth2Auth):
         return replace(plan, token_plan=_token_plan(settings, settings.auth))
     return plan
@@ -147,10 +148,10 @@ def _token_plan(settings: HttpSettings, auth: OAuth2Auth) -> HttpPlan:
             "max_body_bytes": 65_536,
         }
     )
-    return replace(_plan_of(auth.token_url, shared), needs_body=True)
+    return replace(plan_of(auth.token_url, shared), needs_body=True)
 
 
-def _plan_of(target: str, settings: HttpSettings) -> HttpPlan:
+def plan_of(target: str, settings: HttpSettings) -> HttpPlan:
     url, origin = parse_url(target)
     body = settings.body.encode() if settings.body else None
     judge = _shared_judge(settings.assertions, settings.assertion_tree)
@@ -302,18 +303,6 @@ def _trusting(pem: str) -> list[Option]:
         return [(pycurl.CAINFO_BLOB, pem.encode()), (pycurl.CAPATH, directory)]
     system = Path(system_authorities()).read_bytes()
     return [(pycurl.CAINFO_BLOB, pem.encode() + b"\n" + system)]
-
-
-@lru_cache(maxsize=1)
-def system_authorities() -> str:
-    """The file of the authorities that the system trusts; certifi's where it has none."""
-    system = ssl.get_default_verify_paths().cafile
-    for path in (system, "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"):
-        if path and Path(path).is_file():
-            return path
-    import certifi
-
-    return certifi.where()
 
 
 def _client_options(settings: HttpSettings) -> tuple[Option, ...]:

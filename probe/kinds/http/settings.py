@@ -13,17 +13,22 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    StringConstraints,
     field_validator,
     model_validator,
 )
 
 from probe.assertions import TIMING, Source
-from probe.kinds.base import AssertedSettings, Resolver, clean_host, split_host_port
+from probe.kinds.base import (
+    AssertedSettings,
+    CertificatePem,
+    MinTls,
+    Resolver,
+    clean_host,
+    split_host_port,
+)
 from probe.kinds.http.target import parse_url
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-MinTls = Literal["1.0", "1.1", "1.2", "1.3"]
 HttpVersion = Literal["auto", "1.1", "2", "3"]
 IpVersion = Literal["auto", "4", "6", "both"]
 
@@ -47,22 +52,25 @@ def _clean_status_range(text: str) -> str:
     return first if first == last else f"{first}-{last}"
 
 
-def _certificate(pem: str) -> str:
-    from cryptography import x509  # large: not for monitors without certificates of their own
+def _check_headers(headers: dict[str, str | SecretStr]) -> dict[str, str | SecretStr]:
+    checked: dict[str, str | SecretStr] = {}
+    for name, value in headers.items():
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name[:50]!r} is not a valid header name")
+        if len(text) > 8000 or any(char in text for char in "\r\n\0"):
+            raise ValueError(f"The value of {name} must be one line of up to 8,000 bytes")
+        checked[name] = SecretStr(text) if is_secret_header(name) else text
+    return checked
 
-    try:
-        x509.load_pem_x509_certificates(pem.encode())
-    except ValueError:
-        raise ValueError("This is not a certificate in PEM form") from None
-    return pem
 
-
+Headers = Annotated[dict[str, str | SecretStr], AfterValidator(_check_headers)]
+"""Names and values of one line; values of headers named like a secret become secret."""
 StatusRange = Annotated[
     str,
     BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
     AfterValidator(_clean_status_range),
 ]
-CertificatePem = Annotated[str, StringConstraints(max_length=200_000), AfterValidator(_certificate)]
 
 
 class BasicAuth(BaseModel):
@@ -170,7 +178,7 @@ class HttpSettings(AssertedSettings):
         description="auto: what client and server agree on of HTTP/1.1 and /2. Another one than"
         " asked for is down.",
     )
-    headers: dict[str, str | SecretStr] = Field(
+    headers: Headers = Field(
         default_factory=dict,
         title="Headers",
         max_length=50,
@@ -259,19 +267,6 @@ class HttpSettings(AssertedSettings):
         title="Upside down",
         description="The target is expected to fail: down when it answers well.",
     )
-
-    @field_validator("headers")
-    @classmethod
-    def _check_headers(cls, headers: dict[str, str | SecretStr]) -> dict[str, str | SecretStr]:
-        checked: dict[str, str | SecretStr] = {}
-        for name, value in headers.items():
-            text = value.get_secret_value() if isinstance(value, SecretStr) else value
-            if not _TOKEN.fullmatch(name):
-                raise ValueError(f"{name[:50]!r} is not a valid header name")
-            if len(text) > 8000 or any(char in text for char in "\r\n\0"):
-                raise ValueError(f"The value of {name} must be one line of up to 8,000 bytes")
-            checked[name] = SecretStr(text) if is_secret_header(name) else text
-        return checked
 
     @field_validator("proxy_username")
     @classmethod

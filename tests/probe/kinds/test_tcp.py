@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from probe import streams
 from probe.kinds.tcp import unescape
 from probe.values import Reason, Status
 from tests.probe.conftest import Check
@@ -114,7 +113,7 @@ async def test_a_reset_is_told_with_its_phase(check: Check) -> None:
     assert "broke the connection while waiting for an answer: connection reset" in seen.message
 
 
-async def test_tls_is_verified_and_dated(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tls_is_verified_and_dated(check: Check) -> None:
     authority = Authority()
     issued = authority.issue("127.0.0.1", ends=timedelta(days=90))
     with serve_tls(issued.server_context()) as server:
@@ -122,10 +121,7 @@ async def test_tls_is_verified_and_dated(check: Check, monkeypatch: pytest.Monke
         options = {"tls": True, "send": r"GET / HTTP/1.0\r\n\r\n", "expect": "200 OK"}
         untrusted = await check("tcp", target, **options)
         unverified = await check("tcp", target, verify_tls=False, **options)
-        streams.verifying_context.cache_clear()
-        streams.verifying_context().load_verify_locations(cadata=authority.certificate_pem)
-        trusted = await check("tcp", target, **options)
-        streams.verifying_context.cache_clear()
+        trusted = await check("tcp", target, ca_certificate=authority.certificate_pem, **options)
     assert (untrusted.status, untrusted.reason) == (Status.DOWN, Reason.TLS_UNTRUSTED)
     assert unverified.status == trusted.status == Status.UP, trusted.message
     assert trusted.cert_expires_at == issued.certificate.not_valid_after_utc
