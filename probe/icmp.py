@@ -35,11 +35,12 @@ _SO_TIMESTAMPNS = 35
 _SOL_RAW = 255
 _ICMP_FILTER = 1
 _ICMP6_FILTER = 1
-_IP_RECVERR = {socket.AF_INET: 11, socket.AF_INET6: 25}
-_LEVEL = {socket.AF_INET: socket.IPPROTO_IP, socket.AF_INET6: socket.IPPROTO_IPV6}
-_TTL = {socket.AF_INET: socket.IP_TTL, socket.AF_INET6: socket.IPV6_HOPLIMIT}
+IP_RECVERR = {socket.AF_INET: 11, socket.AF_INET6: 25}
+LEVEL = {socket.AF_INET: socket.IPPROTO_IP, socket.AF_INET6: socket.IPPROTO_IPV6}
+TTL = {socket.AF_INET: socket.IP_TTL, socket.AF_INET6: socket.IPV6_HOPLIMIT}
 
 _BUFFER_BYTES = 4 * 2**20
+_SEND_TRIES = 5
 _READS_AT_ONCE = 256  # then other work of the loop gets its turn
 
 _HEADER = struct.Struct("!BBHHH")
@@ -111,11 +112,11 @@ class Pings:
 
         Raises Trouble (check_error) where the process may not, OSError where sending fails.
         """
-        return self._socket(_family(address)).send(address, payload, on_answer, ttl)
+        return self._socket(family_of(address)).send(address, payload, on_answer, ttl)
 
     def forget(self, address: str, key: int) -> None:
         """No answer to this packet is wanted any more."""
-        self._socket(_family(address)).forget(key)
+        self._socket(family_of(address)).forget(key)
 
     def _socket(self, family: socket.AddressFamily) -> EchoSocket:
         found = self._sockets.get(family)
@@ -129,7 +130,7 @@ class Pings:
         self._sockets.clear()
 
 
-def _family(address: str) -> socket.AddressFamily:
+def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
@@ -188,7 +189,7 @@ class EchoSocket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
         if not self._is_raw:
-            sock.setsockopt(_LEVEL[family], _IP_RECVERR[family], 1)
+            sock.setsockopt(LEVEL[family], IP_RECVERR[family], 1)
             return
         # the kernel drops what is not for us: above all, on loopback, our own requests
         wanted = [
@@ -207,16 +208,27 @@ class EchoSocket:
         packet = self._packet(key, payload)
         pending = self._pending[key] = _Pending(packed(address), on_answer)
         try:
-            if ttl is None:
-                self._socket.sendto(packet, (address, 0))
-            else:
-                hops = (_LEVEL[self._family], _TTL[self._family], struct.pack("@i", ttl))
-                self._socket.sendmsg([packet], [hops], 0, (address, 0))
+            self._transmit(packet, address, ttl)
         except OSError:
             del self._pending[key]
             raise
         pending.sent_at = time.perf_counter()
         return key
+
+    def _transmit(self, packet: bytes, address: str, ttl: int | None) -> None:
+        for tries_left in reversed(range(_SEND_TRIES)):
+            try:
+                if ttl is None:
+                    self._socket.sendto(packet, (address, 0))
+                else:
+                    hops = (LEVEL[self._family], TTL[self._family], struct.pack("@i", ttl))
+                    self._socket.sendmsg([packet], [hops], 0, (address, 0))
+            except OSError:
+                # with IP_RECVERR a call fails once for each error that came for earlier packets
+                if self._is_raw or not tries_left:
+                    raise
+            else:
+                return
 
     def _free_key(self) -> int:
         if len(self._pending) > self._mask // 2:
@@ -335,7 +347,7 @@ def read_extended_error(
 ) -> ExtendedError | None:
     """The sock_extended_err among a message's ancillary data (ip(7), IP_RECVERR)."""
     for level, kind, data in ancillary:
-        if (level, kind) != (_LEVEL[family], _IP_RECVERR[family]):
+        if (level, kind) != (LEVEL[family], IP_RECVERR[family]):
             continue
         number, origin, icmp_kind, icmp_code, *_ = _EXTENDED_ERROR.unpack_from(data)
         offender = ""
