@@ -153,19 +153,28 @@ class Message:
 
 
 def facts_of_transition(transition: Transition) -> Facts:
-    incident, event = transition.incident, transition.event
+    return _incident_state(transition.incident, transition.kind, transition.event.at)
+
+
+def facts_of_incident(incident: Incident, now: datetime) -> Facts:
+    """As if it were told of just now: its trouble, or its end where it has ended."""
+    kind = Event.RECOVERED if incident.is_resolved else Event(incident.severity)
+    return _incident_state(incident, kind, now)
+
+
+def _incident_state(incident: Incident, kind: str, at: datetime) -> Facts:
     return Facts(
-        event=transition.kind,
-        occurred_at=event.at,
+        event=kind,
+        occurred_at=at,
         message=incident.message,
         monitor=_monitor_facts(incident.monitor),
         incident=_incident_facts(incident),
-        status=_STATUS_AFTER[Event(transition.kind)],
+        status=_STATUS_AFTER[Event(kind)],
         severity=incident.severity,
         reason=incident.reason,
         started_at=incident.started_at,
         resolved_at=incident.resolved_at,
-        duration_seconds=round(incident.duration(event.at).total_seconds(), 3),
+        duration_seconds=round(incident.duration(at).total_seconds(), 3),
         locations=incident.locations,
     )
 

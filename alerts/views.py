@@ -26,6 +26,8 @@ from alerts.channels import CHANNELS
 from alerts.channels.base import ChannelType
 from alerts.forms import ChannelForm, PolicyForm
 from alerts.models import Channel, Delivery, DeliveryStatus, Policy
+from alerts.previews import preview_message
+from incidents.models import Incident
 from uptime.errors import Conflict, Invalid
 from uptime.pages import paged, render_page, show_once, take_shown_once
 
@@ -70,6 +72,51 @@ def new_channel(request: TeamRequest, type_name: str) -> HttpResponse:
             messages.success(request, "Saved. Send a test to see that it works.")
             return redirect("channel", channel.pk)
     return _channel_form(request, form, type_)
+
+
+@editor
+@require_POST
+def preview_new_channel(request: TeamRequest, type_name: str) -> HttpResponse:
+    type_ = _type(type_name)
+    return _preview(request, ChannelForm(request.POST, team=request.team, type_=type_), type_)
+
+
+@editor
+@require_POST
+def preview_channel(request: TeamRequest, channel_id: UUID) -> HttpResponse:
+    channel = _channel(request.team, channel_id)
+    type_ = _type(channel.type)
+    form = ChannelForm(request.POST, team=request.team, type_=type_, channel=channel)
+    return _preview(request, form, type_, channel)
+
+
+def _preview(
+    request: TeamRequest,
+    form: ChannelForm,
+    type_: ChannelType[Any],
+    channel: Channel | None = None,
+) -> HttpResponse:
+    """What the channel would say with the settings as they stand in the form."""
+    incident = Incident.objects.visible_to(request.team).order_by("-started_at").first()
+    shown, errors = "", {}
+    if form.is_valid():
+        try:
+            shown = preview_message(
+                type_=type_,
+                config=form.values()["config"],
+                now=timezone.now(),
+                channel=channel,
+                incident=incident,
+            )
+        except Invalid as invalid:
+            errors = invalid.fields
+    context = {
+        "section": "alerts",
+        "shown": shown,
+        "incident": incident,
+        "errors": [sentence for sentences in errors.values() for sentence in sentences],
+    }
+    return render_page(request, "alerts/channel_preview.html", context)
 
 
 @viewer

@@ -29,7 +29,13 @@ urlpatterns = [
     path("channels/", alerts.channel_list, name="channels"),
     path("channels/new/", alerts.choose_type, name="channel-new"),
     path("channels/new/<slug:type_name>/", alerts.new_channel, name="channel-new-type"),
+    path(
+        "channels/new/<slug:type_name>/preview/",
+        alerts.preview_new_channel,
+        name="channel-new-preview",
+    ),
     path("channels/<uuid:channel_id>/", alerts.channel_page, name="channel"),
+    path("channels/<uuid:channel_id>/preview/", alerts.preview_channel, name="channel-preview"),
     path("channels/<uuid:channel_id>/edit/", alerts.edit_channel, name="channel-edit"),
     path("channels/<uuid:channel_id>/delete/", alerts.remove_channel, name="channel-delete"),
     path("channels/<uuid:channel_id>/test/", alerts.test_channel, name="channel-test"),

@@ -39,6 +39,10 @@ class WordedConfig(TextConfig):
     )
 
 
+def subject_and_body(message: Message, config: object) -> str:
+    return f"{message.subject}\n\n{message.body}"
+
+
 Config = TypeVar("Config", bound=ChannelConfig)
 
 
@@ -48,10 +52,12 @@ class ChannelType(Generic[Config]):
 
     `send` returns when the message was taken and raises `alerts.errors.DeliveryError` when it was
     not. It runs in a thread of its own, without a database connection, and does HTTP through the
-    door only. The message that it is given is in the channel's own words already.
+    door only. The message that it is given is in the channel's own words already. `preview` tells
+    what a reader gets of it, links and dress aside.
     """
 
     name: str
     label: str
     config: type[Config]
     send: Callable[[Message, Config, Door], None]
+    preview: Callable[[Message, Config], str] = subject_and_body

@@ -40,4 +40,14 @@ def send(message: Message, config: TwilioSmsConfig, door: Door) -> None:
     post_form(door, config, "Messages", values)
 
 
-CHANNEL = ChannelType(name="twilio_sms", label="SMS (Twilio)", config=TwilioSmsConfig, send=send)
+def preview(message: Message, config: TwilioSmsConfig) -> str:
+    return text_of(message)
+
+
+CHANNEL = ChannelType(
+    name="twilio_sms",
+    label="SMS (Twilio)",
+    config=TwilioSmsConfig,
+    send=send,
+    preview=preview,
+)

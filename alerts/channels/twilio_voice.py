@@ -29,12 +29,14 @@ class TwilioVoiceConfig(TwilioConfig):
 
 
 def twiml(message: Message, config: TwilioVoiceConfig) -> str:
-    text = message.prose or message.subject
-    said = escape(cut(_speakable(text), SAID_LIMIT))
     return (
-        f'<Response><Say language="{config.language}" loop="{config.repeats}">{said}</Say>'
-        "</Response>"
+        f'<Response><Say language="{config.language}" loop="{config.repeats}">'
+        f"{escape(said(message, config))}</Say></Response>"
     )
+
+
+def said(message: Message, config: TwilioVoiceConfig) -> str:
+    return cut(_speakable(message.prose or message.subject), SAID_LIMIT)
 
 
 def _speakable(text: str) -> str:
@@ -48,5 +50,9 @@ def send(message: Message, config: TwilioVoiceConfig, door: Door) -> None:
 
 
 CHANNEL = ChannelType(
-    name="twilio_voice", label="Phone call (Twilio)", config=TwilioVoiceConfig, send=send
+    name="twilio_voice",
+    label="Phone call (Twilio)",
+    config=TwilioVoiceConfig,
+    send=send,
+    preview=said,
 )

@@ -133,4 +133,10 @@ def send(message: Message, config: WebhookConfig, door: Door) -> None:
         raise refusal(answer, is_dead=answer.status == 410)
 
 
-CHANNEL = ChannelType(name="webhook", label="Webhook", config=WebhookConfig, send=send)
+def preview(message: Message, config: WebhookConfig) -> str:
+    return body_of(message, config).decode()
+
+
+CHANNEL = ChannelType(
+    name="webhook", label="Webhook", config=WebhookConfig, send=send, preview=preview
+)

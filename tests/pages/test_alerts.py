@@ -216,3 +216,21 @@ def test_a_template_that_is_wrong_is_told_beside_it(client: Client) -> None:
     data = {"name": "Us", "config.to": "a@example.org", "config.text_template": "{{ monitr }}"}
     shown = text(client.post(reverse("channel-new-type", args=["email"]), data), 422)
     assert re.search(r'id="id_config.text_template_error">[^<]*There is no “monitr”', shown)
+
+
+def test_what_a_channel_would_say_is_shown_before_it_is_saved(
+    client: Client, channel: Channel
+) -> None:
+    data = {"name": "Us", "config.to": "a@example.org", "config.text_template": "Up, {{ event }}!"}
+    shown = text(client.post(reverse("channel-new-preview", args=["email"]), data))
+    assert "Up, down!" in shown
+    assert "invented incident" in shown
+    wrong = {**data, "config.text_template": "{{ monitr }}"}
+    shown = text(client.post(reverse("channel-new-preview", args=["email"]), wrong))
+    assert "There is no “monitr”" in shown
+
+    stored = {"name": "Hook", "config.url": channel.config["url"], "config.method": "PUT"}
+    shown = text(client.post(reverse("channel-preview", args=[channel.pk]), stored))
+    assert "connection_refused" not in shown
+    assert "connect_refused" in shown
+    assert Channel.objects.get(pk=channel.pk).config == channel.config
