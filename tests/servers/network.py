@@ -16,6 +16,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -234,6 +235,14 @@ def _configure() -> None:
         index = struct.unpack_from("i", fcntl.ioctl(control, _SIOCGIFINDEX, _request("world")), 16)
         address = socket.inet_pton(socket.AF_INET6, OUR_IPV6)
         fcntl.ioctl(control6, _SIOCSIFADDR, struct.pack("16sIi", address, 3, *index))
+    while _is_tentative(address):  # for a moment; packets would leave with another address
+        time.sleep(0.001)
+
+
+def _is_tentative(address: bytes) -> bool:
+    lines = Path("/proc/thread-self/net/if_inet6").read_text().splitlines()
+    flags = {line.split()[0]: int(line.split()[4], 16) for line in lines}
+    return bool(flags.get(address.hex(), 0x40) & 0x40)
 
 
 def _set_address(control: socket.socket, name: str, address: str, prefix: int) -> None:
