@@ -42,17 +42,25 @@ class Server:
     title: str
 
 
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How a name server over TLS is verified: the name and the further authorities (PEM)."""
+
+    name: str
+    authorities: str | None = None
+    verify: bool = True
+
+
 async def ask(
     question: Question,
     server: Server,
     transport: Transport,
     deadline: Deadline,
-    *,
-    tls_name: str | None = None,
+    security: Security | None = None,
 ) -> Answer:
     """What `server` says to `question`; a truncated answer is asked for again over TCP.
 
-    `tls_name` is the name that a server's certificate must have; None: it is not verified.
+    `security` goes with the transport tls.
     """
     if transport == "udp":
         answer = await _ask_udp(question, server, deadline, has_edns=True)
@@ -61,14 +69,14 @@ async def ask(
         if not answer.is_truncated:
             return answer
         try:
-            return await _ask_stream(question, server, "tcp", deadline, None)
+            return await _ask_stream(question, server, deadline, None)
         except Trouble as trouble:
             raise Trouble(
                 trouble.reason,
                 f"The answer of {server.title} for {question.name} does not fit a datagram, and"
                 f" over TCP: {trouble.message}",
             ) from None
-    return await _ask_stream(question, server, transport, deadline, tls_name)
+    return await _ask_stream(question, server, deadline, security)
 
 
 # UDP
@@ -177,18 +185,16 @@ class _Exchange:
 
 
 async def _ask_stream(
-    question: Question,
-    server: Server,
-    transport: Transport,
-    deadline: Deadline,
-    tls_name: str | None,
+    question: Question, server: Server, deadline: Deadline, security: Security | None
 ) -> Answer:
     try:
         async with asyncio.timeout(max(deadline.remaining_s, 0)):
             stream = await connect(server.address, [server.address], server.port)
             try:
-                if transport == "tls":
-                    await stream.start_tls(tls_name or server.address, verify=tls_name is not None)
+                if security is not None:
+                    await stream.start_tls(
+                        security.name, verify=security.verify, authorities=security.authorities
+                    )
                 return await _exchange_on(stream, question)
             finally:
                 stream.close()

@@ -13,9 +13,16 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from probe.assertions import TIMING, Evidence, Judge, Source
-from probe.dns_client import Question, Server, Transport, ask, sentence
+from probe.dns_client import Question, Security, Server, Transport, ask, sentence
 from probe.dns_message import TYPES, Answer, normal_value, reverse_name
-from probe.kinds.base import AssertedSettings, Kind, Resolver, clean_host, split_host_port
+from probe.kinds.base import (
+    AssertedSettings,
+    CertificatePem,
+    Kind,
+    Resolver,
+    clean_host,
+    split_host_port,
+)
 from probe.net import Deadline, Net, Trouble, guard_resolver, is_address
 from probe.values import Job, Observation, Phases, Reason, Spec, Status
 
@@ -77,6 +84,11 @@ class DnsSettings(AssertedSettings):
         default=True,
         title="Verify certificate",
         description="With tls, check the resolver's certificate.",
+    )
+    ca_certificate: CertificatePem | None = Field(
+        default=None,
+        title="CA certificates (PEM)",
+        description="With tls, trusted in addition to the system's.",
     )
     expected: tuple[str, ...] = Field(
         default=(),
@@ -195,29 +207,26 @@ async def _ask(plan: DnsPlan, deadline: Deadline, *, allow_private: bool) -> tup
     settings = plan.settings
     if plan.server is not None:
         guard_resolver(plan.server.address, allow_private=allow_private)
-        tls_name = (settings.tls_name or plan.server.address) if settings.verify_tls else None
-        return plan.server, await ask(
-            plan.question, plan.server, settings.transport, deadline, tls_name=tls_name
-        )
+        return plan.server, await _ask_one(plan, plan.server, deadline)
     servers = system_servers(853 if settings.transport == "tls" else 53)
-    for tried, server in enumerate(servers, start=1):
-        is_last = tried == len(servers)
-        share = 1 if is_last else 0.5
+    for server in servers[:-1]:
         try:
-            answer = await ask(
-                plan.question,
-                server,
-                settings.transport,
-                deadline.part(share),
-                tls_name=(settings.tls_name or server.address) if settings.verify_tls else None,
-            )
+            answer = await _ask_one(plan, server, deadline.part(0.5))
         except Trouble:
-            if is_last:
-                raise
-        else:
-            if is_last or answer.rcode not in ("SERVFAIL", "REFUSED"):
-                return server, answer
-    raise AssertionError("there is always one name server")
+            continue
+        if answer.rcode not in ("SERVFAIL", "REFUSED"):
+            return server, answer
+    return servers[-1], await _ask_one(plan, servers[-1], deadline)
+
+
+async def _ask_one(plan: DnsPlan, server: Server, deadline: Deadline) -> Answer:
+    settings = plan.settings
+    if settings.transport != "tls":
+        return await ask(plan.question, server, settings.transport, deadline)
+    security = Security(
+        settings.tls_name or server.address, settings.ca_certificate, settings.verify_tls
+    )
+    return await ask(plan.question, server, "tls", deadline, security)
 
 
 Verdict = tuple[Status, Reason | None, str]
@@ -348,6 +357,6 @@ KIND = Kind(
     target_example="example.org",
     sections={
         "": ("record_type", "expected", "match", "detect_drift"),
-        "Name server": ("resolver", "transport", "tls_name", "verify_tls"),
+        "Name server": ("resolver", "transport", "tls_name", "verify_tls", "ca_certificate"),
     },
 )

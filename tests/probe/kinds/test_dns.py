@@ -1,7 +1,6 @@
 """The dns check: records, expectations, change, and every way in which a name server fails."""
 
 import asyncio
-import ssl
 import struct
 from dataclasses import replace
 from datetime import timedelta
@@ -441,14 +440,14 @@ def authority() -> Authority:
     return Authority()
 
 
-async def test_a_resolver_over_tls_is_verified(
-    check: Check, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    context = ssl.create_default_context(cadata=authority.certificate_pem)
-    monkeypatch.setattr("probe.streams.verifying_context", lambda *_: context)
+async def test_a_resolver_over_tls_is_verified(check: Check, authority: Authority) -> None:
     good = authority.issue("127.0.0.1", "dns.example", ends=timedelta(days=9)).server_context()
     async with serve_names_over_tcp({"x.example": say(A)}, tls=good) as names:
-        options = {"resolver": names.address, "transport": "tls"}
+        options = {
+            "resolver": names.address,
+            "transport": "tls",
+            "ca_certificate": authority.certificate_pem,
+        }
         by_address = await check("dns", "x.example", **options)
         by_name = await check("dns", "x.example", **options, tls_name="dns.example")
         by_another = await check("dns", "x.example", **options, tls_name="other.example")
