@@ -233,6 +233,18 @@ def sample_message() -> Message:
     )
 
 
+def message_with_everything() -> Message:
+    """The invented one with whatever a message can hold, so that every name in it is known."""
+    channel = ChannelFacts(
+        id=UUID("019ca000-0000-7000-8000-000000000004"),
+        name="Chat",
+        url=settings.BASE_URL + "/channels/019ca000-0000-7000-8000-000000000004/",
+    )
+    message = sample_message()
+    facts = message.facts.model_copy(update={"failed_channel": channel})
+    return compose_message(message.event_id, facts)
+
+
 def _monitor_facts(monitor: Monitor) -> MonitorFacts:
     return MonitorFacts(
         id=monitor.pk,

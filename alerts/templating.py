@@ -27,7 +27,7 @@ from django.template.defaulttags import ForNode, comment, do_for, do_if
 from pydantic import AfterValidator
 from pydantic_core import to_jsonable_python
 
-from alerts.messages import SUBJECT_LIMIT, Message, sample_message
+from alerts.messages import SUBJECT_LIMIT, Message, message_with_everything
 from alerts.wording import cut, duration_phrase, one_line, reason_phrase, time_phrase
 
 log = structlog.get_logger(__name__)
@@ -108,7 +108,7 @@ def _check(source: str) -> None:
     try:
         template = _engine(marks_unknown=True).from_string(source)
         _check_loops(template.nodelist)
-        rendered = template.render(_context(sample_message()))
+        rendered = template.render(_context(message_with_everything()))
     except TemplateSyntaxError as error:
         raise ValueError(f"{error}.") from error
     except _BREAKS as error:

@@ -28,15 +28,17 @@ class TextConfig(ChannelConfig):
     )
 
 
-class WordedConfig(TextConfig):
-    """Of a channel whose messages have a title beside their text, and both can be worded."""
-
+class _SubjectConfig(ChannelConfig):
     subject_template: TextTemplate = Field(
         default="",
         title="Subject",
         description="In place of the product's own; a template of one line.",
         max_length=1000,
     )
+
+
+class WordedConfig(TextConfig, _SubjectConfig):
+    """Of a channel whose messages have a title beside their text, and both can be worded."""
 
 
 def subject_and_body(message: Message, config: object) -> str:

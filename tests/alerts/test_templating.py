@@ -28,6 +28,12 @@ def test_times_are_in_utc_and_can_be_formatted(message: Message) -> None:
     assert render_text('{{ started_at|date:"j M, H:i" }}', message) == "1 Mar, 12:00"
 
 
+def test_every_name_can_be_used_though_it_is_empty_most_of_the_time(message: Message) -> None:
+    source = "{{ failed_channel.name }}{{ resolved_at }}{{ until }}"
+    assert clean_template(source) == source
+    assert render_text("{{ failed_channel.name|default:'-' }}", message) == "-"
+
+
 def test_json_makes_any_value_fit_for_a_body(facts: Facts) -> None:
     assert facts.monitor is not None
     monitor = facts.monitor.model_copy(update={"name": 'a "quoted"\nname \\'})
