@@ -12,7 +12,16 @@ from django.utils.safestring import SafeString
 
 from incidents.actions import set_enabled
 from monitors.actions import check_now, create_monitor, delete_monitor, update_monitor
-from monitors.models import Assignment, Location, Monitor, Ping, Result, Shift, StatusSpan
+from monitors.models import (
+    Assignment,
+    Chore,
+    Location,
+    Monitor,
+    Ping,
+    Result,
+    Shift,
+    StatusSpan,
+)
 from probe.kinds import KINDS
 from uptime.admin_site import (
     ActionAdmin,
@@ -235,8 +244,9 @@ class ResultSpan(RecentFilter):
 
 @admin.register(Result)
 class ResultAdmin(RecordAdmin[Result]):
-    """Fast on any number of results, because every query is bounded.
+    """The results of the last days, which are not packed yet; the API has those before, too.
 
+    Fast on any number of results, because every query is bounded.
     A list is bounded by time (BRIN index) or by one assignment (primary key), and ordered by time.
     Names come from two further queries for the page's rows, not from a join of all candidates.
     """
@@ -377,6 +387,12 @@ class PingAdmin(RecordAdmin[Ping]):
         body = bytes(ping.body)
         cut = f"\n… {len(body) - BODY_SHOWN} bytes more" if len(body) > BODY_SHOWN else ""
         return body[:BODY_SHOWN].decode(errors="replace") + cut
+
+
+@admin.register(Chore)
+class ChoreAdmin(RecordAdmin[Chore]):
+    list_display = ("name", "done_until", "position", "ran_at", "failing_since", "error")
+    ordering = ("name",)
 
 
 @admin.register(Shift)

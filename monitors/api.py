@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar
@@ -20,6 +21,7 @@ from accounts.models import Team
 from incidents.actions import set_enabled
 from monitors.actions import check_now, create_monitor, delete_monitor, update_monitor
 from monitors.figures import Figures, group_figures, monitor_figures
+from monitors.history import Wanted, read_results
 from monitors.models import (
     Assignment,
     Location,
@@ -56,7 +58,7 @@ from monitors.shapes import (
 )
 from monitors.statistics import Statistics, judge_promise
 from probe.kinds import KINDS
-from uptime.api.pagination import page_of, slice_of
+from uptime.api.pagination import Cursor, page_of, slice_from
 from uptime.api.schema import describe
 from uptime.api.shapes import Nothing, Page, PageQuery, Slice, as_object
 from uptime.api.views import ApiView
@@ -164,13 +166,19 @@ class MonitorResults(MonitorView):
     def get(self, request: Request, id: UUID) -> Response:
         monitor, query = self.monitor(id), self.query(ResultsQuery)
         places = dict(monitor.assignments.values_list("id", "location__slug"))
-        wanted = {
-            pk: place
-            for pk, place in places.items()
-            if not query.location or place in query.location
-        }
-        seen = _matching(query)
-        parts = [Result.objects.filter(seen, assignment_id=pk) for pk in wanted]
+        wanted = Wanted(
+            [pk for pk, slug in places.items() if not query.location or slug in query.location],
+            since=query.since,
+            until=query.until,
+            statuses=query.status,
+        )
+
+        def fetch(cursor: Cursor | None, limit: int) -> list[Result]:
+            if cursor is None:
+                return read_results(wanted, limit)
+            edge = (cursor.at, cursor.id)
+            past = replace(wanted, edge=edge, is_ascending=cursor.is_backward)
+            return read_results(past, limit)
 
         def present(results: Sequence[Result]) -> list[ResultOut]:
             return [
@@ -178,7 +186,7 @@ class MonitorResults(MonitorView):
                 for one in results
             ]
 
-        return Response(slice_of(request._request, parts, query, present, by="checked_at"))
+        return Response(slice_from(request._request, fetch, query, present, by="checked_at"))
 
 
 class MonitorHistory(MonitorView):
@@ -461,17 +469,6 @@ def _filtered(monitors: MonitorQuerySet, query: MonitorsQuery) -> MonitorQuerySe
         ordered = monitors.worst_first()
         return ordered.reverse() if query.ordering.startswith("-") else ordered
     return monitors.order_by(query.ordering, "id")
-
-
-def _matching(query: ResultsQuery) -> Q:
-    matching = Q()
-    if query.since:
-        matching &= Q(checked_at__gte=query.since)
-    if query.until:
-        matching &= Q(checked_at__lt=query.until)
-    if query.status:
-        matching &= Q(status__in=query.status)
-    return matching
 
 
 def _spans_within(

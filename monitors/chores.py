@@ -7,7 +7,7 @@ whatever process, so that no chore reads what another is about to change.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -18,6 +18,10 @@ from monitors.models import Assignment, Chore
 from uptime.clock import database_now
 
 log = structlog.get_logger(__name__)
+
+# The chores' names.
+HOURS, DAYS, LATE, RETENTION = "hour rollups", "day rollups", "late results", "retention"
+PACKING, CHECKING = "packing", "checking of packed results"
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -90,6 +94,11 @@ def next_assignments(chore: Chore, limit: int) -> list[int]:
 def done_until(name: str) -> datetime | None:
     """Until when a chore has done its work; None before its first step."""
     return Chore.objects.filter(pk=name).values_list("done_until", flat=True).first()
+
+
+def start_over(name: str, moments: Iterable[datetime]) -> None:
+    """Have a chore that is at one of these moments begin that again with its first assignment."""
+    Chore.objects.filter(pk=name, done_until__in=list(moments)).update(position=0)
 
 
 def hour_of(moment: datetime) -> datetime:

@@ -2,10 +2,10 @@
 
 Times come from status spans and are exact. Counts and latencies come from the rollups and, where
 those don't reach (the hours at the window's edges, and what was checked just now), from single
-results. Each function is a fixed number of queries.
+results, plain or packed. Each function is a fixed number of queries.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -13,9 +13,10 @@ from uuid import UUID
 from django.db.models import Count, DurationField, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce, Greatest, Least
 
-from monitors.chores import done_until
-from monitors.models import Assignment, Monitor, Result, Status, StatusSpan
-from monitors.rollups import DAYS, HOURS, Counts, read_rollups
+from monitors.chores import DAYS, HOURS, done_until
+from monitors.history import read_seen
+from monitors.models import Assignment, Monitor, Status, StatusSpan
+from monitors.rollups import Counts, read_rollups
 from monitors.statistics import (
     Incidents,
     Promise,
@@ -49,7 +50,7 @@ def monitor_figures(monitor: Monitor, *, since: datetime, until: datetime) -> Fi
     ids = list(Assignment.objects.filter(monitor=monitor).values_list("id", flat=True))
     parts = _tile(since, until)
     checks = read_rollups(ids, days=parts.days, hours=parts.hours)
-    checks.add(Counts.of(_single_checks(ids, parts.rest)))
+    checks.add(Counts.of(read_seen(ids, parts.rest)))
     spent = time_spent([monitor.pk], since=since, until=until)
     return Figures(
         spent=spent.get(monitor.pk) or statistics_of({}, until - since),
@@ -120,15 +121,3 @@ def incidents_within(monitor_ids: Sequence[UUID], *, since: datetime, until: dat
 
 def _tile(since: datetime, until: datetime) -> Tiling:
     return tile(since, until, hours_until=done_until(HOURS), days_until=done_until(DAYS))
-
-
-def _single_checks(
-    assignment_ids: Sequence[int], stretches: Sequence[tuple[datetime, datetime]]
-) -> Iterable[tuple[str, float | None]]:
-    if not stretches:
-        return []
-    within = Q()
-    for since, until in stretches:
-        within |= Q(checked_at__gte=since, checked_at__lt=until)
-    results = Result.objects.filter(within, assignment_id__in=assignment_ids)
-    return results.values_list("status", "latency_ms")

@@ -291,6 +291,23 @@ class DayRollup(Rollup):
     pk = models.CompositePrimaryKey("assignment_id", "started_at")
 
 
+class PackedResults(models.Model):
+    """Results of one assignment within one UTC day, as one row; see `monitors.history`."""
+
+    pk = models.CompositePrimaryKey("assignment_id", "first_at")
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.CASCADE, db_constraint=False, related_name="+"
+    )
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+    checks = models.IntegerField()
+    statuses = models.SmallIntegerField(help_text="Which occur, as bits.")
+    payload = models.BinaryField(help_text="See `monitors.packing`.")
+
+    def __str__(self) -> str:
+        return f"assignment {self.assignment_id} from {self.first_at:%Y-%m-%d %H:%M}"
+
+
 class LateResult(models.Model):
     """A mark that an assignment got a result for an hour that may be rolled up already."""
 

@@ -1,6 +1,7 @@
 """Day partitions of the results: made ahead, dropped whole by retention, healed when one lacks.
 
-Raw SQL lives here, in `leasing`, `storing`, `spans` and `rollups`, and nowhere else in the app.
+Raw SQL lives here, in `leasing`, `storing`, `spans`, `rollups`, `archiving` and `chores` (a lock),
+and nowhere else in the app.
 """
 
 import re
@@ -64,6 +65,17 @@ def ensure_partitions(
             )
     log.info("results.partitions.made", days=[day.isoformat() for day in missing])
     return missing
+
+
+def drop_partition(day: date, *, patience: str, connection: Any = default_connection) -> None:
+    """Drop one day's partition, in the caller's transaction.
+
+    Raises OperationalError (of psycopg's LockNotAvailable) where others use the results for longer
+    than `patience`, which is PostgreSQL's `lock_timeout`.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [patience])
+        cursor.execute(f"DROP TABLE IF EXISTS {partition_name(day)}")
 
 
 def drop_partitions(*, before: date, connection: Any = default_connection) -> list[date]:

@@ -6,8 +6,7 @@ from datetime import datetime
 from operator import attrgetter
 from uuid import UUID
 
-from django.db.models import QuerySet
-
+from monitors.history import Wanted, read_results
 from monitors.models import Assignment, Monitor, Result
 
 
@@ -55,8 +54,7 @@ def _row(monitor: Monitor, assignments: Sequence[Assignment]) -> MonitorRow:
     )
 
 
-def recent_results(monitor: Monitor, limit: int | None = None) -> QuerySet[Result]:
-    """The monitor's results at every location that it ever had, newest first."""
+def recent_results(monitor: Monitor, limit: int) -> list[Result]:
+    """The monitor's last results at every location that it ever had, newest first."""
     ids = list(Assignment.objects.filter(monitor=monitor).values_list("id", flat=True))
-    results = Result.objects.filter(assignment_id__in=ids).order_by("-checked_at")
-    return results if limit is None else results[:limit]
+    return read_results(Wanted(ids), limit)

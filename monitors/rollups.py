@@ -15,17 +15,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 
-from monitors.chores import DAY, HOUR, day_of, done_until, hour_of, next_assignments
+from monitors.chores import (
+    CHECKING,
+    DAY,
+    DAYS,
+    HOUR,
+    HOURS,
+    day_of,
+    done_until,
+    hour_of,
+    next_assignments,
+    start_over,
+)
 from monitors.histograms import BUCKET_SQL, Latencies
-from monitors.models import Chore, HourRollup, LateResult
+from monitors.history import Seen, read_seen
+from monitors.models import Chore, HourRollup, LateResult, PackedResults
 from monitors.partitions import existing_partitions
 from probe.values import Finished, Status
 from uptime.clock import database_now
 from uptime.database import hot_cursor
-
-HOURS, DAYS, LATE, RETENTION = "hour rollups", "day rollups", "late results", "retention"
 
 # A result older than LATE_AFTER is marked when it is stored. Between that and GRACE lies more than
 # any transaction takes, so a result is seen by its hour's rollup, or marked, or both.
@@ -90,16 +99,17 @@ def fold_in_late(chore: Chore, now: datetime) -> bool:
     # the hour at the watermark may be under way: some of its assignments are counted
     for id_, hour in {(one.assignment_id, one.hour) for one in marks}:
         if forgotten <= hour <= hours_done:
-            store_hours([id_], since=hour, until=hour + HOUR)
+            store_hours_of(read_seen([id_], [(hour, hour + HOUR)]))
     for id_, day in {(one.assignment_id, day_of(one.hour)) for one in marks}:
         if days_done is not None and forgotten <= day <= days_done:
             store_days([id_], since=day, until=day + DAY)
+    start_over(CHECKING, {day_of(one.hour) for one in marks})
     LateResult.objects.filter(pk__in=[one.pk for one in marks]).delete()
     return True
 
 
 def forget_old(chore: Chore, now: datetime) -> bool:
-    """The chore `RETENTION`, once a day: drop hour rollups as old as results are dropped.
+    """The chore `RETENTION`, once a day: drop packed results and hour rollups that are too old.
 
     Day rollups stay as long as their monitor: a year of 20,000 of them is a few gigabytes.
     """
@@ -107,6 +117,7 @@ def forget_old(chore: Chore, now: datetime) -> bool:
     if chore.done_until is not None and chore.done_until >= limit:
         return False
     ids = next_assignments(chore, FORGOTTEN_AT_ONCE)
+    PackedResults.objects.filter(assignment_id__in=ids, first_at__lt=limit).delete()
     HourRollup.objects.filter(assignment_id__in=ids, started_at__lt=limit).delete()
     if not chore.position:
         chore.done_until = limit
@@ -144,9 +155,26 @@ _REPLACE = "ON CONFLICT (assignment_id, started_at) DO UPDATE SET " + ", ".join(
 
 
 def store_hours(assignment_ids: Sequence[int], *, since: datetime, until: datetime) -> None:
-    """Write these assignments' hour rollups of the hours from `since` to before `until`."""
-    _execute(
-        f"""
+    """Write these assignments' hour rollups of the hours from `since` to before `until`.
+
+    From plain results: these hours are not packed yet.
+    """
+    source = (
+        "monitors_result WHERE assignment_id = ANY(%s) AND checked_at >= %s AND checked_at < %s"
+    )
+    _execute(_hours_from(source), [list(assignment_ids), since, until])
+
+
+def store_hours_of(results: Sequence[Seen]) -> None:
+    """Write the hour rollups of these results: all that there are of their hours."""
+    names = ", ".join(Seen._fields)
+    source = f"unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::real[]) AS r ({names})"
+    if results:
+        _execute(_hours_from(source), [list(column) for column in zip(*results, strict=True)])
+
+
+def _hours_from(source: str) -> str:
+    return f"""
         WITH counted AS (
             SELECT assignment_id, date_trunc('hour', checked_at, 'UTC') AS started_at,
                 CASE WHEN {_IS_TIMED} THEN {BUCKET_SQL} END AS bucket,
@@ -158,8 +186,7 @@ def store_hours(assignment_ids: Sequence[int], *, since: datetime, until: dateti
                 count(*) FILTER (WHERE status = 'degraded') AS degraded,
                 count(*) FILTER (WHERE status = 'down') AS down,
                 count(*) FILTER (WHERE status = 'unknown') AS unknown
-            FROM monitors_result
-            WHERE assignment_id = ANY(%s) AND checked_at >= %s AND checked_at < %s
+            FROM {source}
             GROUP BY 1, 2, 3
         )
         INSERT INTO monitors_hourrollup ({", ".join(_COLUMNS)})
@@ -170,9 +197,7 @@ def store_hours(assignment_ids: Sequence[int], *, since: datetime, until: dateti
             coalesce(array_agg(checks ORDER BY bucket) FILTER (WHERE bucket IS NOT NULL), '{{}}')
         FROM counted GROUP BY assignment_id, started_at
         {_REPLACE}
-        """,  # noqa: S608 - what is put in are literals of these modules
-        [list(assignment_ids), since, until],
-    )
+        """  # noqa: S608 - what is put in are literals of these modules
 
 
 def store_days(assignment_ids: Sequence[int], *, since: datetime, until: datetime) -> None:
@@ -225,11 +250,12 @@ class Counts:
         self.latencies.add(other.latencies)
 
     @classmethod
-    def of(cls, checks: Iterable[tuple[str, float | None]]) -> "Counts":
-        """Of checks that are at hand, each as status and latency."""
-        seen = list(checks)
-        counted = Counter(status for status, _ in seen)
-        answered = (ms for status, ms in seen if status in _ANSWERED and ms is not None)
+    def of(cls, results: Iterable[Seen]) -> "Counts":
+        seen = list(results)
+        counted = Counter(one.status for one in seen)
+        answered = (
+            one.latency_ms for one in seen if one.status in _ANSWERED and one.latency_ms is not None
+        )
         return cls(
             **{status.value: counted[status.value] for status in Status},
             latencies=Latencies.of(answered),
@@ -277,5 +303,5 @@ _ANSWERED = (Status.UP.value, Status.DEGRADED.value)
 
 
 def _execute(statement: str, parameters: list[Any]) -> None:
-    with connection.cursor() as cursor:
+    with hot_cursor() as cursor:
         cursor.execute(statement, parameters)

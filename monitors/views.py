@@ -256,7 +256,7 @@ class CheckLine:
 
 
 def _check_context(monitor: Monitor) -> dict[str, Any]:
-    results = list(recent_results(monitor, CHECKS_CHARTED))
+    results = recent_results(monitor, CHECKS_CHARTED)
     listed = results[:CHECKS_LISTED]
     scale_ms = max((result.latency_ms or 0 for result in listed), default=0)
     points = [Point(r.checked_at, r.status, r.latency_ms) for r in reversed(results)]

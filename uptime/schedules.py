@@ -8,8 +8,7 @@ from django.contrib.sessions.models import Session
 from django_q.models import Schedule
 
 from accounts.models import IdempotentRequest
-from monitors import rollups
-from monitors.chores import Step, run_chore
+from monitors import archiving, chores, rollups
 from monitors.partitions import drop_partitions, ensure_partitions
 from uptime.clock import database_now
 
@@ -18,11 +17,13 @@ log = structlog.get_logger(__name__)
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 
 # In the order in which one builds on the other.
-CHORES: dict[str, Step] = {
-    rollups.HOURS: rollups.roll_up_hours,
-    rollups.DAYS: rollups.roll_up_days,
-    rollups.LATE: rollups.fold_in_late,
-    rollups.RETENTION: rollups.forget_old,
+CHORES: dict[str, chores.Step] = {
+    chores.HOURS: rollups.roll_up_hours,
+    chores.DAYS: rollups.roll_up_days,
+    chores.LATE: rollups.fold_in_late,
+    chores.PACKING: archiving.pack_results,
+    chores.CHECKING: archiving.check_packed,
+    chores.RETENTION: rollups.forget_old,
 }
 # Of each chore, each minute: what is behind catches up with a fraction of one core.
 CHORE_BUDGET = timedelta(seconds=5)
@@ -54,4 +55,4 @@ def keep_house() -> None:
 def keep_history() -> None:
     """Go on with the rollups and whatever else there is to do to stored results."""
     for name, step in CHORES.items():
-        run_chore(name, step, budget=CHORE_BUDGET)
+        chores.run_chore(name, step, budget=CHORE_BUDGET)

@@ -19,7 +19,7 @@ from accounts.models import ApiToken, IdempotentRequest, SignInTries, Team, User
 from accounts.tokens import issue_token
 from alerts.actions import create_channel, create_policy, send_test
 from incidents.models import Incident, IncidentEvent
-from monitors.models import Assignment, Ping, Result, Shift
+from monitors.models import Assignment, Chore, Ping, Result, Shift
 from probe.values import result_id
 from tests.admin.pages import address
 from tests.factories import MembershipFactory, make_monitor
@@ -63,6 +63,7 @@ def world(root: User) -> list[str]:
         status="up",
     )
     Ping.objects.create(monitor=monitor, kind="success", at=now, method="GET", body=b"done")
+    Chore.objects.create(name="packing", done_until=now, ran_at=now)
     Shift.objects.create(duty="checks", host="here", pid=1, started_at=now, beat_at=now)
     token = issue_token(user=root, team=team, scope="write", name="Script")
     IdempotentRequest.objects.create(

@@ -8,15 +8,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from incidents.models import Incident
-from monitors.chores import run_chore
 from monitors.figures import Figures, group_figures, monitor_figures, time_spent
 from monitors.histograms import Latencies
-from monitors.models import Assignment, Chore, Monitor, Status, StatusSpan
+from monitors.models import Assignment, Chore, Monitor, PackedResults, Status, StatusSpan
 from monitors.partitions import drop_partitions
 from monitors.statistics import Span, summarize
 from tests.factories import TeamFactory, make_monitor
-from tests.monitors.results import finished_check, store_checks
-from uptime.schedules import CHORES
+from tests.monitors.results import finished_check, keep_history, store_checks
 
 pytestmark = pytest.mark.django_db
 
@@ -38,17 +36,12 @@ def monitor(db: None) -> Monitor:
                 assignment,
                 NOON + n * 11 * MINUTE,
                 chance.choice(["up"] * 8 + ["degraded", "down", "unknown"]),
-                chance.lognormvariate(3, 1),
+                round(chance.lognormvariate(3, 1), 3),
             )
             for n in range(4 * 24 * 60 // 11)
         )
     )
     return monitor
-
-
-def roll_up(now: datetime) -> None:
-    for name, step in CHORES.items():
-        run_chore(name, lambda chore, _, step=step: step(chore, now), budget=HOUR)
 
 
 @pytest.mark.parametrize(
@@ -65,19 +58,20 @@ def test_rollups_tell_what_the_single_results_tell(
     monitor: Monitor, since: datetime, until: datetime
 ) -> None:
     single = monitor_figures(monitor, since=since, until=until).checks
-    roll_up(NOON + 3 * DAY)
+    keep_history(NOON + 3 * DAY)
     rolled = monitor_figures(monitor, since=since, until=until).checks
 
     for name in ("up", "degraded", "down", "unknown"):
         assert getattr(rolled, name) == getattr(single, name)
     assert rolled.latencies.buckets == single.latencies.buckets
+    assert PackedResults.objects.exists()
     assert rolled.latencies.sum_ms == pytest.approx(single.latencies.sum_ms)
     assert rolled.latencies.min_ms == pytest.approx(single.latencies.min_ms)
     assert rolled.latencies.max_ms == pytest.approx(single.latencies.max_ms)
 
 
 def test_the_number_of_queries_does_not_grow_with_the_window(monitor: Monitor) -> None:
-    roll_up(NOON + 3 * DAY)
+    keep_history(NOON + 3 * DAY)
     counts = []
     for days in (1, 30, 365):
         with CaptureQueriesContext(connection) as queries:
@@ -150,7 +144,7 @@ def test_a_group_is_the_sum_of_its_members(monitor: Monitor) -> None:
     store_checks(finished_check(Assignment.objects.get(monitor=other), NOON, "down"))
     add_spans(monitor, ("up", 9 * HOUR), ("down", HOUR))
     add_spans(other, ("down", HOUR))
-    roll_up(NOON + 9 * DAY)
+    keep_history(NOON + 9 * DAY)
     window = {"since": NOON, "until": NOON + 10 * HOUR}
 
     found = group_figures(Monitor.objects.visible_to(monitor.team), **window)

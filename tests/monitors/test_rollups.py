@@ -6,19 +6,20 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
-from monitors import rollups
+from monitors import chores, rollups
 from monitors.actions import delete_monitor
 from monitors.chores import run_chore
 from monitors.histograms import Latencies
 from monitors.models import Assignment, Chore, DayRollup, HourRollup, LateResult, Monitor
 from monitors.partitions import drop_partitions, existing_partitions
 from tests.factories import make_monitor
-from tests.monitors.results import finished_check, store_checks
-from uptime import health, schedules
+from tests.monitors.results import finished_check, keep_history, store_checks
+from uptime import health
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-TWO_DAYS_ON = NOON + 2 * DAY
+# The first day is rolled up, and not packed yet.
+A_DAY_ON = NOON + 30 * HOUR
 
 
 @pytest.fixture
@@ -33,13 +34,6 @@ pytestmark = pytest.mark.usefixtures("_on_a_clear_field")
 @pytest.fixture
 def assignment() -> Assignment:
     return Assignment.objects.get(monitor=make_monitor())
-
-
-def roll_up(now: datetime, *, only: str | None = None) -> None:
-    """Run the chores to their end as if it were `now`."""
-    for name, step in schedules.CHORES.items():
-        if only in (None, name):
-            run_chore(name, lambda chore, _, step=step: step(chore, now), budget=HOUR)
 
 
 def hour(assignment: Assignment, started_at: datetime) -> HourRollup:
@@ -57,7 +51,7 @@ def test_an_hour_is_counted_by_status_and_its_latency_told(assignment: Assignmen
         finished_check(assignment, NOON + HOUR, "up", 77.0),
     )
 
-    roll_up(NOON + 3 * HOUR)
+    keep_history(NOON + 3 * HOUR)
 
     noon = hour(assignment, NOON)
     assert (noon.up, noon.degraded, noon.down, noon.unknown) == (2, 1, 1, 1)
@@ -71,7 +65,7 @@ def test_an_hour_is_counted_by_status_and_its_latency_told(assignment: Assignmen
 def test_checks_without_latency_leave_the_histogram_empty(assignment: Assignment) -> None:
     store_checks(finished_check(assignment, NOON, "up", None))
 
-    roll_up(TWO_DAYS_ON)
+    keep_history(A_DAY_ON)
 
     for rollup in (hour(assignment, NOON), DayRollup.objects.get()):
         assert (rollup.up, rollup.buckets, rollup.latency_min_ms) == (1, [], None)
@@ -81,10 +75,10 @@ def test_checks_without_latency_leave_the_histogram_empty(assignment: Assignment
 def test_an_hour_waits_until_its_last_results_are_surely_stored(assignment: Assignment) -> None:
     store_checks(finished_check(assignment, NOON))
 
-    roll_up(NOON + HOUR + rollups.GRACE - timedelta(seconds=1))
+    keep_history(NOON + HOUR + rollups.GRACE - timedelta(seconds=1))
     assert not HourRollup.objects.exists()
 
-    roll_up(NOON + HOUR + rollups.GRACE)
+    keep_history(NOON + HOUR + rollups.GRACE)
     assert HourRollup.objects.count() == 1
 
 
@@ -100,7 +94,7 @@ def test_a_day_is_the_sum_of_its_hours(assignment: Assignment) -> None:
         finished_check(assignment, midnight + DAY, "down"),
     )
 
-    roll_up(TWO_DAYS_ON)
+    keep_history(NOON + 2 * DAY)
 
     day, next_day = DayRollup.objects.order_by("started_at")
     assert day.started_at == midnight
@@ -116,11 +110,11 @@ def everything() -> list[tuple[object, ...]]:
 @pytest.mark.django_db
 def test_doing_it_again_changes_nothing(assignment: Assignment) -> None:
     store_checks(*(finished_check(assignment, NOON + n * 7 * MINUTE) for n in range(50)))
-    roll_up(TWO_DAYS_ON)
+    keep_history(A_DAY_ON)
     before = everything()
 
     Chore.objects.all().delete()
-    roll_up(TWO_DAYS_ON)
+    keep_history(A_DAY_ON)
 
     assert everything() == before
 
@@ -136,30 +130,30 @@ def test_it_goes_on_where_it_was_cut_off(
         *(Assignment.objects.get(monitor=make_monitor(team)) for _ in range(4)),
     ]
     store_checks(*(finished_check(one, NOON) for one in assignments))
-    Chore.objects.create(name=rollups.HOURS, done_until=NOON)
+    Chore.objects.create(name=chores.HOURS, done_until=NOON)
 
     def step(chore: Chore, now: datetime) -> bool:
         return rollups.roll_up_hours(chore, NOON + HOUR + rollups.GRACE)
 
     counts = []
     for _ in range(4):  # a budget of nothing is one step
-        run_chore(rollups.HOURS, step)
+        run_chore(chores.HOURS, step)
         counts.append(HourRollup.objects.count())
 
     assert counts == [2, 4, 5, 5]
-    assert Chore.objects.get(pk=rollups.HOURS).done_until == NOON + HOUR
+    assert Chore.objects.get(pk=chores.HOURS).done_until == NOON + HOUR
 
 
 @pytest.mark.django_db
 def test_late_results_are_folded_into_hour_and_day(assignment: Assignment) -> None:
     store_checks(finished_check(assignment, NOON, latency_ms=10.0))
-    roll_up(TWO_DAYS_ON)
+    keep_history(A_DAY_ON)
 
     late = finished_check(assignment, NOON + MINUTE, "down")
     store_checks(late)
     rollups.note_late([late])
     assert LateResult.objects.get().hour == NOON
-    roll_up(TWO_DAYS_ON)
+    keep_history(A_DAY_ON)
 
     assert (hour(assignment, NOON).up, hour(assignment, NOON).down) == (1, 1)
     assert DayRollup.objects.get().down == 1
@@ -168,14 +162,14 @@ def test_late_results_are_folded_into_hour_and_day(assignment: Assignment) -> No
 
 @pytest.mark.django_db
 def test_a_late_result_of_an_hour_yet_to_come_is_counted_there(assignment: Assignment) -> None:
-    roll_up(NOON + HOUR)
+    keep_history(NOON + HOUR)
     late = finished_check(assignment, NOON + 5 * HOUR)
     store_checks(late)
     rollups.note_late([late])
 
-    roll_up(NOON + HOUR)
+    keep_history(NOON + HOUR)
     assert not HourRollup.objects.exists()
-    roll_up(NOON + 7 * HOUR)
+    keep_history(NOON + 7 * HOUR)
     assert hour(assignment, NOON + 5 * HOUR).up == 1
 
 
@@ -191,11 +185,11 @@ def test_a_failure_is_seen_in_health_and_mended_by_the_next_run(assignment: Assi
     store_checks(finished_check(assignment, NOON))
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE monitors_hourrollup ADD CONSTRAINT broken CHECK (up < 1)")
-    roll_up(NOON + 3 * HOUR)
-    first = Chore.objects.get(pk=rollups.HOURS)
-    roll_up(NOON + 3 * HOUR)
+    keep_history(NOON + 3 * HOUR)
+    first = Chore.objects.get(pk=chores.HOURS)
+    keep_history(NOON + 3 * HOUR)
 
-    failing = Chore.objects.get(pk=rollups.HOURS)
+    failing = Chore.objects.get(pk=chores.HOURS)
     assert "broken" in failing.error
     assert failing.failing_since == first.failing_since
     assert failing.done_until == NOON
@@ -205,7 +199,7 @@ def test_a_failure_is_seen_in_health_and_mended_by_the_next_run(assignment: Assi
 
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE monitors_hourrollup DROP CONSTRAINT broken")
-    roll_up(NOON + 3 * HOUR)
+    keep_history(NOON + 3 * HOUR)
 
     assert health.examine_history(NOON).is_ok
     assert hour(assignment, NOON).up == 1
@@ -214,10 +208,10 @@ def test_a_failure_is_seen_in_health_and_mended_by_the_next_run(assignment: Assi
 @pytest.mark.django_db
 def test_hours_go_with_the_results_and_days_stay(assignment: Assignment) -> None:
     store_checks(finished_check(assignment, NOON), finished_check(assignment, NOON + DAY))
-    roll_up(TWO_DAYS_ON)
+    keep_history(NOON + 2 * DAY)
 
     with override_settings(RETENTION_DAYS=1):
-        roll_up(TWO_DAYS_ON + HOUR)
+        keep_history(NOON + 2 * DAY)
 
     assert [one.started_at for one in HourRollup.objects.all()] == [NOON + DAY]
     assert DayRollup.objects.count() == 2
@@ -226,7 +220,7 @@ def test_hours_go_with_the_results_and_days_stay(assignment: Assignment) -> None
 @pytest.mark.django_db
 def test_rollups_go_with_their_monitor(assignment: Assignment) -> None:
     store_checks(finished_check(assignment, NOON))
-    roll_up(TWO_DAYS_ON)
+    keep_history(A_DAY_ON)
 
     delete_monitor(monitor=Monitor.objects.get())
 
@@ -238,6 +232,6 @@ def test_rollups_go_with_their_monitor(assignment: Assignment) -> None:
 def test_a_new_installation_begins_with_the_present_hour() -> None:
     assert existing_partitions() == []
 
-    roll_up(NOON + 3 * HOUR + MINUTE)
+    keep_history(NOON + 3 * HOUR + MINUTE)
 
-    assert Chore.objects.get(pk=rollups.HOURS).done_until == NOON + 3 * HOUR
+    assert Chore.objects.get(pk=chores.HOURS).done_until == NOON + 3 * HOUR

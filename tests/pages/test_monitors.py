@@ -129,13 +129,13 @@ def test_a_page_draws_checks_with_their_phases(client: Client, team: Team) -> No
 def test_a_page_takes_as_many_queries_whatever_its_history(
     client: Client, team: Team, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    # session, user, memberships; monitor, assignments, spans; ids, results; incidents
+    # session, user, memberships; monitor, assignments, spans; ids, results, packed ones; incidents
     monitor = make_monitor(team)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         client.get(monitor.get_absolute_url())
     for second in range(30):
         make_result(monitor, second, latency_ms=10.0, dns_ms=1.0)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         client.get(monitor.get_absolute_url())
 
 

@@ -84,9 +84,28 @@ def slice_of(
     The parts are for lists whose index leads with something else than the time (one part for each
     of its values): each is read in the index's order and only as far as needed, then merged.
     """
+
+    def fetch(cursor: Cursor | None, limit: int) -> list[M]:
+        return _fetch(parts, cursor, limit, by)
+
+    return slice_from(request, fetch, query, present, by=by)
+
+
+def slice_from(
+    request: HttpRequest,
+    fetch: Callable[[Cursor | None, int], list[M]],
+    query: SliceQuery,
+    present: Callable[[Sequence[M]], list[T]],
+    *,
+    by: str,
+) -> Slice[T]:
+    """One page of what `fetch` gets: the first rows past a cursor, at most so many.
+
+    By the time field `by` and the id; newest first, or oldest first for a backward cursor.
+    """
     cursor = Cursor.read(query.cursor) if query.cursor else None
     is_backward = cursor is not None and cursor.is_backward
-    found = _fetch(parts, cursor, query.limit + 1, by)
+    found = fetch(cursor, query.limit + 1)
     has_more = len(found) > query.limit
     del found[query.limit :]
     if is_backward:
