@@ -46,7 +46,9 @@ def moment_of(value: Any) -> datetime | None:
 
 def version_of(value: Any) -> Version | None:
     """A version, as semver.org orders them; trailing zeros don't count."""
-    match = _VERSION.fullmatch(value) if isinstance(value, str) and len(value) <= 300 else None
+    if not isinstance(value, str) or len(value) > 300 or _ISO_DATE.match(value):
+        return None
+    match = _VERSION.fullmatch(value)
     if match is None:
         return None
     numbers = [int(part) for part in match.group(1).split(".")]

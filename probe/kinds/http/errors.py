@@ -80,6 +80,8 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
         )
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _timeout(handle, hop)
+    if hop.proxy and (trouble := _between_proxy_and_target(code, handle, hop)):
+        return trouble
     if code == pycurl.E_COULDNT_CONNECT:
         return _not_connected(handle.getinfo(pycurl.OS_ERRNO), hop)
     if code == pycurl.E_SSL_CONNECT_ERROR:
@@ -90,8 +92,8 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
         )
     if code == pycurl.E_RECV_ERROR and "alert" in text and "SSL routines" in text:
         return _handshake(handle, text, hop)  # under TLS 1.3 a refusal comes after the handshake
-    if code == pycurl.E_RECV_ERROR and handle.getinfo(pycurl.HTTP_CONNECTCODE) >= 300:
-        return _refused_by_proxy(handle.getinfo(pycurl.HTTP_CONNECTCODE), hop)
+    if code == pycurl.E_SEND_ERROR and not handle.getinfo(pycurl.CONNECT_TIME):
+        return _no_quic(hop)
     if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
         return _broken(handle, text, hop)
     if code == _E_PROXY:
@@ -100,7 +102,7 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
             f"The proxy {hop.proxy} did not reach {hop.place}: {tail(text)}, {hop.after}.",
         )
     if code == _E_QUIC_CONNECT:
-        return _no_quic(handle, text, hop)
+        return _handshake(handle, text, hop)
     if code in _OURS:
         return Trouble(Reason.CHECK_ERROR, f"libcurl error {code}: {text}")
     return _protocol(code, handle, text, hop)
@@ -110,6 +112,8 @@ def _phase(handle: Handle, hop: Hop) -> str:
     """What a transfer was at when it ended, to follow "while"."""
     if not handle.getinfo(pycurl.CONNECT_TIME):
         return "connecting"
+    if _waits_for_proxy(handle, hop):
+        return f"waiting for the proxy {hop.proxy}"
     if hop.origin.is_tls and not handle.getinfo(pycurl.APPCONNECT_TIME):
         return "in the TLS handshake"
     if not handle.getinfo(pycurl.STARTTRANSFER_TIME):
@@ -132,23 +136,30 @@ def _not_connected(number: int, hop: Hop) -> Trouble:
     return Trouble(reason, f"No connection to {hop.gate}: {describe_errno(number)}, {hop.after}.")
 
 
-def _refused_by_proxy(status: int, hop: Hop) -> Trouble:
-    wants = ": it wants a user name and password" if status == 407 else ""
+def _waits_for_proxy(handle: Handle, hop: Hop) -> bool:
+    """Whether the proxy has yet to open the way to a target under TLS."""
+    return bool(hop.proxy) and hop.origin.is_tls and not handle.getinfo(pycurl.HTTP_CONNECTCODE)
+
+
+def _between_proxy_and_target(code: int, handle: Handle, hop: Hop) -> Trouble | None:
+    """The trouble where a proxy was reached, but doesn't lead on."""
+    status = handle.getinfo(pycurl.HTTP_CONNECTCODE)
+    if status >= 300:
+        wants = ": it wants a user name and password" if status == 407 else ""
+        what = f"refused the way to {hop.place} with status {status}{wants}"
+    elif code == pycurl.E_RECV_ERROR and _waits_for_proxy(handle, hop):
+        what = f"closed the connection when asked for the way to {hop.place}"
+    else:
+        return None
+    return Trouble(Reason.CONNECT_UNREACHABLE, f"The proxy {hop.proxy} {what}, {hop.after}.")
+
+
+def _no_quic(hop: Hop) -> Trouble:
+    """HTTP/3 begins with a datagram; one that can't be sent was answered by ICMP."""
     return Trouble(
-        Reason.CONNECT_UNREACHABLE,
-        f"The proxy {hop.proxy} refused the way to {hop.place} with status {status}{wants},"
-        f" {hop.after}.",
+        Reason.CONNECT_REFUSED,
+        f"Connection to {hop.place} over UDP (HTTP/3) was refused {hop.after}.",
     )
-
-
-def _no_quic(handle: Handle, text: str, hop: Hop) -> Trouble:
-    """HTTP/3 connects and secures in one; a closed UDP port is told by the system's errno."""
-    if handle.getinfo(pycurl.OS_ERRNO) == errno.ECONNREFUSED or "refused" in text:
-        return Trouble(
-            Reason.CONNECT_REFUSED,
-            f"Connection to {hop.place} over UDP (HTTP/3) was refused {hop.after}.",
-        )
-    return _handshake(handle, text, hop)
 
 
 def _handshake(handle: Handle, text: str, hop: Hop) -> Trouble:
