@@ -24,7 +24,7 @@ from alerts.wording import (
     reason_phrase,
     time_phrase,
 )
-from incidents.models import Incident
+from incidents.models import EventKind, Incident
 from incidents.transitions import Transition
 from monitors.models import Monitor
 
@@ -32,6 +32,7 @@ TEST = "test"
 DISABLED = "disabled"
 SUBJECT_LIMIT = 180
 VALUE_LIMIT = 600  # so that all lines of a message fit into 4,096 characters
+_TONELESS = (TEST, DISABLED, EventKind.ACKNOWLEDGED.value)
 _STATUS_AFTER = {Event.DOWN: "down", Event.DEGRADED: "degraded", Event.RECOVERED: "up"}
 
 
@@ -85,6 +86,20 @@ class Facts(_Frozen):
     duration_seconds: float | None = None
     locations: list[str] = []
     failed_channel: ChannelFacts | None = None
+
+    @property
+    def tone(self) -> str:
+        """How it is to be shown: as `down`, `degraded`, `recovered`, or empty for what is neither.
+
+        An event that is none of these itself, a reminder for instance, has that of the status.
+        """
+        if self.event in (*Event, *_TONELESS):
+            return "" if self.event in _TONELESS else self.event
+        return self.status if self.status in (Event.DOWN, Event.DEGRADED) else ""
+
+    @property
+    def is_trouble(self) -> bool:
+        return self.tone in (Event.DOWN, Event.DEGRADED)
 
     @property
     def duration(self) -> timedelta:
@@ -149,7 +164,7 @@ class Message:
         return self._rendered("alerts/messages/alert.html")
 
     def _rendered(self, template: str) -> str:
-        return render_to_string(template, {"message": self, "color": event_color(self.facts.event)})
+        return render_to_string(template, {"message": self, "color": event_color(self.facts.tone)})
 
 
 def facts_of_transition(transition: Transition) -> Facts:

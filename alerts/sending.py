@@ -47,14 +47,22 @@ def _storable(text: str) -> str:
 def without_secrets(text: str, encrypted: str) -> str:
     """`text` without the channel's secrets: a receiver may repeat in its answer what it was sent.
 
-    Of an address that is a secret, each long part of the path and the query is one, too.
+    Of an address that is a secret, each long part is one, too, but for the host of a web address.
     """
     for secret in decrypt(encrypted).values():
-        parts = re.split(r"[/?&=]", secret) if "://" in secret else []
-        for one in (secret, *parts):
+        for one in (secret, *_parts_of_address(secret)):
             if len(one) >= SHORTEST_SECRET:
                 text = text.replace(one, MASK)
     return text
+
+
+def _parts_of_address(secret: str) -> list[str]:
+    scheme, colon, rest = secret.partition("://")
+    if not colon:
+        return []
+    if scheme in ("http", "https"):
+        rest = rest.partition("/")[2]
+    return re.split(r"[/?&=:@]", rest)
 
 
 def _send(leased: Leased) -> None:

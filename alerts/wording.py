@@ -64,13 +64,13 @@ def time_phrase(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def event_color(event: str) -> str:
+def event_color(tone: str) -> str:
     """`#rrggbb`; blue for what is neither trouble nor its end."""
-    return _COLORS.get(event, "#1565c0")
+    return _COLORS.get(tone, "#1565c0")
 
 
-def event_sign(event: str) -> str:
-    return _SIGNS.get(event, "🔵")
+def event_sign(tone: str) -> str:
+    return _SIGNS.get(tone, "🔵")
 
 
 def one_line(text: str) -> str:

@@ -5,6 +5,7 @@ https://www.twilio.com/docs/api/errors (the codes). The API knows no key against
 message whose answer was lost is sent twice.
 """
 
+import re
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -39,7 +40,7 @@ _DEAD_CODES = {
 
 def _clean_number(number: str) -> str:
     digits = "".join(sign for sign in number if sign not in " -.()/")
-    if not (digits.startswith("+") and digits[1:].isdecimal() and 7 <= len(digits) <= 16):
+    if not re.fullmatch(r"\+[0-9]{6,15}", digits):
         raise ValueError("Give the number with its country: +49 30 1234567.")
     return digits
 

@@ -16,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+from threading import BoundedSemaphore
 from typing import Any
 
 from django.conf import settings
@@ -33,6 +34,8 @@ START_S = 10  # to start Python and load Apprise, on a busy machine
 LOCAL_SCHEMES = frozenset(
     ("dbus", "glib", "gnome", "kde", "macosx", "qt", "syslog", "windows")
 )  # they address the machine itself
+AT_ONCE = 4  # each takes some 60 MB while it lasts
+_free = BoundedSemaphore(AT_ONCE)
 _TYPES = {"down": "failure", "degraded": "warning", "recovered": "success"}
 _STATUS = re.compile(r"\berror=(401|410)\b")
 _PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
@@ -63,10 +66,16 @@ def send(message: Message, config: AppriseConfig, door: Door) -> None:
         "url": config.url.get_secret_value(),
         "title": message.subject,
         "body": f"{message.body}\n\n{links}",
-        "type": _TYPES.get(message.facts.event, "info"),
+        "type": _TYPES.get(message.facts.tone, "info"),
         "reaches_private": door.reaches_private,
     }
-    report = _run(order, door.deadline.total_seconds() + START_S)
+    seconds = door.deadline.total_seconds() + START_S
+    if not _free.acquire(timeout=seconds):
+        raise DeliveryError("Apprise is busy with other messages")
+    try:
+        report = _run(order, seconds)
+    finally:
+        _free.release()
     if not report.get("is_sent"):
         raise _refusal(report)
 

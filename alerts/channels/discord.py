@@ -54,7 +54,7 @@ def _embed(message: Message) -> dict[str, Any]:
     embed: dict[str, Any] = {
         "title": cut(message.subject, TITLE_LIMIT),
         "url": message.link,
-        "color": int(event_color(message.facts.event)[1:], 16),
+        "color": int(event_color(message.facts.tone)[1:], 16),
         "timestamp": message.facts.occurred_at.isoformat(),
     }
     links = "\n".join(f"[{link.label}]({link.url})" for link in message.links)

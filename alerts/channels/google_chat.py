@@ -38,7 +38,7 @@ def payload(message: Message) -> dict[str, Any]:
     buttons = [
         {"text": link.label, "onClick": {"openLink": {"url": link.url}}} for link in message.links
     ]
-    title = f"{event_sign(message.facts.event)} {message.subject}"
+    title = f"{event_sign(message.facts.tone)} {message.subject}"
     return {
         "fallbackText": message.subject,
         "thread": {"threadKey": str(message.story_id)},

@@ -38,12 +38,11 @@ class GotifyConfig(WordedConfig):
 
 
 def payload(message: Message, config: GotifyConfig) -> dict[str, Any]:
-    is_trouble = message.facts.event in ("down", "degraded")
     links = "\n".join(f"{link.label}: {link.url}" for link in message.links)
     return {
         "title": message.subject,
         "message": f"{message.body}\n\n{links}",
-        "priority": config.priority if is_trouble else min(config.priority, _CALM),
+        "priority": config.priority if message.facts.is_trouble else min(config.priority, _CALM),
         "extras": {"client::notification": {"click": {"url": message.link}}},
     }
 

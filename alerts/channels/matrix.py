@@ -63,7 +63,7 @@ def payload(message: Message) -> dict[str, Any]:
 
 
 def _html(message: Message) -> str:
-    color = event_color(message.facts.event)
+    color = event_color(message.facts.tone)
     links = " · ".join(
         f'<a href="{escape(link.url)}">{escape(link.label)}</a>' for link in message.links
     )

@@ -48,7 +48,7 @@ class MattermostConfig(WordedConfig):
 def payload(message: Message, config: MattermostConfig) -> dict[str, Any]:
     attachment: dict[str, Any] = {
         "fallback": _unmentioned(message.subject),
-        "color": event_color(message.facts.event),
+        "color": event_color(message.facts.tone),
         "title": _unmentioned(message.subject),
         "title_link": message.link,
     }

@@ -84,14 +84,12 @@ class NtfyConfig(WordedConfig):
 
 
 def payload(message: Message, config: NtfyConfig) -> dict[str, Any]:
-    event = message.facts.event
-    is_trouble = event in ("down", "degraded")
     return {
         "topic": config.topic.get_secret_value(),
         "title": cut(message.subject, 250),
         "message": cut_bytes(message.body, MESSAGE_BYTES),
-        "priority": _PRIORITIES[config.priority if is_trouble else "default"],
-        "tags": [_TAGS.get(event, "large_blue_circle"), *config.tags],
+        "priority": _PRIORITIES[config.priority if message.facts.is_trouble else "default"],
+        "tags": [_TAGS.get(message.facts.tone, "large_blue_circle"), *config.tags],
         "click": message.link,
         "actions": [
             {"action": "view", "label": link.label, "url": link.url}

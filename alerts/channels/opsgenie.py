@@ -67,7 +67,7 @@ def payload(message: Message, config: OpsgenieConfig, action: PagerAction) -> di
         "details": {"event": facts.event, "reason": facts.reason or "", "url": message.link},
         "entity": cut(facts.monitor.name, 512) if facts.monitor else "",
         "source": _SOURCE,
-        "priority": priorities.get(facts.event, "P5"),
+        "priority": priorities.get(facts.tone, "P5"),
     }
 
 

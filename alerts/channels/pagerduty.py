@@ -69,7 +69,7 @@ def _details(message: Message, config: PagerDutyConfig) -> dict[str, Any]:
     return {
         "summary": cut(message.subject, SUMMARY_LIMIT),
         "source": (monitor.target or monitor.name) if monitor else "uptime",
-        "severity": severities.get(facts.event, "info"),
+        "severity": severities.get(facts.tone, "info"),
         "timestamp": facts.occurred_at.isoformat(),
         "component": monitor.name if monitor else "uptime",
         "class": facts.reason or facts.event,

@@ -72,8 +72,9 @@ class PushoverConfig(WordedConfig):
 
 
 def payload(message: Message, config: PushoverConfig) -> dict[str, Any]:
-    is_trouble = message.facts.event in ("down", "degraded")
-    priority = _PRIORITIES[config.priority] if is_trouble else min(_PRIORITIES[config.priority], 0)
+    priority = _PRIORITIES[config.priority]
+    if not message.facts.is_trouble:
+        priority = min(priority, _PRIORITIES["normal"])
     values: dict[str, Any] = {
         "token": config.token.get_secret_value(),
         "user": config.user.get_secret_value(),

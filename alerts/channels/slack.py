@@ -63,12 +63,12 @@ def payload(message: Message) -> dict[str, Any]:
     return {
         # what notifications show, and clients without blocks
         "text": _escaped(message.subject),
-        "attachments": [{"color": event_color(message.facts.event), "blocks": _blocks(message)}],
+        "attachments": [{"color": event_color(message.facts.tone), "blocks": _blocks(message)}],
     }
 
 
 def _blocks(message: Message) -> list[dict[str, Any]]:
-    title = f"{event_sign(message.facts.event)} {message.subject}"
+    title = f"{event_sign(message.facts.tone)} {message.subject}"
     buttons = [
         {"type": "button", "text": _plain(link.label, 75), "url": link.url}
         for link in message.links

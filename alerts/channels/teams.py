@@ -53,7 +53,7 @@ def card(message: Message) -> dict[str, Any]:
         "size": "Large",
         "weight": "Bolder",
         "wrap": True,
-        "color": _COLORS.get(message.facts.event, "Accent"),
+        "color": _COLORS.get(message.facts.tone, "Accent"),
         "text": _literal(message.subject),
     }
     return {

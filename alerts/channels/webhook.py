@@ -75,7 +75,7 @@ class WebhookConfig(ChannelConfig):
         default=JSON_TYPE,
         title="Content type",
         description="Of the body; for application/json a template must give valid JSON.",
-        pattern=r"^[\w.+-]+/[\w.+-]+(; ?[\w-]+=[\w.+-]+)*$",
+        pattern=r"^[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?[a-z-]+=[A-Za-z0-9.+_-]+)*$",
         max_length=100,
     )
     body_template: TextTemplate = Field(

@@ -98,3 +98,21 @@ def test_every_reason_has_words() -> None:
 def test_times_are_told_in_utc() -> None:
     berlin = datetime.fromisoformat("2026-03-01T13:00:00+01:00")
     assert time_phrase(berlin) == "2026-03-01 12:00:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "tone"),
+    [
+        ("down", "down", "down"),
+        ("recovered", "up", "recovered"),
+        ("reminder", "degraded", "degraded"),
+        ("acknowledged", "down", ""),
+        ("test", None, ""),
+    ],
+)
+def test_an_event_has_the_tone_of_what_it_means(
+    facts: Facts, event: str, status: str | None, tone: str
+) -> None:
+    told = facts.model_copy(update={"event": event, "status": status})
+    assert told.tone == tone
+    assert told.is_trouble == (tone in ("down", "degraded"))
