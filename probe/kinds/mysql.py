@@ -1,0 +1,167 @@
+"""mysql: connect and log in to MySQL or MariaDB, and optionally a query with its value."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+from functools import lru_cache
+from typing import Any
+
+from probe import certificates
+from probe.kinds.base import Kind
+from probe.kinds.database import (
+    MAX_ROWS,
+    SECTIONS,
+    Asking,
+    DatabasePlan,
+    DatabaseSettings,
+    Row,
+    broken,
+    cleaner,
+    errno_in,
+    observe_database,
+    planner,
+)
+from probe.net import Net, Trouble
+from probe.values import Job, Observation, Reason
+
+PORT = 3306
+
+_make_plan = planner(PORT)
+
+
+class _NamedContext(ssl.SSLContext):
+    """Verifies one name, whichever address a client library thinks that it connects to."""
+
+    name: str = ""
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        options["server_hostname"] = self.name
+        return super().wrap_bio(*arguments, **options)
+
+
+@lru_cache(maxsize=64)
+def _context(name: str, authorities: str | None, *, verify: bool) -> ssl.SSLContext:
+    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.name = name
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    context.load_verify_locations(certificates.system_authorities())
+    if authorities:
+        context.load_verify_locations(cadata=authorities)
+    return context
+
+
+async def _ask(asking: Asking) -> list[Row]:
+    import aiomysql
+
+    plan = asking.plan
+    connection = None
+    try:
+        connection = await aiomysql.connect(**_options(plan, asking.address))
+        if plan.settings.tls and not _is_secured(connection):
+            raise Trouble(Reason.TLS_HANDSHAKE, f"{plan.place} offers no TLS.")
+        asking.connected()
+        rows: list[Row] = []
+        if plan.settings.query:
+            async with connection.cursor(aiomysql.SSCursor) as cursor:
+                await cursor.execute(plan.settings.query)
+                rows = [row[:1] for row in await cursor.fetchmany(MAX_ROWS)]
+                asking.answered()
+                connection.close()  # what is left of a long answer is not read
+        return rows
+    except aiomysql.Error as error:
+        raise _trouble(asking, error) from None
+    except (asyncio.IncompleteReadError, EOFError):
+        raise Trouble(
+            Reason.CONNECT_RESET, f"{plan.place} closed the connection while {asking.doing}."
+        ) from None
+    except _NONSENSE as error:
+        # the library reads what the server sends without doubting it
+        raise asking.unreadable(f"its answer can't be read ({type(error).__name__})") from None
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _is_secured(connection: Any) -> bool:
+    """The library goes on in the clear where a server offers no TLS, and says so nowhere else."""
+    return bool(connection._secure)
+
+
+_NONSENSE = (
+    ValueError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    LookupError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+)
+
+
+def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
+    settings = plan.settings
+    context = None
+    if settings.tls:
+        context = _context(plan.host, settings.ca_certificate, verify=settings.verify_tls)
+    return {
+        "host": address,
+        "port": plan.port,
+        "user": settings.username or "root",
+        "password": plan.password,
+        "db": settings.database or None,
+        "ssl": context,
+        "charset": "utf8mb4",
+        "autocommit": None,
+        "program_name": "uptime",
+        "local_infile": False,
+    }
+
+
+def _trouble(asking: Asking, error: Exception) -> Trouble:
+    """What the library or the server says, as the cause."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return certificates.trouble_of(
+            cause.verify_code, cause.verify_message, None, asking.plan.host
+        )
+    if isinstance(cause, ssl.SSLError):
+        words = certificates.tail(str(cause))
+        return Trouble(Reason.TLS_HANDSHAKE, f"No TLS with {asking.plan.place}: {words}.")
+    if isinstance(cause, OSError) and cause.errno:
+        return broken(asking, cause.errno)
+    code = error.args[0] if error.args else ""
+    words = str(error.args[1]) if len(error.args) > 1 else ""
+    if (number := errno_in(words)) is not None:
+        return broken(asking, number)
+    if code in (2003, 2006, 2013):  # CR_CONN_HOST_ERROR, CR_SERVER_GONE_ERROR, CR_SERVER_LOST
+        return Trouble(
+            Reason.CONNECT_RESET, f"{asking.plan.place} closed the connection while {asking.doing}."
+        )
+    if code == 2026 or "SSL" in words:  # CR_SSL_CONNECTION_ERROR
+        return Trouble(Reason.TLS_HANDSHAKE, f"No TLS with {asking.plan.place}: {words}.")
+    return asking.refused(f"{words} ({code})" if words else str(code))
+
+
+async def observe(job: Job, net: Net) -> Observation:
+    return await observe_database(job, net, net.plans.get(job.spec, _make_plan), _ask)
+
+
+KIND = Kind(
+    "mysql",
+    "MySQL or MariaDB",
+    DatabaseSettings,
+    observe,
+    cleaner(PORT),
+    summary="Connect to MySQL or MariaDB, log in, and expect a value of a query.",
+    target_label="Host and port",
+    target_example="db.example.org:3306",
+    sections=SECTIONS,
+)

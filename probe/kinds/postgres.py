@@ -1,0 +1,156 @@
+"""postgres: connect and log in, and optionally a query with the value that it should give."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from probe import certificates
+from probe.kinds.base import Kind
+from probe.kinds.database import (
+    MAX_ROWS,
+    SECTIONS,
+    Asking,
+    DatabasePlan,
+    DatabaseSettings,
+    Row,
+    broken,
+    cleaner,
+    errno_in,
+    observe_database,
+    planner,
+)
+from probe.net import Net, Trouble
+from probe.values import Job, Observation, Reason
+
+PORT = 5432
+
+_make_plan = planner(PORT)
+
+
+async def _ask(asking: Asking) -> list[Row]:
+    import psycopg
+
+    plan = asking.plan
+    connection = None
+    try:
+        connection = await psycopg.AsyncConnection.connect(
+            **_options(plan, asking.address), autocommit=True
+        )
+        asking.connected()
+        rows: list[Row] = []
+        if plan.settings.query:
+            rows = await _rows(connection, plan.settings.query)
+            asking.answered()
+        return rows
+    except psycopg.Error as error:
+        raise _trouble(asking, error) from None
+    except UnicodeError:
+        raise asking.unreadable("it sends text that can't be read") from None
+    finally:
+        if connection is not None:
+            await connection.close()
+
+
+async def _rows(connection: Any, query: str) -> list[Row]:
+    """Row by row, so that a long answer is never held as a whole."""
+    from psycopg.rows import tuple_row
+
+    rows: list[Row] = []
+    cursor = connection.cursor(row_factory=tuple_row)
+    answer = cursor.stream(query.encode())
+    try:
+        async for row in answer:
+            rows.append(row[:1])
+            if len(rows) >= MAX_ROWS:
+                break
+    finally:
+        await answer.aclose()
+    return rows
+
+
+def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
+    """Of libpq's: nothing may come from this machine's environment or files."""
+    settings = plan.settings
+    options: dict[str, Any] = {
+        "host": plan.host,
+        "hostaddr": address,
+        "port": plan.port,
+        "user": settings.username or "postgres",
+        "password": plan.password,
+        "dbname": settings.database or settings.username or "postgres",
+        "application_name": "uptime",
+        "passfile": "/dev/null",
+        "gssencmode": "disable",
+        "sslmode": "disable",
+        "client_encoding": "UTF8",
+    }
+    if settings.tls:
+        options["sslmode"] = "verify-full" if settings.verify_tls else "require"
+    if settings.tls and settings.verify_tls:
+        options["sslrootcert"] = _authorities_file(settings.ca_certificate or "")
+    return options
+
+
+@lru_cache(maxsize=64)
+def _authorities_file(own: str) -> str:
+    """The system's authorities and these, as the file that libpq wants; kept with the process."""
+    if not own:
+        return certificates.system_authorities()
+    system = Path(certificates.system_authorities()).read_text("utf-8", "replace")
+    with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
+        file.write(f"{system}\n{own}\n")
+    return file.name
+
+
+def _trouble(asking: Asking, error: Any) -> Trouble:
+    """What libpq or the server says, as the cause."""
+    words = error.diag.message_primary or str(error)
+    if asking.connect_ms is None:
+        words = words.removeprefix("connection failed: ").split("failed: ", 1)[-1]
+    words = words.split("\n", 1)[0]
+    if (number := errno_in(words)) is not None:
+        return broken(asking, number)
+    lowered = words.lower()
+    if "certificate" in lowered or "ssl" in lowered:
+        return _tls_trouble(asking.plan, words)
+    if "closed the connection unexpectedly" in lowered:
+        return Trouble(
+            Reason.CONNECT_RESET, f"{asking.plan.place} closed the connection while {asking.doing}."
+        )
+    if error.sqlstate is None and not words.startswith(("FATAL:", "ERROR:")):
+        return asking.unreadable(words)
+    return asking.refused(words)
+
+
+def _tls_trouble(plan: DatabasePlan, words: str) -> Trouble:
+    lowered = words.lower()
+    for sign, reason in (
+        ("does not match host name", Reason.TLS_HOSTNAME),
+        ("certificate has expired", Reason.TLS_EXPIRED),
+        ("certificate is not yet valid", Reason.TLS_NOT_YET_VALID),
+        ("certificate verify failed", Reason.TLS_UNTRUSTED),
+        ("self-signed", Reason.TLS_UNTRUSTED),
+    ):
+        if sign in lowered:
+            return Trouble(reason, f"The certificate of {plan.host} is not accepted: {words}.")
+    return Trouble(Reason.TLS_HANDSHAKE, f"No TLS with {plan.place}: {words}.")
+
+
+async def observe(job: Job, net: Net) -> Observation:
+    return await observe_database(job, net, net.plans.get(job.spec, _make_plan), _ask)
+
+
+KIND = Kind(
+    "postgres",
+    "PostgreSQL",
+    DatabaseSettings,
+    observe,
+    cleaner(PORT),
+    summary="Connect to PostgreSQL, log in, and expect a value of a query.",
+    target_label="Host and port",
+    target_example="db.example.org:5432",
+    sections=SECTIONS,
+)

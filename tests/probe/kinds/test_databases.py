@@ -1,0 +1,292 @@
+"""The postgres check against a real server behind loopback TCP, mysql against a look-alike."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from probe.values import Observation, Reason, Status
+from tests.probe.conftest import Check
+from tests.servers import mysql
+from tests.servers.authority import Authority
+from tests.servers.dns import serve_names
+from tests.servers.mysql import serve_mysql, serve_mysql_over_tls
+from tests.servers.raw import Conduct, Connection, Server, free_port, serve, unanswered_port
+
+KINDS = ["postgres", "mysql"]
+
+
+def postgres_socket() -> str:
+    """Where the suite's own PostgreSQL listens."""
+    folder = parse_qs(urlsplit(os.environ["DATABASE_URL"]).query)["host"][0]
+    return str(Path(folder) / ".s.PGSQL.5432")
+
+
+async def relay(connection: Connection) -> None:
+    """Both ways between a client and the suite's PostgreSQL."""
+    reader, writer = await asyncio.open_unix_connection(postgres_socket())
+
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(65_536):
+            target.write(data)
+            await target.drain()
+        target.close()
+
+    try:
+        await asyncio.gather(carry(connection.reader, writer), carry(reader, connection.writer))
+    finally:
+        writer.close()
+
+
+@asynccontextmanager
+async def serve_postgres() -> AsyncIterator[Server]:
+    async with serve(relay) as server:
+        yield server
+
+
+async def ask_postgres(check: Check, **settings: Any) -> tuple[Observation, str]:
+    """What is seen, with PLACE for where the server is."""
+    settings = {"username": "uptime", "database": "uptime", **settings}
+    async with serve_postgres() as server:
+        seen = await check("postgres", f"127.0.0.1:{server.port}", **settings)
+        return seen, seen.message.replace(f"127.0.0.1 port {server.port}", "PLACE")
+
+
+async def test_a_postgres_that_lets_in_is_up(check: Check) -> None:
+    seen, message = await ask_postgres(check)
+    assert (seen.status, message) == (Status.UP, "")
+    assert seen.phases.connect_ms is not None
+
+
+async def test_a_postgres_gives_the_value(check: Check) -> None:
+    right, _ = await ask_postgres(check, query="select 40 + 2, 'more'", expected="42")
+    wrong, message = await ask_postgres(check, query="select 41", expected="42")
+    none, no_row = await ask_postgres(check, query="select 1 where false", expected="42")
+    assert right.status == Status.UP, right.message
+    assert right.phases.first_byte_ms is not None
+    assert (wrong.status, wrong.reason) == (Status.DOWN, Reason.ASSERTION_FAILED)
+    assert message == 'The query on PLACE should give "42", got "41".'
+    assert (none.reason, no_row) == (
+        Reason.ASSERTION_FAILED,
+        'The query on PLACE should give "42", got no row.',
+    )
+
+
+POSTGRES_REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
+    "no such user": (
+        {"username": "nobody_here"},
+        r'PLACE refuses the connection: it said "FATAL: +role \\"nobody_here\\" does not exist"\.',
+    ),
+    "no such database": (
+        {"database": "nowhere"},
+        r'PLACE refuses the connection: it said "FATAL: +database \\"nowhere\\" does not exist"\.',
+    ),
+    "no such table": (
+        {"query": "select * from nowhere"},
+        r'PLACE refuses the query: it said "relation \\"nowhere\\" does not exist"\.',
+    ),
+    "no query": (
+        {"query": "selct 1"},
+        r'PLACE refuses the query: it said "syntax error at or near \\"selct\\""\.',
+    ),
+}
+
+
+@pytest.mark.parametrize("refusal", POSTGRES_REFUSALS)
+async def test_refusals_of_postgres_are_quoted(refusal: str, check: Check) -> None:
+    settings, pattern = POSTGRES_REFUSALS[refusal]
+    seen, message = await ask_postgres(check, **settings)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert re.fullmatch(pattern, message), message
+
+
+async def test_a_slow_query_of_postgres_times_out(check: Check) -> None:
+    seen, message = await ask_postgres(check, query="select pg_sleep(60)", timeout=0.5)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TIMEOUT)
+    assert message == "PLACE took longer than 0.5 s, while waiting for an answer."
+    assert (seen.latency_ms or 0) < 750
+
+
+async def test_a_long_answer_of_postgres_is_not_taken_in(check: Check) -> None:
+    query = "select repeat('x', 1000) from generate_series(1, 1000000)"
+    limit = {"source": "rows", "comparison": "less_than", "value": 10}
+    seen, message = await ask_postgres(check, query=query, assertions=[limit], timeout=5)
+    assert seen.reason == Reason.ASSERTION_FAILED, message
+    assert message.startswith("Number of rows should be less than 10, got 1000")
+
+
+async def test_a_postgres_without_tls_is_told(check: Check) -> None:
+    seen, message = await ask_postgres(check, tls=True)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
+    assert message.startswith("No TLS with PLACE: server does not support SSL")
+
+
+# MySQL
+
+
+async def ask_mysql(check: Check, conduct: Conduct, **settings: Any) -> tuple[Observation, str]:
+    async with serve(conduct) as server:
+        seen = await check("mysql", f"127.0.0.1:{server.port}", **settings)
+        return seen, seen.message.replace(f"127.0.0.1 port {server.port}", "PLACE")
+
+
+async def test_a_mysql_that_lets_in_is_up(check: Check) -> None:
+    seen, message = await ask_mysql(check, serve_mysql())
+    assert (seen.status, message) == (Status.UP, "")
+
+
+async def test_a_mysql_gives_the_value(check: Check) -> None:
+    asked: list[str] = []
+    conduct = serve_mysql(answer=mysql.rows("42", "43"), asked=asked)
+    right, _ = await ask_mysql(check, conduct, query="SELECT a FROM b", expected="42")
+    wrong, message = await ask_mysql(check, conduct, query="SELECT a FROM b", expected="7")
+    assert right.status == Status.UP, right.message
+    assert asked[0] == "SELECT a FROM b"
+    assert (wrong.status, wrong.reason) == (Status.DOWN, Reason.ASSERTION_FAILED)
+    assert message == 'The query on PLACE should give "7", got "42".'
+
+
+async def test_refusals_of_mysql_are_quoted(check: Check) -> None:
+    login = serve_mysql(login=mysql.error(1045, "Access denied for user 'eve'"))
+    query = serve_mysql(answer=[mysql.error(1146, "Table 'b' doesn't exist")])
+    kept_out, how = await ask_mysql(check, login, username="eve", password="wrong")
+    failed, why = await ask_mysql(check, query, query="SELECT 1")
+    assert (kept_out.status, kept_out.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert how == ("PLACE refuses the connection: it said \"Access denied for user 'eve' (1045)\".")
+    assert failed.reason == Reason.BANNER_MISMATCH
+    assert why == "PLACE refuses the query: it said \"Table 'b' doesn't exist (1146)\"."
+
+
+async def test_a_mysql_too_busy_to_greet_is_quoted(check: Check) -> None:
+    async def refuse(connection: Connection) -> None:
+        await connection.send(mysql.packet(mysql.error(1040, "Too many connections"), 0))
+
+    seen, message = await ask_mysql(check, refuse)
+    assert seen.reason == Reason.BANNER_MISMATCH
+    assert "Too many connections" in message
+
+
+async def test_a_mysql_over_tls_is_verified_by_name(check: Check) -> None:
+    authority = Authority()
+    context = authority.issue("db.example", ends=timedelta(days=90)).server_context()
+    settings = {"tls": True, "ca_certificate": authority.certificate_pem}
+    async with (
+        serve(serve_mysql_over_tls(context)) as server,
+        serve_names({"db.example": ["127.0.0.1"], "other.example": ["127.0.0.1"]}) as names,
+    ):
+        options = {"resolver": names.address, **settings}
+        right = await check("mysql", f"db.example:{server.port}", **options)
+        wrong = await check("mysql", f"other.example:{server.port}", **options)
+        unknown = await check(
+            "mysql", f"db.example:{server.port}", tls=True, resolver=names.address
+        )
+    assert right.status == Status.UP, right.message
+    assert (wrong.status, wrong.reason) == (Status.DOWN, Reason.TLS_HOSTNAME)
+    assert (unknown.status, unknown.reason) == (Status.DOWN, Reason.TLS_UNTRUSTED)
+
+
+async def test_a_mysql_without_tls_is_told(check: Check) -> None:
+    seen, message = await ask_mysql(check, serve_mysql(), tls=True)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
+    assert message == "PLACE offers no TLS."
+
+
+async def test_a_mysql_that_is_silent_about_a_query_times_out(check: Check) -> None:
+    seen, message = await ask_mysql(check, serve_mysql(), query="SELECT 1", timeout=0.4)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TIMEOUT)
+    assert message == "PLACE took longer than 0.4 s, while waiting for an answer."
+
+
+# Both
+
+
+async def hang_up(connection: Connection) -> None:
+    await connection.reader.read(1)
+
+
+async def close(connection: Connection) -> None:
+    return
+
+
+async def speak_http(connection: Connection) -> None:
+    await connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    await connection.reader.read()
+
+
+async def say_nothing(connection: Connection) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_nobody_listens(kind: str, check: Check) -> None:
+    port = free_port()
+    seen = await check(kind, f"127.0.0.1:{port}")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
+    assert seen.message == f"No connection to 127.0.0.1 port {port}: connection refused."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_port_that_never_answers(kind: str, check: Check) -> None:
+    with unanswered_port() as port:
+        seen = await check(kind, f"127.0.0.1:{port}", timeout=0.4)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_TIMEOUT)
+    assert (seen.latency_ms or 0) < 650
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_server_that_says_nothing(kind: str, check: Check) -> None:
+    async with serve(say_nothing) as server:
+        seen = await check(kind, f"127.0.0.1:{server.port}", timeout=0.4)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_TIMEOUT)
+    assert (seen.latency_ms or 0) < 650
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("conduct", [hang_up, close], ids=["hang up", "close"])
+async def test_a_server_that_closes(kind: str, conduct: Conduct, check: Check) -> None:
+    async with serve(conduct) as server:
+        seen = await check(kind, f"127.0.0.1:{server.port}", timeout=0.6)
+    assert seen.status == Status.DOWN
+    assert seen.reason in (Reason.CONNECT_RESET, Reason.CONNECT_TIMEOUT), seen.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_another_protocol(kind: str, check: Check) -> None:
+    async with serve(speak_http) as server:
+        seen = await check(kind, f"127.0.0.1:{server.port}", timeout=0.6)
+    assert seen.status == Status.DOWN
+    assert seen.reason in (Reason.BANNER_MISMATCH, Reason.CONNECT_TIMEOUT), seen.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_one_dead_address_of_several_does_no_harm(kind: str, check: Check) -> None:
+    conduct = relay if kind == "postgres" else serve_mysql()
+    async with serve(conduct) as server:
+        zone = {"x.example": ["127.0.0.2", "127.0.0.1"]}
+        async with serve_names(zone) as names:
+            target = f"x.example:{server.port}"
+            seen = await check(
+                kind, target, resolver=names.address, username="uptime", database="uptime"
+            )
+    assert seen.status == Status.UP, seen.message
+    assert seen.phases.dns_ms is not None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_forbidden_networks_are_not_connected_to(kind: str, check: Check) -> None:
+    async with serve(say_nothing) as server:
+        seen = await check(kind, f"127.0.0.1:{server.port}", allow_private=False)
+    assert (seen.reason, server.connections) == (Reason.TARGET_FORBIDDEN, 0)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "redis"])
+async def test_an_expectation_needs_a_question(kind: str, check: Check) -> None:
+    with pytest.raises(ValueError, match="expected value needs"):
+        await check(kind, "127.0.0.1:1", expected="1")
