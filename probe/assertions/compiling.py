@@ -7,11 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from jsonpath_rfc9535 import JSONPathError
-
 from probe.assertions.evidence import Evidence, UnreadableError
 from probe.assertions.markup import compile_selector
-from probe.assertions.paths import compile_path, compile_pattern
 from probe.assertions.scalars import contains, equals, order, text_of
 from probe.assertions.schema import (
     SOURCES,
@@ -200,6 +197,10 @@ def _read_cert_days(evidence: Evidence) -> list[Any]:
 
 
 def _json_reader(path: str) -> Callable[[Evidence], list[Any]]:
+    from jsonpath_rfc9535 import JSONPathError
+
+    from probe.assertions.paths import compile_path
+
     query = compile_path(path)
 
     def read(evidence: Evidence) -> list[Any]:
@@ -242,6 +243,8 @@ def _test(comparison: Comparison, expected: Any) -> Callable[[list[Any]], bool]:
 def _comparator(comparison: Comparison, expected: Any) -> Callable[[Any], bool]:
     match comparison:
         case Comparison.MATCHES:
+            from probe.assertions.paths import compile_pattern
+
             search = compile_pattern(text_of(expected))
             return lambda value: search(text_of(value))
         case Comparison.LESS_THAN:

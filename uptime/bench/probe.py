@@ -23,11 +23,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
-
 from probe.kinds import KINDS
 from probe.prober import Prober
 from probe.values import Job, Spec, Status
@@ -88,6 +83,12 @@ def _target(kind: str, url: str | None) -> Iterator[tuple[str, dict[str, str]]]:
 
 def make_certificates(authorities: Path, server: Path) -> None:
     """Write the system's authorities with one more, and a server's key and certificate from it."""
+    # here, because the probing process is this module as well, and its memory is measured
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+    from cryptography.x509.oid import NameOID
+
     root_key, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Benchmark Root")])
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
