@@ -1,7 +1,6 @@
 """What a receiver's answer means when it is not that the message was taken."""
 
 import json
-from collections.abc import Container
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,18 +37,6 @@ def refusal(
     return DeliveryError(text, is_permanent=is_permanent, retry_after=retry_after)
 
 
-def refusal_by_status(
-    answer: Answer, *, dead: Container[int], permanent: Container[int] = (), said: str = ""
-) -> DeliveryError:
-    """The error of a receiver that says by its status alone what is final."""
-    return refusal(
-        answer,
-        said=said,
-        is_dead=answer.status in dead,
-        is_permanent=answer.status in permanent,
-    )
-
-
 def printable(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)
 
@@ -67,6 +54,14 @@ def answered_object(answer: Answer) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def is_own_answer(answer: Answer, *statuses: int) -> bool:
+    """Whether it is the API's own word that is one of these statuses.
+
+    The page of a proxy in front of it, which says 403 or 404 for a minute, ends no channel.
+    """
+    return answer.status in statuses and bool(answered_object(answer))
 
 
 def answered_word(answer: Answer, *names: str) -> str:

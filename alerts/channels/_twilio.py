@@ -96,6 +96,6 @@ def _refusal(answer: Answer) -> DeliveryError:
     return refusal(
         answer,
         said=f"{said} ({code})" if code else said,
-        is_dead=answer.status == 401 or code in _DEAD_CODES,
+        is_dead=code in _DEAD_CODES,
         is_permanent=answer.status == 400,
     )

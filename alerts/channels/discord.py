@@ -19,7 +19,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
-from alerts.refusals import answered_object, answered_word, refusal
+from alerts.refusals import answered_object, answered_word, is_own_answer, refusal
 from alerts.wording import cut, event_color
 
 TITLE_LIMIT = 256
@@ -79,7 +79,7 @@ def _refusal(answer: Answer) -> DeliveryError:
     return refusal(
         answer,
         said=answered_word(answer, "message"),
-        is_dead=answer.status in _DEAD,
+        is_dead=is_own_answer(answer, *_DEAD),
         is_permanent=answer.status == 400,
         retry_after=timedelta(seconds=wait) if isinstance(wait, int | float) else None,
     )

@@ -19,7 +19,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
-from alerts.refusals import answered_object, refusal
+from alerts.refusals import answered_object, is_own_answer, refusal
 from alerts.wording import cut, cut_bytes, event_sign
 
 PROSE_BYTES = 4000  # of which HTML makes five times as many at worst
@@ -87,7 +87,7 @@ def _refusal(answer: Answer) -> DeliveryError:
     return refusal(
         answer,
         said=str(said),
-        is_dead=answer.status in _DEAD,
+        is_dead=is_own_answer(answer, *_DEAD),
         is_permanent=answer.status == 400,
     )
 

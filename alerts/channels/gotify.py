@@ -15,7 +15,7 @@ from alerts.addresses import URL_LIMIT, Server, Token
 from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Door
 from alerts.messages import Message
-from alerts.refusals import answered_word, refusal_by_status
+from alerts.refusals import answered_word, is_own_answer, refusal
 
 _CALM = 3
 _DEAD = (401, 403, 404, 410)
@@ -54,8 +54,12 @@ def send(message: Message, config: GotifyConfig, door: Door) -> None:
         headers={"X-Gotify-Key": config.token.get_secret_value()},
     )
     if not answer.is_success:
-        said = answered_word(answer, "errorDescription", "error")
-        raise refusal_by_status(answer, said=said, dead=_DEAD, permanent=(400,))
+        raise refusal(
+            answer,
+            said=answered_word(answer, "errorDescription", "error"),
+            is_dead=is_own_answer(answer, *_DEAD),
+            is_permanent=answer.status == 400,
+        )
 
 
 CHANNEL = ChannelType(name="gotify", label="Gotify", config=GotifyConfig, send=send)

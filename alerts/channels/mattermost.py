@@ -17,7 +17,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
-from alerts.refusals import answered_word, refusal
+from alerts.refusals import answered_word, is_own_answer, refusal
 from alerts.wording import cut, event_color
 
 PROSE_LIMIT = 5000
@@ -84,7 +84,7 @@ def _refusal(answer: Answer) -> DeliveryError:
     return refusal(
         answer,
         said=answered_word(answer, "message"),
-        is_dead=answer.status in _DEAD or answered_word(answer, "id") in _DEAD_IDS,
+        is_dead=is_own_answer(answer, *_DEAD) or answered_word(answer, "id") in _DEAD_IDS,
         is_permanent=answer.status in (400, 413),
     )
 

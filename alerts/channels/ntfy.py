@@ -18,7 +18,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
-from alerts.refusals import answered_word, refusal
+from alerts.refusals import answered_word, is_own_answer, refusal
 from alerts.wording import cut, cut_bytes
 
 MESSAGE_BYTES = 4000
@@ -118,7 +118,7 @@ def _refusal(answer: Answer) -> DeliveryError:
     return refusal(
         answer,
         said=answered_word(answer, "error"),
-        is_dead=answer.status in _DEAD,
+        is_dead=is_own_answer(answer, *_DEAD),
         is_permanent=answer.status in (400, 413),
     )
 

@@ -17,7 +17,7 @@ from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
 from alerts.pagers import PagerAction, pager_actions
-from alerts.refusals import answered_word, refusal
+from alerts.refusals import answered_word, is_own_answer, refusal
 from alerts.wording import cut
 
 MESSAGE_LIMIT = 130
@@ -86,7 +86,7 @@ def _refusal(answer: Answer) -> DeliveryError:
     return refusal(
         answer,
         said=answered_word(answer, "message"),
-        is_dead=answer.status in _DEAD,
+        is_dead=is_own_answer(answer, *_DEAD),
         is_permanent=answer.status in (400, 413, 422),
     )
 

@@ -18,7 +18,7 @@ from alerts.addresses import URL_LIMIT, SecretAddress
 from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Door
 from alerts.messages import Message
-from alerts.refusals import answered_object, refusal
+from alerts.refusals import answered_object, is_own_answer, refusal
 from alerts.wording import cut_bytes
 
 PROSE_BYTES = 12_000
@@ -87,7 +87,7 @@ def send(message: Message, config: TeamsConfig, door: Door) -> None:
     if not answer.is_success:
         error = answered_object(answer).get("error")
         said = error.get("message", "") if isinstance(error, dict) else ""
-        raise refusal(answer, said=str(said), is_dead=answer.status in _DEAD)
+        raise refusal(answer, said=str(said), is_dead=is_own_answer(answer, *_DEAD))
 
 
 CHANNEL = ChannelType(name="teams", label="Microsoft Teams", config=TeamsConfig, send=send)

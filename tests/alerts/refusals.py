@@ -23,11 +23,13 @@ what_may_pass = pytest.mark.parametrize(
         Reply(502, body=b"<html>Bad Gateway</html>"),
         Reply(503, body=b"{}"),
         Reply(408),
+        Reply(403, body=b"<html>Forbidden</html>"),
+        Reply(404, body=b"<html>Not Found</html>"),
         HANG,
         RESET,
         DRIP,
     ],
-    ids=["fault", "gateway", "away", "timeout", "hang", "reset", "drip"],
+    ids=["fault", "gateway", "away", "timeout", "closed page", "no page", "hang", "reset", "drip"],
 )
 """Answers after which any channel is to try again."""
 

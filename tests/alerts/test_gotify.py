@@ -71,7 +71,7 @@ def test_a_flood_names_the_time_to_wait(message: Message, gotify: Gotify) -> Non
     assert error.retry_after == timedelta(seconds=31)
 
 
-@pytest.mark.parametrize("answer", [Gotify.UNAUTHORIZED, Reply(404)])
+@pytest.mark.parametrize("answer", [Gotify.UNAUTHORIZED, Gotify.NOT_FOUND])
 def test_what_stays_so_ends_the_channel(message: Message, gotify: Gotify, answer: Answer) -> None:
     gotify.will(answer)
     error = refused(lambda: send(message, config(gotify), DOOR))

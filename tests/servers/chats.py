@@ -145,6 +145,14 @@ class Mattermost(Vendor):
             "status_code": 400,
         },
     )
+    NO_CHANNEL = as_json(
+        404,
+        {
+            "id": "store.sql_channel.get_by_name.missing.app_error",
+            "message": "Channel does not exist.",
+            "status_code": 404,
+        },
+    )
     TOO_LONG = as_json(
         400,
         {"id": "api.post.too_long.app_error", "message": "Too long.", "status_code": 400},

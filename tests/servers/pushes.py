@@ -44,6 +44,9 @@ class Gotify(Vendor):
             "errorDescription": "you need to provide a valid access token",
         },
     )
+    NOT_FOUND = as_json(
+        404, {"error": "Not Found", "errorCode": 404, "errorDescription": "page not found"}
+    )
     FLOOD = Reply(429, {"Retry-After": "31"})
 
     def judge(self, request: Request) -> Reply:
