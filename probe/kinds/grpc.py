@@ -128,7 +128,6 @@ def make_plan(spec: Spec) -> HttpPlan:
         body=_request(settings.service),
         judge=Judge(settings.assertions, settings.assertion_tree),
         needs_body=True,
-        needs_headers=True,
     )
 
 

@@ -170,9 +170,8 @@ class Chain:
             (pycurl.URL, url),
             (pycurl.HTTPHEADER, headers),
             (pycurl.WRITEFUNCTION, received.on_body),
+            (pycurl.HEADERFUNCTION, received.header_lines.append),
         ]
-        if plan.needs_headers:
-            options.append((pycurl.HEADERFUNCTION, received.on_header))
         if is_trusted:
             options += plan.login_options
         if plan.settings.http_version in _NEEDS_CARE and not origin.is_tls:
@@ -190,6 +189,11 @@ class Chain:
             raise await self._explain_certificate(handle, options, text, hop)
         if code:
             raise trouble_of(code, text, handle, hop)
+        if not received.has_all_headers:  # libcurl takes the end for the end of an empty body
+            raise Trouble(
+                Reason.HTTP_PROTOCOL,
+                f"{hop.place} closed the connection in the middle of the headers, {hop.after}.",
+            )
         self._check_version(handle, hop)
         if origin.is_tls:
             self.cert_expires_at = certificate_expiry(handle)

@@ -118,6 +118,8 @@ def _phase(handle: Handle, hop: Hop) -> str:
         return "in the TLS handshake"
     if not handle.getinfo(pycurl.STARTTRANSFER_TIME):
         return "waiting for the first byte"
+    if not hop.received.has_all_headers:
+        return "reading the headers"
     return f"reading the body ({hop.received.size:,} bytes so far)"
 
 

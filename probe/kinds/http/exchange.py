@@ -13,21 +13,17 @@ from probe.values import Phases
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-MAX_HEADER_BYTES = 327_680
-"""How much of the headers is kept; libcurl ends a transfer that sends more in one answer."""
-
-
 class Received:
-    """What comes in of one answer: the body up to a limit, kept only where it is needed."""
+    """What comes in of one answer: the body up to a limit, kept only where it is needed; lines of
+    headers and trailers, which libcurl limits to 300 KB."""
 
-    __slots__ = ("body", "header_lines", "header_size", "is_too_large", "limit", "size")
+    __slots__ = ("body", "header_lines", "is_too_large", "limit", "size")
 
     def __init__(self, limit: int, *, keeps_body: bool) -> None:
         self.limit = limit
         self.size = 0
         self.body: bytearray | None = bytearray() if keeps_body else None
         self.header_lines: list[bytes] = []
-        self.header_size = 0
         self.is_too_large = False
 
     def on_body(self, chunk: bytes) -> int | None:
@@ -40,20 +36,25 @@ class Received:
             self.body += chunk
         return None
 
-    def on_header(self, line: bytes) -> None:
-        """Take a line of the headers; what exceeds MAX_HEADER_BYTES is left out."""
-        if line.startswith(b"HTTP/"):  # an interim answer's are not the answer's
-            self.header_lines.clear()
-            self.header_size = 0
-        self.header_size += len(line)
-        if self.header_size <= MAX_HEADER_BYTES:
-            self.header_lines.append(line)
+    @property
+    def has_all_headers(self) -> bool:
+        """Whether the empty line came that ends the headers of the answer."""
+        if self.size:
+            return True
+        for line in reversed(self.header_lines):
+            if line in (b"\r\n", b"\n"):
+                return True
+            if line.startswith(b"HTTP/"):
+                break
+        return False
 
     @property
     def headers(self) -> dict[str, str]:
         """The answer's headers, and trailers, by lower-case name."""
         found: dict[str, list[str]] = {}
         for line in self.header_lines:
+            if line.startswith(b"HTTP/"):  # what came before was an interim answer
+                found.clear()
             name, colon, value = line.decode("latin-1").partition(":")
             if colon:
                 found.setdefault(name.strip().lower(), []).append(value.strip())

@@ -112,7 +112,6 @@ class HttpPlan:
     status_ranges: tuple[tuple[int, int], ...]
     judge: Judge
     needs_body: bool
-    needs_headers: bool
     token_plan: HttpPlan | None = None
     token: Token = field(default_factory=Token)
 
@@ -169,7 +168,6 @@ def plan_of(target: str, settings: HttpSettings) -> HttpPlan:
         status_ranges=_shared(tuple(_status_range(text) for text in settings.expected_status)),
         judge=judge,
         needs_body=bool(judge.sources & _READ_AS_TEXT),
-        needs_headers=Source.HEADER in judge.sources,
     )
 
 

@@ -1,6 +1,9 @@
 """Servers that misbehave, and what the http check makes of each: status, reason, message."""
 
+import asyncio
+import gzip
 import re
+import zlib
 
 import pytest
 
@@ -8,6 +11,39 @@ from probe.values import Reason, Status
 from tests.probe.conftest import Check
 from tests.servers import http
 from tests.servers.raw import Conduct, Connection, free_port, serve, unanswered_port
+
+START = b"HTTP/1.1 200 OK\r\n"
+NULLS = b"\0" * 20_000_000
+NO_HTTP = r"HOST did not answer with HTTP, after \d+ ms\."
+BROKEN = r"HOST broke the HTTP protocol: {}, after \d+ ms\."
+TOO_LARGE = r"The body is larger than 1,048,576 bytes \(max_body_bytes\), after \d+ ms\."
+UNPACKED = r"HOST sent a body that can't be decompressed, after \d+ ms\."
+NOT_EXPECTED = r"Status {} after \d+ ms, expected 200-299\."
+
+
+def repeat(start: bytes, *, forever: bytes, pause: float = 0) -> Conduct:
+    """Read the request, send a start, and then the same without end."""
+
+    async def conduct(connection: Connection) -> None:
+        await connection.read_request()
+        await connection.send(start)
+        while True:
+            await connection.send(forever)
+            await asyncio.sleep(pause)
+
+    return conduct
+
+
+async def reset_in_the_body(connection: Connection) -> None:
+    await connection.read_request()
+    await connection.send(START + b"Content-Length: 100\r\n\r\nhello")
+    await asyncio.sleep(0.05)  # a reset that comes at once overtakes the bytes
+    connection.reset()
+
+
+def packed(body: bytes, coding: str) -> Conduct:
+    return http.answer(http.respond(body, headers={"Content-Encoding": coding}))
+
 
 MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "it resets on accept": (
@@ -107,6 +143,224 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
         Reason.HTTP_STATUS,
         r"Status 302 \(Found\) after \d+ ms, expected 200-299\.",
     ),
+    "its headers are cut short": (
+        http.answer(START + b"Content-Type: te"),
+        Reason.HTTP_PROTOCOL,
+        r"HOST closed the connection in the middle of the headers, after \d+ ms\.",
+    ),
+    "its status line is cut short": (
+        http.answer(b"HTTP/1.1 20"),
+        Reason.HTTP_PROTOCOL,
+        r"HOST closed the connection without an answer, after \d+ ms\.",
+    ),
+    "its headers drip": (
+        repeat(START, forever=b"X: y\r\n", pause=0.05),
+        Reason.TIMEOUT,
+        r"HOST took longer than 0\.5 s, while reading the headers\.",
+    ),
+    "it resets in the body": (
+        reset_in_the_body,
+        Reason.CONNECT_RESET,
+        r"HOST reset the connection while reading the body \(5 bytes so far\), after \d+ ms\.",
+    ),
+    "it has two lengths": (
+        http.answer(START + b"Content-Length: 2\r\nContent-Length: 5\r\n\r\nhello"),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format("Invalid Content-Length: value"),
+    ),
+    "its length is negative": (
+        http.answer(START + b"Content-Length: -5\r\n\r\nhello"),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format("Invalid Content-Length: value"),
+    ),
+    "it announces gigabytes": (
+        http.answer(START + b"Content-Length: 5000000000\r\n\r\nhello"),
+        Reason.HTTP_PROTOCOL,
+        r"HOST closed the connection after 5 bytes of the body, 5,000,000,000 were announced,"
+        r" after \d+ ms\.",
+    ),
+    "a chunk is larger than can be": (
+        http.answer(START + b"Transfer-Encoding: chunked\r\n\r\n" + b"f" * 18 + b"\r\nhello"),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format("chunk hex-length longer than 17"),
+    ),
+    "a chunk has no end": (
+        http.answer(START + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format("Malformed encoding found in chunked-encoding"),
+    ),
+    "a chunk is cut short": (
+        http.answer(START + b"Transfer-Encoding: chunked\r\n\r\nff\r\nhello"),
+        Reason.HTTP_PROTOCOL,
+        r"HOST closed the connection after 5 bytes of the body, before its end, after \d+ ms\.",
+    ),
+    "its chunks never end": (
+        repeat(
+            START + b"Transfer-Encoding: chunked\r\n\r\n",
+            forever=b"ffff\r\n" + b"x" * 65535 + b"\r\n",
+        ),
+        Reason.BODY_TOO_LARGE,
+        TOO_LARGE,
+    ),
+    "a chunk's extension never ends": (
+        repeat(START + b"Transfer-Encoding: chunked\r\n\r\n5;", forever=b"x" * 9999, pause=0.01),
+        Reason.TIMEOUT,
+        r"HOST took longer than 0\.5 s, while reading the body \(0 bytes so far\)\.",
+    ),
+    "its transfer encoding is its own": (
+        http.answer(START + b"Transfer-Encoding: wow\r\n\r\nhello"),
+        Reason.HTTP_PROTOCOL,
+        UNPACKED,
+    ),
+    "its content encoding is its own": (packed(b"x", "wow"), Reason.HTTP_PROTOCOL, UNPACKED),
+    "its packing is packed too often": (
+        packed(b"x", ", ".join(["gzip"] * 6)),
+        Reason.HTTP_PROTOCOL,
+        UNPACKED,
+    ),
+    "its bomb is packed twice": (
+        packed(gzip.compress(gzip.compress(NULLS)), "gzip, gzip"),
+        Reason.BODY_TOO_LARGE,
+        TOO_LARGE,
+    ),
+    "its bomb is deflated": (
+        packed(zlib.compress(NULLS), "deflate"),
+        Reason.BODY_TOO_LARGE,
+        TOO_LARGE,
+    ),
+    "garbage follows its gzip": (
+        packed(gzip.compress(b"hello") + b"garbage", "gzip"),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format("no detail given"),
+    ),
+    "its status is zero": (
+        http.answer(b"HTTP/1.1 000 Zero\r\nContent-Length: 0\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        NO_HTTP,
+    ),
+    "its status is 99": (
+        http.answer(b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        NO_HTTP,
+    ),
+    "its status has four digits": (
+        http.answer(b"HTTP/1.1 1000 Odd\r\nContent-Length: 0\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        r"HOST closed the connection without an answer, after \d+ ms\.",
+    ),
+    "its status is a word": (
+        http.answer(b"HTTP/1.1 abc Odd\r\nContent-Length: 0\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        NO_HTTP,
+    ),
+    "its status is 600": (
+        http.answer(http.respond(status="600 Odd")),
+        Reason.HTTP_STATUS,
+        NOT_EXPECTED.format("600"),
+    ),
+    "its status is 999": (
+        http.answer(http.respond(status="999 Odd")),
+        Reason.HTTP_STATUS,
+        NOT_EXPECTED.format("999"),
+    ),
+    "it switches protocols unasked": (
+        http.answer(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        r"HOST closed the connection without an answer, after \d+ ms\.",
+    ),
+    "it says that nothing changed": (
+        http.answer(http.respond(b"", status="304 Not Modified")),
+        Reason.HTTP_STATUS,
+        NOT_EXPECTED.format(r"304 \(Not Modified\)"),
+    ),
+    "its version is of the future": (
+        http.answer(b"HTTP/9.9 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        NO_HTTP,
+    ),
+    "it claims another version": (
+        http.answer(b"HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format(r"Version mismatch \(from HTTP/1 to HTTP/2\)"),
+    ),
+    "a header has no colon": (
+        http.answer(START + b"nonsense\r\nContent-Length: 0\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format("Header without colon"),
+    ),
+    "a header has a NUL": (
+        http.answer(START + b"X: a\0b\r\nContent-Length: 0\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format("NUL byte in header"),
+    ),
+    "it continues without end": (
+        repeat(b"", forever=b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format(r"Too large response headers: .*"),
+    ),
+    "it floods with small headers": (
+        repeat(START, forever=b"a:\r\n" * 10_000),
+        Reason.HTTP_PROTOCOL,
+        r"HOST (sent headers that are too large|broke .*: .*header.*), after \d+ ms\.",
+    ),
+    "its status line never ends": (
+        repeat(b"HTTP/1.1 200 ", forever=b"x" * 65535),
+        Reason.HTTP_PROTOCOL,
+        r"HOST sent headers that are too large, after \d+ ms\.",
+    ),
+    "it speaks SSH": (http.answer(b"SSH-2.0-OpenSSH_9.9\r\n"), Reason.HTTP_PROTOCOL, NO_HTTP),
+    "it speaks TLS": (
+        http.answer(b"\x15\x03\x01\x00\x02\x02\x28"),
+        Reason.HTTP_PROTOCOL,
+        NO_HTTP,
+    ),
+    "it speaks HTTP/2 only": (
+        http.answer(b"\0\0\0\4\0\0\0\0\0"),
+        Reason.HTTP_PROTOCOL,
+        NO_HTTP,
+    ),
+    "it redirects to itself": (
+        http.answer(http.redirect("/")),
+        Reason.REDIRECT_LOOP,
+        r"The redirects go round: (\S+) → \1\.",
+    ),
+    "it redirects to an empty place": (
+        http.answer(http.redirect("")),
+        Reason.HTTP_STATUS,
+        NOT_EXPECTED.format(r"302 \(Found\)"),
+    ),
+    "it redirects to two places": (
+        http.answer(b"HTTP/1.1 302 F\r\nLocation: /a\r\nLocation: /b\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        BROKEN.format("Multiple Location headers"),
+    ),
+    "it leaves the choice": (
+        http.answer(http.redirect("/x", status=300)),
+        Reason.HTTP_STATUS,
+        NOT_EXPECTED.format(r"300 \(Multiple Choices\)"),
+    ),
+    "it redirects to a port that can't be": (
+        http.answer(http.redirect("http://127.0.0.1:99999/")),
+        Reason.HTTP_PROTOCOL,
+        r".* redirects to 'http://127\.0\.0\.1:99999/': The port must be a number from 1 to"
+        r" 65535, not '99999'\.",
+    ),
+    "it redirects to a script": (
+        http.answer(http.redirect("javascript:alert(1)")),
+        Reason.HTTP_PROTOCOL,
+        r".* redirects to 'javascript:alert\(1\)': A URL starts with http:// or https://\.",
+    ),
+    "it redirects to a file": (
+        http.answer(http.redirect("file:///etc/passwd")),
+        Reason.HTTP_PROTOCOL,
+        r".* redirects to 'file:///etc/passwd': A URL starts with http:// or https://\.",
+    ),
+    "it redirects to where nobody listens": (
+        http.answer(http.redirect("http://127.0.0.1:1/")),
+        Reason.CONNECT_REFUSED,
+        r"Connection to 127\.0\.0\.1 port 1 was refused after \d+ ms \(redirected \S+ →"
+        r" http://127\.0\.0\.1:1/\)\.",
+    ),
     "it redirects out of the web": (
         http.answer(http.redirect("ftp://example.org/file")),
         Reason.HTTP_PROTOCOL,
@@ -170,3 +424,99 @@ async def test_a_body_of_exactly_the_limit_passes(check: Check) -> None:
         assert seen.status == Status.UP
         seen = await check("http", server.url, max_body_bytes=999)
         assert seen.reason == Reason.BODY_TOO_LARGE
+
+
+TAMPERED: dict[str, tuple[bytes, dict[str, object], str]] = {
+    "the page is empty": (
+        http.respond(b""),
+        {"source": "body", "comparison": "not_empty"},
+        'Body should not be empty, got "".',
+    ),
+    "the page is an error that calls itself a success": (
+        http.respond(b"<b>Fatal error</b>: Uncaught PDOException"),
+        {"source": "body", "comparison": "not_contains", "value": "Fatal error"},
+        'Body should not contain "Fatal error", got "<b>Fatal error</b>: Uncaught PDOException".',
+    ),
+    "the page is somebody else's": (
+        http.respond(b"<title>Domain for sale</title>"),
+        {"source": "html", "property": "title", "comparison": "equals", "value": "Shop"},
+        'HTML title should be "Shop", got "Domain for sale".',
+    ),
+    "the JSON is a page": (
+        http.respond(b"<html>Sorry", headers={"Content-Type": "application/json"}),
+        {"source": "json", "property": "$.ok", "comparison": "equals", "value": True},
+        "JSON $.ok should be true, but the body is not JSON (Expecting value: line 1 column 1"
+        ' (char 0)): "<html>Sorry".',
+    ),
+    "the JSON is cut short": (
+        http.respond(b'{"ok": tr'),
+        {"source": "json", "property": "$.ok", "comparison": "equals", "value": True},
+        "JSON $.ok should be true, but the body is not JSON (Expecting value: line 1 column 8"
+        ' (char 7)): "{\\"ok\\": tr".',
+    ),
+    "the JSON says that it is broken": (
+        http.respond(b'{"ok": false}'),
+        {"source": "json", "property": "$.ok", "comparison": "equals", "value": True},
+        "JSON $.ok should be true, got false.",
+    ),
+    "the charset is a lie": (
+        http.respond(b"gr\xfcn", headers={"Content-Type": "text/html; charset=utf-8"}),
+        {"source": "body", "comparison": "contains", "value": "grün"},
+        'Body should contain "grün", got "gr\ufffdn" (the body is not valid utf-8).',
+    ),
+    "the header is gone": (
+        http.respond(),
+        {"source": "header", "property": "Strict-Transport-Security", "comparison": "exists"},
+        "Header Strict-Transport-Security should exist, got nothing.",
+    ),
+    "the body has another size": (
+        http.respond(b"12345"),
+        {"source": "size", "comparison": "at_least", "value": 1000},
+        "Size (bytes) should be at least 1000, got 5.",
+    ),
+    "the version is an old one": (
+        http.respond(headers={"X-Version": "1.9.0"}),
+        {
+            "source": "header",
+            "property": "X-Version",
+            "comparison": "at_least",
+            "value": "1.10.0",
+        },
+        'Header X-Version should be at least "1.10.0", got "1.9.0".',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+async def test_a_success_is_down_when(name: str, check: Check) -> None:
+    response, assertion, message = TAMPERED[name]
+    async with serve(http.answer(response)) as server:
+        trusting = await check("http", server.url)
+        seen = await check("http", server.url, assertions=[assertion])
+    assert trusting.status == Status.UP
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.ASSERTION_FAILED), seen
+    assert seen.http_status == 200
+    assert seen.message == message
+
+
+HARMLESS: dict[str, bytes] = {
+    "lines that end as Unix does": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
+    "more bytes than announced": START + b"Content-Length: 2\r\n\r\nhello",
+    "a length beside chunks": START
+    + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    "no length at all": START + b"\r\nhi",
+    "no body at all": START + b"\r\n",
+    "trailers": START + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX: y\r\n\r\n",
+    "an early hint": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + http.OK,
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nhi",
+    "no reason phrase": b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n",
+    "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "bytes of no charset in a header": START + b"X: \xff\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+async def test_a_server_stays_up_with(name: str, check: Check) -> None:
+    async with serve(http.answer(HARMLESS[name])) as server:
+        seen = await check("http", server.url, timeout=1)
+    assert seen.status == Status.UP, seen.message
