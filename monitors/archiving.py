@@ -31,7 +31,7 @@ PACKED_AFTER = DAY
 CHECKS_IN_ROW = 1500
 # A step ends after so many assignments, or once it has had so many results.
 ASSIGNMENTS_AT_ONCE = 25
-CHECKS_AT_ONCE = 40_000
+CHECKS_AT_ONCE = 10_000
 # Who waits for the partition's lock holds up whoever comes after: not for long.
 DROP_PATIENCE = "50ms"
 
@@ -98,14 +98,14 @@ def _go_on(chore: Chore, day: datetime, work: Callable[[int, datetime], int]) ->
 
 def _pack_day(assignment_id: int, day: datetime) -> int:
     """Pack a day of an assignment, with what is packed of it already; returns how many."""
-    plain = _plain_checks(assignment_id, day)
+    plain = plain_checks(assignment_id, day)
     if plain:
         _write(assignment_id, day, [*_packed_checks(assignment_id, day), *plain])
     return len(plain)
 
 
 def _check_day(assignment_id: int, day: datetime) -> int:
-    plain = _plain_checks(assignment_id, day)
+    plain = plain_checks(assignment_id, day)
     if plain and (missing := set(plain).difference(_packed_checks(assignment_id, day))):
         log.info(
             "results.packed.mended", assignment=assignment_id, day=str(day), count=len(missing)
@@ -161,7 +161,8 @@ _PLAIN = f"""
 """  # noqa: S608 - literals
 
 
-def _plain_checks(assignment_id: int, day: datetime) -> list[Check]:
+def plain_checks(assignment_id: int, day: datetime) -> list[Check]:
+    """An assignment's plain results of a day, in no order."""
     with hot_cursor() as cursor:
         cursor.execute(_PLAIN, [assignment_id, day, day + DAY])
         return [_without_derived_id(assignment_id, Check._make(row)) for row in cursor]

@@ -13,9 +13,9 @@ from uuid import UUID
 from django.db.models import Count, DurationField, F, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce, Greatest, Least
 
-from monitors.chores import DAYS, HOURS, done_until
+from monitors.chores import DAYS, HOURS
 from monitors.history import read_seen
-from monitors.models import Assignment, Monitor, Status, StatusSpan
+from monitors.models import Assignment, Chore, Monitor, Status, StatusSpan
 from monitors.rollups import Counts, read_rollups
 from monitors.statistics import (
     Incidents,
@@ -120,4 +120,5 @@ def incidents_within(monitor_ids: Sequence[UUID], *, since: datetime, until: dat
 
 
 def _tile(since: datetime, until: datetime) -> Tiling:
-    return tile(since, until, hours_until=done_until(HOURS), days_until=done_until(DAYS))
+    done = dict(Chore.objects.filter(pk__in=(HOURS, DAYS)).values_list("pk", "done_until"))
+    return tile(since, until, hours_until=done.get(HOURS), days_until=done.get(DAYS))

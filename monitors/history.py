@@ -9,8 +9,9 @@ packed and dropped in between is then found packed.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import count
+from operator import or_
 from typing import NamedTuple
 from uuid import UUID
 
@@ -118,23 +119,27 @@ class Seen(NamedTuple):
 
 
 def read_seen(
-    assignment_ids: Sequence[int], stretches: Iterable[tuple[datetime, datetime]]
+    assignment_ids: Sequence[int], stretches: Sequence[tuple[datetime, datetime]]
 ) -> list[Seen]:
     """What was seen within these stretches (from, to before), each result once, in no order."""
-    found: dict[tuple[int, datetime], Seen] = {}
-    for since, until in stretches:
-        wanted = Wanted(assignment_ids, since, until)
-        plain = Result.objects.filter(wanted.condition, assignment_id__in=assignment_ids)
-        for values in plain.values_list(*Seen._fields):
-            found[values[:2]] = Seen(*values)
-        for row in _rows_of(wanted):
-            packed = Packed(bytes(row.payload))
-            columns = (packed.column(name) for name in ("checked_us", "status", "latency_us"))
-            first, end = microseconds(since), microseconds(until)
-            for checked_us, status, latency_us in zip(*columns, strict=True):
-                if first <= checked_us < end:
-                    key = (row.assignment_id, moment_of(checked_us))
-                    found[key] = Seen(*key, status, _in_ms(latency_us))
+    windows = [Wanted(assignment_ids, since, until) for since, until in stretches]
+    if not windows or not assignment_ids:
+        return []
+    plain = Result.objects.filter(
+        reduce(or_, (window.condition for window in windows)), assignment_id__in=assignment_ids
+    )
+    found = {values[:2]: Seen(*values) for values in plain.values_list(*Seen._fields)}
+    rows = PackedResults.objects.filter(
+        reduce(or_, map(_overlap, windows)), assignment_id__in=assignment_ids
+    )
+    bounds = [(microseconds(since), microseconds(until)) for since, until in stretches]
+    for id_, payload in rows.values_list("assignment_id", "payload"):
+        packed = Packed(bytes(payload))
+        columns = (packed.column(name) for name in ("checked_us", "status", "latency_us"))
+        for checked_us, status, latency_us in zip(*columns, strict=True):
+            if any(first <= checked_us < end for first, end in bounds):
+                key = (id_, moment_of(checked_us))
+                found[key] = Seen(*key, status, _in_ms(latency_us))
     return list(found.values())
 
 
@@ -167,14 +172,20 @@ def _narrowed(wanted: Wanted, found: Sequence[Result], limit: int) -> Wanted:
 # -- packed ----------------------------------------------------------------------------------------
 
 
-def _rows_of(wanted: Wanted) -> QuerySet[PackedResults]:
-    """The rows that may have wanted results. A row lies within one UTC day."""
-    rows = PackedResults.objects.filter(assignment_id__in=wanted.assignment_ids)
+def _overlap(wanted: Wanted) -> Q:
+    """The rows that may have results of the wanted time. A row lies within one UTC day."""
+    overlap = Q()
     if (earliest := wanted.earliest) is not None:
         # the second says the same of fewer rows, but only the first is in the index
-        rows = rows.filter(first_at__gt=max(earliest, _EPOCH) - DAY, last_at__gte=earliest)
+        overlap &= Q(first_at__gt=max(earliest, _EPOCH) - DAY, last_at__gte=earliest)
     if (latest := wanted.latest) is not None:
-        rows = rows.filter(first_at__lte=latest)
+        overlap &= Q(first_at__lte=latest)
+    return overlap
+
+
+def _rows_of(wanted: Wanted) -> QuerySet[PackedResults]:
+    """The rows that may have wanted results."""
+    rows = PackedResults.objects.filter(_overlap(wanted), assignment_id__in=wanted.assignment_ids)
     if wanted.statuses:
         hits = F("statuses").bitand(bits_of(wanted.statuses))
         rows = rows.alias(hits=hits).filter(hits__gt=0)

@@ -4,10 +4,8 @@ Each round leases the batch, finishes it in memory and takes it in. The floor is
 rows written by one COPY a batch, and nothing else.
 """
 
-import time
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -19,7 +17,7 @@ from monitors.specs import SpecCache
 from monitors.storing import copy_results
 from probe.values import Finished, Job, Observation, Phases, Status
 from uptime.bench.engine import scratch_database, seed
-from uptime.bench.measure import tree_cpu_s
+from uptime.bench.measure import Meter
 from uptime.clock import database_now
 from uptime.intake import take_in
 
@@ -43,28 +41,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=40, help="batches (40)")
 
 
-class _Meter:
-    """CPU and wall-clock seconds spent inside, here and in PostgreSQL."""
-
-    def __init__(self, postgres_pid: int) -> None:
-        self._pid = postgres_pid
-        self.cpu_s = self.postgres_cpu_s = self.wall_s = 0.0
-
-    @contextmanager
-    def measuring(self) -> Iterator[None]:
-        cpu, postgres, wall = time.process_time(), tree_cpu_s(self._pid), time.monotonic()
-        yield
-        self.wall_s += time.monotonic() - wall
-        self.cpu_s += time.process_time() - cpu
-        self.postgres_cpu_s += tree_cpu_s(self._pid) - postgres
-
-
 def run(options: Mapping[str, Any]) -> dict[str, float]:
     with scratch_database() as postgres_pid:
         seed(options["monitors"], timedelta(seconds=60), "http://127.0.0.1:9/")
         Monitor.objects.update(status=Up.UP)
         Assignment.objects.update(state=Up.UP)
-        lease, intake, floor = (_Meter(postgres_pid) for _ in range(3))
+        lease, intake, floor = (Meter(postgres_pid) for _ in range(3))
         specs, owner = SpecCache(), uuid4()
         local = Location.objects.get(slug=Location.LOCAL).id
         taken = 0

@@ -1,6 +1,8 @@
 """What processes cost, by the operating system's own accounting."""
 
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -35,3 +37,19 @@ def peak_memory_mb() -> float:
     status = Path("/proc/self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
+
+
+class Meter:
+    """CPU and wall-clock seconds spent inside, here and in PostgreSQL."""
+
+    def __init__(self, postgres_pid: int) -> None:
+        self._pid = postgres_pid
+        self.cpu_s = self.postgres_cpu_s = self.wall_s = 0.0
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        cpu, postgres, wall = time.process_time(), tree_cpu_s(self._pid), time.monotonic()
+        yield
+        self.wall_s += time.monotonic() - wall
+        self.cpu_s += time.process_time() - cpu
+        self.postgres_cpu_s += tree_cpu_s(self._pid) - postgres

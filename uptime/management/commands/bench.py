@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-NAMES = ("engine", "intake", "probe")
+NAMES = ("engine", "intake", "probe", "rollup", "stats")
 
 
 class Command(BaseCommand):
