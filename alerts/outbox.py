@@ -366,14 +366,15 @@ def _hand_on(leased: Leased, now: datetime) -> None:
     if leased.event in (TEST, DISABLED) or not isinstance(leased.facts, dict):
         return
     row = Delivery.objects.select_related("channel").get(pk=leased.id)
-    if row.channel.fallback_id is None or row.incident_event_id is None:
+    fallback_id = row.channel.fallback_id
+    if row.incident_event_id is None or fallback_id is None or not _is_kept(fallback_id):
         return
     facts = {**row.facts, "failed_channel": channel_facts(row.channel).model_dump(mode="json")}
     Delivery.objects.bulk_create(
         [
             Delivery(
                 team_id=row.team_id,
-                channel_id=row.channel.fallback_id,
+                channel_id=fallback_id,
                 incident_id=row.incident_id,
                 incident_event_id=row.incident_event_id,
                 event=row.event,
@@ -386,3 +387,15 @@ def _hand_on(leased: Leased, now: datetime) -> None:
         ignore_conflicts=True,
     )
     announce()
+
+
+def _is_kept(channel_id: UUID) -> bool:
+    """Whether there is this channel, and will be until the present transaction commits.
+
+    Foreign keys are checked at the commit: a channel that is deleted meanwhile would undo all of
+    it. This lock keeps out its deletion and nothing else.
+    """
+    with connection.cursor() as cursor:
+        table = connection.ops.quote_name(Channel._meta.db_table)
+        cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s FOR KEY SHARE", [channel_id])  # noqa: S608 - the table's own name
+        return cursor.fetchone() is not None

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from accounts.models import Team
-from alerts.actions import create_channel, send_test, update_channel
+from alerts.actions import create_channel, delete_channel, send_test, update_channel
 from alerts.dispatch import Dispatcher
 from alerts.models import Channel, Delivery, DeliveryStatus
 from tests.alerts.scenes import (
@@ -220,3 +220,19 @@ def test_deleting_a_fallback_leaves_the_channel(team: Team) -> None:
     update_channel(channel=first, values={"fallback": second.pk})
     second.delete()
     assert Channel.objects.get(pk=first.pk).fallback is None
+
+
+def test_a_fallback_that_was_deleted_meanwhile_holds_up_nothing(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    second = make_webhook(team, "http://127.0.0.1:9/", "Second")
+    first = make_webhook(team, receiver.url, "First")
+    update_channel(channel=first, values={"fallback": second.pk})
+    receiver.default = GONE
+    tell_all(team, first)
+    [delivery] = queue(fail(make_monitor(team)))
+    delete_channel(channel=second)
+    send_due(dispatcher)
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.DEAD
+    assert list(Delivery.objects.filter(event="down")) == [delivery]
