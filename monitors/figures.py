@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, DurationField, F, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce, Greatest, Least
+from django.db.models import Count, DurationField, F, QuerySet, Sum
 
 from monitors.chores import DAYS, HOURS
 from monitors.history import read_seen
-from monitors.models import Assignment, Chore, Monitor, Status, StatusSpan
+from monitors.models import Assignment, Chore, Monitor, Status
 from monitors.rollups import Counts, read_rollups
 from monitors.statistics import (
     Incidents,
@@ -27,6 +26,7 @@ from monitors.statistics import (
     statistics_of,
     tile,
 )
+from uptime.database import hot_cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +90,22 @@ def time_spent(
     The same sum as `monitors.statistics.summarize`, done by the database: a monitor that flaps has
     thousands of spans a year.
     """
-    inside = Least(Coalesce("ended_at", until), until) - Greatest("started_at", since)
-    rows = (
-        StatusSpan.objects.filter(monitor__in=monitor_ids, started_at__lt=until)
-        .filter(Q(ended_at=None) | Q(ended_at__gt=since))
-        .values("monitor_id", "status")
-        .annotate(spent=Sum(inside, output_field=DurationField()))
-        .order_by()
-    )
-    found: dict[UUID, dict[Status, timedelta]] = {}
-    for row in rows:
-        found.setdefault(row["monitor_id"], {})[Status(row["status"])] = row["spent"]
+    with hot_cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT monitor_id, status,
+                sum(least(coalesce(ended_at, %(until)s), %(until)s)
+                    - greatest(started_at, %(since)s))
+            FROM monitors_statusspan
+            WHERE monitor_id = ANY(%(ids)s) AND started_at < %(until)s
+              AND (ended_at IS NULL OR ended_at > %(since)s)
+            GROUP BY monitor_id, status
+            """,
+            {"ids": list(monitor_ids), "since": since, "until": until},
+        )
+        found: dict[UUID, dict[Status, timedelta]] = {}
+        for monitor_id, status, spent in cursor:
+            found.setdefault(monitor_id, {})[Status(status)] = spent
     return {pk: statistics_of(spent, until - since) for pk, spent in found.items()}
 
 

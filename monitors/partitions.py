@@ -1,7 +1,7 @@
 """Day partitions of the results: made ahead, dropped whole by retention, healed when one lacks.
 
-Raw SQL lives here, in `leasing`, `storing`, `spans`, `rollups`, `archiving` and `chores` (a lock),
-and nowhere else in the app.
+Raw SQL lives here, in `leasing`, `storing`, `spans`, `rollups`, `archiving`, `history`, `figures`
+and `chores` (a lock), and nowhere else in the app.
 """
 
 import re
