@@ -21,6 +21,12 @@ _EXPIRED = 10
 _SELF_SIGNED = 18
 _SELF_SIGNED_IN_CHAIN = 19
 _NAME_MISMATCH = {62, 64}
+_TOO_WEAK = {66, 67, 68}  # the server's key, an authority's key, a signature
+
+
+def is_about_strength(result: int) -> bool:
+    """Whether a chain was refused for nothing but a key or a signature that is too weak."""
+    return result in _TOO_WEAK
 
 
 def trouble_of(result: int, text: str, certificate: x509.Certificate | None, host: str) -> Trouble:

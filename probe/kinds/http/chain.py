@@ -183,6 +183,10 @@ class Chain:
         code, text = await self._perform(handle, options)
         if code == pycurl.E_SSL_CONNECT_ERROR and not _NOT_TLS.search(text):
             code, text = await self._retry_outdated(handle, options, code, text)
+        elif code == pycurl.E_PEER_FAILED_VERIFICATION and certificates.is_about_strength(
+            handle.getinfo(pycurl.SSL_VERIFYRESULT)
+        ):
+            code, text = await self._retry_weak(handle, options, origin.host)
         self.timeline.add(handle)
         self.status = handle.getinfo(pycurl.RESPONSE_CODE) or self.status
         if code == pycurl.E_PEER_FAILED_VERIFICATION:
@@ -228,6 +232,22 @@ class Chain:
             f"The server refuses TLS {self._plan.settings.min_tls} with sound ciphers and keys,"
             " and takes only what is out of date."
         )
+        return retried
+
+    async def _retry_weak(
+        self, handle: Handle, options: list[Option], host: str
+    ) -> tuple[int, str]:
+        """Ask again, content with weak keys and signatures: what else is wrong then shows."""
+        retried = await self._perform(handle, [*options, *deprecated_tls_options()])
+        if not retried[0]:
+            pem = certificate_pem(handle)
+            certificate = certificates.load(pem) if pem else None
+            weakness = certificates.weakness_of(certificate) if certificate else ""
+            self._tls_trouble = (
+                f"The certificate of {host} has {weakness}: too weak."
+                if weakness
+                else f"A certificate in the chain of {host} is too weak."
+            )
         return retried
 
     async def _explain_certificate(

@@ -520,3 +520,51 @@ async def test_a_server_stays_up_with(name: str, check: Check) -> None:
     async with serve(http.answer(HARMLESS[name])) as server:
         seen = await check("http", server.url, timeout=1)
     assert seen.status == Status.UP, seen.message
+
+
+def alert(number: int) -> Conduct:
+    """Take the client's first message, and refuse it as TLS does."""
+
+    async def conduct(connection: Connection) -> None:
+        await connection.reader.read(1)
+        await connection.send(b"\x15\x03\x03\x00\x02\x02" + bytes([number]))
+        await connection.reader.read()
+
+    return conduct
+
+
+async def hang_up(connection: Connection) -> None:
+    await connection.reader.read(1)
+
+
+async def reset(connection: Connection) -> None:
+    await connection.reader.read(1)
+    connection.reset()
+
+
+async def send_zeros(connection: Connection) -> None:
+    await connection.send(b"\0" * 100)
+    await connection.reader.read()
+
+
+HANDSHAKES: dict[str, tuple[Conduct, str]] = {
+    "aborted": (alert(40), r"handshake failure"),
+    "refused for its version": (alert(70), r"protocol version"),
+    "refused for its name": (alert(112), r"unrecognized name"),
+    "without a protocol in common": (alert(120), r"no application protocol"),
+    "lost to a fault of the server's": (alert(80), r"internal error"),
+    "hung up on": (hang_up, r".*(eof|connection|closed|errno 0|reset|SSL_ERROR_SYSCALL).*"),
+    "reset": (reset, r"connection reset by peer"),
+    "answered with zeros": (send_zeros, r".*(version|record|packet).*"),
+}
+
+
+@pytest.mark.parametrize("name", HANDSHAKES)
+async def test_a_handshake_fails_that_is(name: str, check: Check) -> None:
+    conduct, detail = HANDSHAKES[name]
+    async with serve(conduct) as server:
+        seen = await check("http", f"https://127.0.0.1:{server.port}")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE), seen
+    place = rf"127\.0\.0\.1 port {server.port}"
+    wanted = rf"The TLS handshake with {place} failed after \d+ ms: .*{detail}\."
+    assert re.fullmatch(wanted, seen.message, re.IGNORECASE), seen.message

@@ -5,6 +5,7 @@ import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check
@@ -129,6 +130,57 @@ async def test_old_tls_is_degraded(check: Check, authority: Authority) -> None:
         strict = await check("http", server.url, ca_certificate=ca, min_tls="1.3")
     assert modern.status == Status.UP
     assert (strict.status, strict.reason) == (Status.DEGRADED, Reason.TLS_DEPRECATED)
+
+
+def old_context() -> ssl.SSLContext:
+    """A server that takes whatever there ever was."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    return context
+
+
+async def test_a_weak_key_is_degraded(check: Check, authority: Authority) -> None:
+    weak = authority.issue("127.0.0.1", ends=DAYS_90, key=rsa.generate_private_key(65537, 1024))
+    with serve_tls(weak.server_context(old_context())) as server:
+        seen = await check("http", server.url, ca_certificate=authority.certificate_pem)
+    assert (seen.status, seen.reason) == (Status.DEGRADED, Reason.TLS_DEPRECATED)
+    assert seen.message == "The certificate of 127.0.0.1 has a key of 1024 bits: too weak."
+
+
+async def test_a_weak_key_does_not_hide_that_it_is_expired(
+    check: Check, authority: Authority
+) -> None:
+    key = rsa.generate_private_key(65537, 1024)
+    weak = authority.issue("127.0.0.1", ends=-timedelta(days=3), key=key)
+    with serve_tls(weak.server_context(old_context())) as server:
+        seen = await check("http", server.url, ca_certificate=authority.certificate_pem)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_EXPIRED)
+
+
+async def test_a_weak_signature_is_degraded(check: Check) -> None:
+    authority = Authority(key=rsa.generate_private_key(65537, 2048))
+    weak = authority.issue("127.0.0.1", ends=DAYS_90, has_sha1=True)
+    with serve_tls(weak.server_context(old_context())) as server:
+        seen = await check("http", server.url, ca_certificate=authority.certificate_pem)
+    assert (seen.status, seen.reason) == (Status.DEGRADED, Reason.TLS_DEPRECATED)
+    assert seen.message == "The certificate of 127.0.0.1 has a signature with SHA1: too weak."
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_a_server_of_tls_1_0_or_1_1_is_degraded(
+    kind: str, version: ssl.TLSVersion, check: Check, authority: Authority
+) -> None:
+    context = old_context()
+    context.maximum_version = version
+    issued = authority.issue("127.0.0.1", ends=DAYS_90)
+    with serve_tls(issued.server_context(context)) as server:
+        target = server.url if kind == "http" else f"127.0.0.1:{server.port}"
+        settings = {} if kind == "http" else {"tls": True}
+        seen = await check(kind, target, ca_certificate=authority.certificate_pem, **settings)
+    assert (seen.status, seen.reason) == (Status.DEGRADED, Reason.TLS_DEPRECATED)
 
 
 async def test_a_client_certificate_is_shown_to_the_target_only(
