@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
@@ -126,7 +126,8 @@ def client_context(authorities: str | None) -> SSL.Context:
 
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_VERSION)
-    context.set_cipher_list(b"ALL:@SECLEVEL=0")
+    context.set_cipher_list(b"ALL:!aNULL:!eNULL:@SECLEVEL=0")
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.load_verify_locations(certificates.system_authorities())
     store = context.get_cert_store()
     for pem in _PEM.findall(authorities or ""):
@@ -209,8 +210,20 @@ class Handshake:
         await self._run(self._connection.do_handshake)
 
     async def await_refusal(self) -> None:
-        """Read on: under TLS 1.3 a server refuses after the client is done. Raises Trouble."""
-        await self._run(partial(self._connection.recv, 1))
+        """Hear what a server says after the handshake: under TLS 1.3 it refuses only then. Anything
+        else, such as its session tickets, means that it is content. Raises Trouble."""
+        from OpenSSL import SSL
+
+        data = await self._stream.receive()
+        if not data:
+            raise self._failed("unexpected eof while reading")
+        self._connection.bio_write(data)
+        try:
+            self._connection.recv(1)
+        except (SSL.WantReadError, SSL.ZeroReturnError):
+            return
+        except SSL.Error as error:
+            raise self._failed(_words_of(error)) from None
 
     async def _run(self, step: Callable[[], object]) -> None:
         from OpenSSL import SSL
@@ -227,8 +240,8 @@ class Handshake:
                 if self._received > MAX_HANDSHAKE_BYTES:
                     raise self._failed("it sends without end") from None
                 self._connection.bio_write(data)
-            except SSL.ZeroReturnError:
-                return
+            except SSL.ZeroReturnError:  # the end, announced by an alert
+                raise self._failed("unexpected eof while reading") from None
             except SSL.Error as error:
                 raise self._failed(_words_of(error)) from None
             else:
@@ -301,6 +314,8 @@ class Inspection:
             raise Trouble(
                 Reason.TLS_HANDSHAKE, f"A certificate of {session.place} can't be read: {error}."
             ) from None
+        if not self._chain:
+            raise Trouble(Reason.TLS_HANDSHAKE, f"{session.place} showed no certificate.")
         session.facts[Source.TLS_VERSION] = handshake.version
         session.certificate = self._chain[0].public_bytes(Encoding.DER)
         session.cert_expires_at = self._chain[0].not_valid_after_utc
