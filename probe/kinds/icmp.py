@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -46,7 +47,7 @@ class IcmpSettings(AssertedSettings):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tally:
     """What became of the packets of one check; times in ms, None where no packet came back."""
 
@@ -101,36 +102,42 @@ class Round:
         self._open = settings.packets
         self._loop = asyncio.get_running_loop()
         self._is_over: asyncio.Future[None] = self._loop.create_future()
-        self._timer: asyncio.TimerHandle | None = None
+        self._later: Callable[[Callable[[], None]], object]
 
     async def run(self, deadline: Deadline) -> None:
         """Raises Trouble where the process may not send ICMP, OSError where sending fails."""
-        self._gap_s = min(GAP_S, deadline.remaining_s / 2 / self._packets)
+        room_s = deadline.remaining_s / 2 / self._packets
+        self._later = (
+            self._net.pings.pacer(GAP_S).call
+            if room_s >= GAP_S
+            else partial(self._loop.call_later, room_s)
+        )
         timer = self._loop.call_later(max(deadline.remaining_s, 0), self._end)
         try:
-            self._send(0)
+            self._send()
             await self._is_over
         finally:
             timer.cancel()
-            if self._timer is not None:
-                self._timer.cancel()
+            self._packets = 0  # nothing more is sent
             if self._open:
                 for key in self._keys:
                     self._net.pings.forget(self.address, key)
 
-    def _send(self, number: int) -> None:
-        if number + 1 < self._packets:
-            self._timer = self._loop.call_later(self._gap_s, self._send_on, number + 1)
+    def _send(self) -> None:
+        number = len(self._keys)
         self._keys.append(
             self._net.pings.send(self.address, self._payload, partial(self._take, number))
         )
+        if number + 1 < self._packets:
+            self._later(self._send_next)
 
-    def _send_on(self, number: int) -> None:
+    def _send_next(self) -> None:
+        if self._is_over.done() or not self._packets:
+            return
         try:
-            self._send(number)
+            self._send()
         except (OSError, Trouble) as error:
-            if not self._is_over.done():
-                self._is_over.set_exception(error)
+            self._is_over.set_exception(error)
 
     def _take(self, number: int, answer: Answer) -> None:
         self.answers[number] = answer
