@@ -5,7 +5,7 @@ import pytest
 from uptime.bench import probe
 
 
-@pytest.mark.parametrize("kind", ["http", "https", "tcp"])
+@pytest.mark.parametrize("kind", probe.KINDS_MEASURED)
 def test_the_benchmark_reports_its_keys(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     result = probe.run({"kind": kind, "url": None, "count": 20, "concurrency": 5})
     assert result.keys() == probe.KEYS.keys()

@@ -1,8 +1,9 @@
 """The prober alone: checks of one kind against one target, as many at once as asked for.
 
 Runs in a process of its own, without Django or a database. Without --url it starts a loopback
-target (1 KiB answers; for https a certificate of RSA 2048 bits from an authority of its own, which
-is verified in a full TLS 1.3 handshake for each check).
+target (1 KiB answers; for https and tls a certificate of RSA 2048 bits from an authority of its
+own, which is verified in a full TLS 1.3 handshake for each check; for dns a name server; for icmp
+the machine itself, three packets a check, 0.2 s apart, so ask for many at once).
 """
 
 import asyncio
@@ -28,19 +29,21 @@ from probe.prober import Prober
 from probe.values import Job, Spec, Status
 from uptime.bench.floor import floor_cpu_ms
 from uptime.bench.measure import peak_memory_mb
-from uptime.bench.target import loopback_target
+from uptime.bench.target import loopback_name_server, loopback_target
 
 KEYS = {
     "cpu_ms_per_probe": "CPU of the probing process per check, user and system",
-    "floor_cpu_ms_per_probe": "CPU of the same number of bare connections, requests and reads",
+    "floor_cpu_ms_per_probe": "CPU of the same number of bare exchanges",
     "probes_per_s": "checks that ended per second of wall clock",
     "rss_mb": "largest memory of the probing process",
     "errors": "checks that were not up",
 }
 
+KINDS_MEASURED = ["http", "https", "tcp", "icmp", "dns", "tls"]
+
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--kind", choices=["http", "https", "tcp"], default="http", help="(http)")
+    parser.add_argument("--kind", choices=KINDS_MEASURED, default="http", help="(http)")
     parser.add_argument("--count", type=int, default=5000, help="checks to make (5000)")
     parser.add_argument("--concurrency", type=int, default=100, help="at once (100)")
     parser.add_argument("--url", help="check this instead of a loopback target")
@@ -70,12 +73,17 @@ def _target(kind: str, url: str | None) -> Iterator[tuple[str, dict[str, str]]]:
     """The URL to check, its scheme the kind, and the environment in which it is trusted."""
     if url is not None:
         yield f"{kind}://{url.split('://')[-1]}", {}
-    elif kind == "https":
+    elif kind == "icmp":
+        yield "icmp://127.0.0.1", {}
+    elif kind == "dns":
+        with loopback_name_server() as url:
+            yield url, {}
+    elif kind in ("https", "tls"):
         with tempfile.TemporaryDirectory() as folder:
             authorities, server = Path(folder) / "authorities.pem", Path(folder) / "server.pem"
             make_certificates(authorities, server)
             with loopback_target(server) as url:
-                yield url, {"SSL_CERT_FILE": str(authorities)}
+                yield url.replace("https:", f"{kind}:"), {"SSL_CERT_FILE": str(authorities)}
     else:
         with loopback_target() as url:
             yield url.replace("http:", f"{kind}:"), {}
@@ -124,19 +132,24 @@ def make_certificates(authorities: Path, server: Path) -> None:
 
 def _job(url: str) -> Job:
     parts = urlsplit(url)
-    name = "tcp" if parts.scheme == "tcp" else "http"
+    name = "http" if parts.scheme == "https" else parts.scheme
     kind = KINDS[name]
+    target = url if name == "http" else parts.netloc
+    settings = kind.settings()
+    if name == "dns":
+        target = parts.path.strip("/")
+        settings = kind.settings.model_validate({"resolver": parts.netloc})
     spec = Spec(
         monitor_id=uuid4(),
         revision=1,
         kind=name,
-        target=kind.clean_target(parts.netloc if name == "tcp" else url),
+        target=kind.clean_target(target),
         interval=timedelta(seconds=60),
         timeout=timedelta(seconds=10),
         failure_threshold=2,
         recovery_threshold=1,
         retry_interval=timedelta(seconds=5),
-        settings=kind.settings(),
+        settings=settings,
     )
     return Job(1, spec, datetime.now(UTC))
 

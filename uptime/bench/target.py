@@ -1,9 +1,11 @@
-"""A loopback HTTP target that costs little, in a process of its own.
+"""Loopback targets that cost little, each in a process of its own.
 
 with loopback_target() as url: ...
+with loopback_name_server() as url: ...
 """
 
 import asyncio
+import socket
 import ssl
 import subprocess
 import sys
@@ -16,23 +18,52 @@ ANSWER = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
     b"Content-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(BODY), BODY)
 )
+_RECORD = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01"  # A 192.0.2.1
+_NAME_SERVER = "names"
 
 
 @contextmanager
 def loopback_target(certificate: Path | None = None) -> Iterator[str]:
     """Start the target; yields its URL. With a PEM file of a key and its chain it speaks TLS."""
-    command = [sys.executable, "-m", "uptime.bench.target"]
-    scheme = "http" if certificate is None else "https"
+    if certificate is None:
+        with _process() as port:
+            yield f"http://127.0.0.1:{port}/"
+    else:
+        with _process(str(certificate)) as port:
+            yield f"https://127.0.0.1:{port}/"
+
+
+@contextmanager
+def loopback_name_server() -> Iterator[str]:
+    """Start a name server that has one address for every name; yields `dns://` it and a name."""
+    with _process(_NAME_SERVER) as port:
+        yield f"dns://127.0.0.1:{port}/x.example"
+
+
+@contextmanager
+def _process(*arguments: str) -> Iterator[int]:
+    """Run this module; yields the port on which it listens."""
     with subprocess.Popen(  # noqa: S603 - this interpreter, on this module
-        command if certificate is None else [*command, str(certificate)],
+        [sys.executable, "-m", "uptime.bench.target", *arguments],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         try:
             assert process.stdout is not None
-            yield f"{scheme}://127.0.0.1:{int(process.stdout.readline())}/"
+            yield int(process.stdout.readline())
         finally:
             process.terminate()
+
+
+def _serve_names() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        print(server.getsockname()[1], flush=True)
+        while True:
+            query, sender = server.recvfrom(2048)
+            question = query[12 : query.index(0, 12) + 5]
+            head = query[:2] + b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00"
+            server.sendto(head + question + _RECORD, sender)
 
 
 class _Answer(asyncio.Protocol):
@@ -60,4 +91,6 @@ async def _serve(certificate: str | None) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == [_NAME_SERVER]:
+        _serve_names()
     asyncio.run(_serve(sys.argv[1] if len(sys.argv) > 1 else None))
