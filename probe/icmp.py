@@ -149,23 +149,28 @@ class Pacer:
         self._gap_s = gap_s
         self._loop = asyncio.get_running_loop()
         self._row: deque[tuple[float, Callable[[], None]]] = deque()
+        self._is_armed = False
 
     def call(self, action: Callable[[], None]) -> None:
         """Call `action` once, the gap from now. What raises there is the loop's to report."""
-        due_at = self._loop.time() + self._gap_s
-        self._row.append((due_at, action))
-        if len(self._row) == 1:
-            self._loop.call_at(due_at, self._run)
+        self._row.append((self._loop.time() + self._gap_s, action))
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._row and not self._is_armed:
+            self._is_armed = True
+            self._loop.call_at(self._row[0][0], self._run)
 
     def _run(self) -> None:
         # what falls due within a millisecond goes along: nobody measures a gap to that
         now = self._loop.time() + 0.001
         row = self._row
-        while row and row[0][0] <= now:
-            row[0][1]()
-            row.popleft()
-        if row:
-            self._loop.call_at(row[0][0], self._run)
+        try:
+            while row and row[0][0] <= now:
+                row.popleft()[1]()
+        finally:
+            self._is_armed = False
+            self._arm()
 
 
 def family_of(address: str) -> socket.AddressFamily:
