@@ -261,7 +261,11 @@ class Rollup(models.Model):
 
     # No constraint in the database: it would lock the hot row for every row that names it.
     assignment = models.ForeignKey(
-        Assignment, on_delete=models.CASCADE, db_constraint=False, related_name="+"
+        Assignment,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        db_index=False,  # the primary key begins with it
+        related_name="+",
     )
     started_at = models.DateTimeField()
     latency_sum_ms = models.FloatField()
@@ -296,7 +300,11 @@ class PackedResults(models.Model):
 
     pk = models.CompositePrimaryKey("assignment_id", "first_at")
     assignment = models.ForeignKey(
-        Assignment, on_delete=models.CASCADE, db_constraint=False, related_name="+"
+        Assignment,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        db_index=False,  # the primary key begins with it
+        related_name="+",
     )
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
