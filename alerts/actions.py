@@ -127,15 +127,19 @@ def send_test(*, channel: Channel) -> Delivery:
 
 
 def retry_delivery(*, delivery: Delivery) -> Delivery:
-    """Send it now, with all its attempts before it. Raises Conflict unless it failed or is dead."""
-    retriable = Delivery.objects.filter(
-        pk=delivery.pk, status__in=(DeliveryStatus.FAILED, DeliveryStatus.DEAD)
-    )
+    """Send it now, with all its attempts before it. Raises Conflict unless it failed or is dead.
+
+    Those of several receivers that refused it for good are asked again, those that took it are not.
+    """
     with transaction.atomic():
-        if not retriable.update(
-            status=DeliveryStatus.QUEUED, attempts=0, next_attempt_at=database_now()
-        ):
+        locked = Delivery.objects.select_for_update().get(pk=delivery.pk)
+        if locked.status not in (DeliveryStatus.FAILED, DeliveryStatus.DEAD):
             raise Conflict("Only a delivery that failed or is dead can be retried.")
+        locked.status = DeliveryStatus.QUEUED
+        locked.attempts = 0
+        locked.next_attempt_at = database_now()
+        locked.settled = {one: why for one, why in locked.settled.items() if not why}
+        locked.save(update_fields=["status", "attempts", "next_attempt_at", "settled"])
         announce()
     delivery.refresh_from_db()
     return delivery

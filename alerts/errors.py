@@ -5,22 +5,31 @@ DeliveryError        the message was not taken; it is sent again later
 DeadChannelError     … nor will any other: the channel itself is dead
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
 
 
 class DeliveryError(Exception):
     """A message was not taken. The text is for the team's eyes and holds no secret.
 
     `is_permanent` says that trying again can't help; `retry_after` is how long the receiver asked
-    to be left alone.
+    to be left alone. Of several receivers, `settled` has those that the next attempt leaves out,
+    each with why it refused for good, or an empty text where it took the message.
     """
 
     def __init__(
-        self, message: str, *, is_permanent: bool = False, retry_after: timedelta | None = None
+        self,
+        message: str,
+        *,
+        is_permanent: bool = False,
+        retry_after: timedelta | None = None,
+        settled: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(message)
         self.is_permanent = is_permanent
         self.retry_after = retry_after
+        self.settled = settled
 
 
 class DeadChannelError(DeliveryError):

@@ -5,7 +5,8 @@ message tells what was true then, however late it leaves. A message is made from
 else, and every channel shows the same one in its own dress.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -69,8 +70,8 @@ class Facts(_Frozen):
     """What an alert tells of; as JSON it is the body of a webhook, with the field names of API.md.
 
     A test has neither monitor nor incident. `status` is the monitor's after the event, `severity`
-    the incident's worst. `failed_channel` is the one in whose place this is sent, if any; a notice
-    that a channel was disabled is about it.
+    how bad the incident is then: a recovery tells what it was last. `failed_channel` is the one in
+    whose place this is sent, if any; a notice that a channel was disabled is about it.
     """
 
     event: str
@@ -127,7 +128,11 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An alert, ready for any channel. `event_id` stays the same over all attempts to send it."""
+    """An alert, ready for any channel. `event_id` stays the same over all attempts to send it.
+
+    `settled` are those of several receivers whom earlier attempts dealt with, as in
+    `alerts.errors.DeliveryError`.
+    """
 
     event_id: UUID
     facts: Facts
@@ -135,6 +140,7 @@ class Message:
     lines: list[Line]
     links: list[Link]
     prose: str = ""  # the team's own words, in place of the lines
+    settled: Mapping[str, str] = field(default_factory=dict)
 
     def with_words(self, **words: str) -> "Message":
         """The same message with another `subject`, or with `prose` in place of its lines."""

@@ -168,6 +168,7 @@ class Delivery(models.Model):
     (`facts`, as of that moment). `next_attempt_at` is null once it is sent or dead; while a sender
     holds it, it is the moment when its lease lapses and it is sent again. `step` is -1 for a test
     and -2 for the notice that the channel was disabled, which goes to the team's owners by e-mail.
+    `settled` are the receivers that are not tried again, as in `alerts.errors.DeliveryError`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -187,6 +188,7 @@ class Delivery(models.Model):
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     lease_owner = models.UUIDField(null=True, blank=True)
     last_error = models.TextField(blank=True)
+    settled = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(null=True, blank=True)
 

@@ -10,8 +10,8 @@ good is disabled, and its team's owners are told so by e-mail; a test that arriv
 """
 
 import random
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -116,6 +116,7 @@ class Leased:
     config: dict[str, Any]
     secrets: str
     reaches_private: bool
+    settled: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +124,14 @@ class Outcome:
     """How one attempt ended. `error` is None when the message was taken.
 
     `is_permanent` ends this delivery, `is_channel_dead` its channel. `retry_after` is how long the
-    receiver asked to be left alone.
+    receiver asked to be left alone; `settled` are the receivers that the next attempt leaves out.
     """
 
     error: str | None = None
     is_permanent: bool = False
     is_channel_dead: bool = False
     retry_after: timedelta | None = None
+    settled: Mapping[str, str] = field(default_factory=dict)
 
 
 SENT = Outcome()
@@ -223,6 +225,7 @@ def _leased(row: Delivery, owner: UUID, *, reaches_private: bool) -> Leased:
         config=row.channel.config,
         secrets=row.channel.secrets,
         reaches_private=reaches_private,
+        settled=row.settled,
     )
 
 
@@ -290,17 +293,20 @@ def _changes(leased: Leased, outcome: Outcome, now: datetime) -> dict[str, Any]:
             "next_attempt_at": None,
             "last_error": "",
         }
+    settled = {**leased.settled, **outcome.settled}
     if outcome.is_permanent or leased.attempt >= MAX_ATTEMPTS:
         return {
             "status": DeliveryStatus.DEAD,
             "next_attempt_at": None,
             "last_error": outcome.error,
+            "settled": settled,
         }
     pause = back_off(leased.attempt, outcome.retry_after, chance=random.random())  # noqa: S311 - spreads load, guards nothing
     return {
         "status": DeliveryStatus.FAILED,
         "next_attempt_at": now + pause,
         "last_error": outcome.error,
+        "settled": settled,
     }
 
 

@@ -1,6 +1,7 @@
 """One attempt to send one delivery: no database, no transaction, no exception."""
 
 import re
+from dataclasses import replace
 
 import structlog
 from pydantic import ValidationError
@@ -30,6 +31,7 @@ def attempt_delivery(leased: Leased) -> Outcome:
             is_permanent=error.is_permanent,
             is_channel_dead=isinstance(error, DeadChannelError),
             retry_after=error.retry_after,
+            settled={name: _storable(why) for name, why in error.settled.items()},
         )
     except SecretsUnreadable as error:
         return Outcome(str(error))
@@ -81,5 +83,6 @@ def _send(leased: Leased) -> None:
         raise DeliveryError(
             "the channel's settings are no longer valid: save them again", is_permanent=True
         ) from error
-    message = reworded(compose_message(leased.id, Facts.model_validate(leased.facts)), config)
+    message = compose_message(leased.id, Facts.model_validate(leased.facts))
+    message = replace(reworded(message, config), settled=leased.settled)
     channel.send(message, config, Door(reaches_private=leased.reaches_private))

@@ -1,9 +1,10 @@
 """E-mail, through the SMTP server of `EMAIL_URL`.
 
 Each address gets a message of its own (nobody sees the others), all over one connection. A 5xx
-answer to an address or to the message itself stays so and ends the delivery; a 4xx, and whatever
-the operator can mend (the login, the sender's address, the server), is tried again. A repetition
-has the same Message-ID, by which mail systems recognise it.
+answer to an address or to the message itself stays so; a 4xx, and whatever the operator can mend
+(the login, the sender's address, the server), is tried again, but not for those addresses that took
+the message or refused it for good. A repetition has the same Message-ID, by which mail systems
+recognise it.
 """
 
 import smtplib
@@ -43,18 +44,27 @@ class EmailConfig(WordedConfig):
 
 
 def send(message: Message, config: EmailConfig, door: Door) -> None:
-    """Send to every address, then raise for those that were refused."""
-    refusals: list[_Refusal] = []
+    """Send to every address that is not settled, then raise for those that refused it, ever."""
+    settled = {one: message.settled[one] for one in config.to if one in message.settled}
+    put_off: list[str] = []
     try:
         with get_connection() as connection:
             for address in dict.fromkeys(config.to):
-                refusals += _refusals(_mail(message, address, connection))
+                if address in settled:
+                    continue
+                refusal = _refusal_of(_mail(message, address, connection))
+                if refusal and not refusal.is_permanent:
+                    put_off.append(refusal.text)
+                else:
+                    settled[address] = refusal.text if refusal else ""
     except (smtplib.SMTPException, OSError) as error:
-        raise DeliveryError(f"the mail server failed: {_sentence(error)}") from error
+        raise DeliveryError(
+            f"the mail server failed: {_sentence(error)}", settled=settled
+        ) from error
+    refusals = [*filter(None, settled.values()), *put_off]
     if refusals:
         raise DeliveryError(
-            "refused: " + "; ".join(refusal.text for refusal in refusals),
-            is_permanent=all(refusal.is_permanent for refusal in refusals),
+            "refused: " + "; ".join(refusals), is_permanent=not put_off, settled=settled
         )
 
 
@@ -64,14 +74,16 @@ class _Refusal:
     is_permanent: bool
 
 
-def _refusals(mail: EmailMultiAlternatives) -> list[_Refusal]:
+def _refusal_of(mail: EmailMultiAlternatives) -> _Refusal | None:
+    [address] = mail.to
     try:
         mail.send()
     except smtplib.SMTPRecipientsRefused as error:
-        return [_refusal(address, *answer) for address, answer in error.recipients.items()]
+        [answer] = error.recipients.values()
+        return _refusal(address, *answer)
     except smtplib.SMTPDataError as error:
-        return [_refusal(mail.to[0], error.smtp_code, error.smtp_error)]
-    return []
+        return _refusal(address, error.smtp_code, error.smtp_error)
+    return None
 
 
 def _refusal(address: str, code: int, text: bytes | str) -> _Refusal:

@@ -1,15 +1,22 @@
 """The e-mail channel, against an SMTP server on loopback."""
 
 import socket
+from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from pydantic import ValidationError
 from pytest_django import Settings
 
+from accounts.models import Team
+from alerts.actions import create_channel, retry_delivery
 from alerts.channels.email import EmailConfig, send
+from alerts.dispatch import Dispatcher
 from alerts.door import Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.models import Channel, DeliveryStatus
+from tests.alerts.scenes import queue_many, send_due
 from tests.servers.smtp import MailServer
 
 DOOR = Door()
@@ -20,6 +27,13 @@ TO_BOTH = EmailConfig(to=["ann@example.com", "ben@example.com"])
 @pytest.fixture(autouse=True)
 def _base_url(settings: Settings) -> None:
     settings.BASE_URL = "https://uptime.example"
+
+
+@pytest.fixture
+def dispatcher() -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher(uuid4())
+    yield dispatcher
+    dispatcher.close()
 
 
 def test_text_and_html_say_what_since_when_why_and_where(
@@ -93,6 +107,54 @@ def test_an_answer_to_the_message_says_whether_to_try_again(
     with pytest.raises(DeliveryError, match=verdict[:3]) as raised:
         send(message, TO_ANN, DOOR)
     assert raised.value.is_permanent is is_permanent
+
+
+def make_email(team: Team) -> Channel:
+    config = {"to": ["ann@example.com", "ben@example.com", "cia@example.com"]}
+    return create_channel(team=team, values={"name": "Mail", "type": "email", "config": config})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_repetition_goes_only_to_those_whose_answer_was_not_final(
+    team: Team, mail_server: MailServer, dispatcher: Dispatcher
+) -> None:
+    mail_server.refusals |= {"ann@example.com": "550 5.1.1 none", "ben@example.com": "450 4.2.0 no"}
+    [delivery] = queue_many(team, make_email(team), 1)
+    send_due(dispatcher)
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.FAILED
+    mail_server.refusals = {"ann@example.com": "554 5.7.1 asked twice"}
+    send_due(dispatcher, at=delivery.next_attempt_at)
+    delivery.refresh_from_db()
+    assert [mail["To"] for mail in mail_server.mails] == ["cia@example.com", "ben@example.com"]
+    assert delivery.status == DeliveryStatus.DEAD
+    assert delivery.last_error == "refused: ann@example.com: 550 5.1.1 none"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_retry_by_hand_asks_again_who_refused_and_spares_who_has_it(
+    team: Team, mail_server: MailServer, dispatcher: Dispatcher
+) -> None:
+    mail_server.refusals = {"ann@example.com": "550 5.1.1 none"}
+    [delivery] = queue_many(team, make_email(team), 1)
+    send_due(dispatcher)
+    mail_server.refusals = {}
+    mail_server.mails.clear()
+    retry_delivery(delivery=delivery)
+    send_due(dispatcher)
+    delivery.refresh_from_db()
+    assert [mail["To"] for mail in mail_server.mails] == ["ann@example.com"]
+    assert delivery.status == DeliveryStatus.SENT
+
+
+def test_who_took_it_before_the_server_went_away_is_remembered(
+    message: Message, mail_server: MailServer
+) -> None:
+    mail_server.refusals["ben@example.com"] = "421 4.3.2 shutting down"
+    with pytest.raises(DeliveryError) as raised:
+        send(message, EmailConfig(to=["ann@example.com", "ben@example.com"]), DOOR)
+    assert raised.value.settled == {"ann@example.com": ""}
+    assert not raised.value.is_permanent
 
 
 def test_a_server_that_is_away_is_tried_again(
