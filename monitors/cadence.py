@@ -43,6 +43,12 @@ def plan_after_check(
     return Plan(due_at=ahead, attempt=0, missed=(ahead - first) // interval)
 
 
-def plan_confirmation(*, retry_interval: timedelta, attempt: int, finished_at: datetime) -> Plan:
-    """The check that confirms a first failure: off the grid, soon."""
-    return Plan(due_at=finished_at + retry_interval, attempt=attempt + 1, missed=0)
+def plan_confirmation(
+    *, retry_interval: timedelta, attempt: int, started_at: datetime, finished_at: datetime
+) -> Plan:
+    """The check that confirms a first failure: off the grid, a retry interval after its start.
+
+    A check that took longer, as one that times out, is followed at once.
+    """
+    due_at = max(started_at + retry_interval, finished_at)
+    return Plan(due_at=due_at, attempt=attempt + 1, missed=0)

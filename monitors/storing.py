@@ -81,7 +81,19 @@ class Stored:
         """Whether the monitor has to be looked at: a state changed, or why it is in trouble."""
         if self.before.state != self.after.state:
             return True
-        return self.is_new_reason and self.after.state in (Status.DOWN, Status.DEGRADED)
+        return self.is_new_reason and not self.keeps_reason and self._is_in_trouble
+
+    @property
+    def keeps_reason(self) -> bool:
+        """Whether the location stays in trouble while this check says nothing of why: it passed
+        and is not enough to recover, or failed by a fault of ours.
+        """
+        seen = self.finished.observation.status
+        return self._is_in_trouble and seen in (Seen.UP, Seen.UNKNOWN)
+
+    @property
+    def _is_in_trouble(self) -> bool:
+        return self.after.state in (Status.DOWN, Status.DEGRADED)
 
     @property
     def is_first_failure(self) -> bool:
@@ -171,6 +183,7 @@ def _plan(stored: Stored) -> Plan:
         return plan_confirmation(
             retry_interval=min(spec.retry_interval, spec.interval),
             attempt=job.attempt,
+            started_at=stored.finished.started_at,
             finished_at=stored.finished.finished_at,
         )
     return plan_after_check(
@@ -216,7 +229,8 @@ def _update_assignments(stored: Sequence[Stored]) -> None:
                 state = b.state, failures = b.failures, passes = b.passes,
                 troubles = b.troubles, recent = b.recent, troubled_since = b.troubled_since,
                 missed = a.missed + b.missed, last_status = b.last_status,
-                last_reason = b.last_reason, last_message = b.last_message,
+                last_reason = coalesce(b.last_reason, a.last_reason),
+                last_message = coalesce(b.last_message, a.last_message),
                 last_checked_at = b.last_checked_at, last_latency_ms = b.last_latency_ms,
                 cert_expires_at = b.cert_expires_at, last_seen_at = b.last_seen_at,
                 fingerprint = coalesce(nullif(b.fingerprint, ''), a.fingerprint)
@@ -230,6 +244,7 @@ def _update_assignments(stored: Sequence[Stored]) -> None:
 def _assignment_values(one: Stored) -> tuple[object, ...]:
     job, seen, after = one.finished.job, one.finished.observation, one.after
     plan = _plan(one)
+    reason, message = (None, None) if one.keeps_reason else (seen.reason, storable(seen.message))
     return (
         job.assignment_id,
         plan.due_at,
@@ -242,8 +257,8 @@ def _assignment_values(one: Stored) -> tuple[object, ...]:
         after.troubled_since,
         plan.missed,
         seen.status.value,
-        seen.reason.value if seen.reason else "",
-        storable(seen.message),
+        None if one.keeps_reason else (reason or ""),
+        message,
         one.finished.started_at,
         seen.latency_ms,
         seen.cert_expires_at,

@@ -18,6 +18,9 @@ WINDOW = 60
 """How many checks a streak remembers one by one."""
 
 
+_TROUBLE = (Status.DOWN, Status.DEGRADED)
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """What it takes. With a `window`, failing checks count among so many last ones, for trouble
@@ -63,10 +66,11 @@ def decide_streak(before: Streak, *, seen: Seen, at: datetime, thresholds: Thres
         troubles=0 if seen == Seen.UP else before.troubles + 1,
         recent=(before.recent << 1 | is_down) & ((1 << WINDOW) - 1),
     )
-    is_troubled = after.troubles or _failing(after, thresholds)
+    state = _state(after, seen, thresholds)
+    is_troubled = after.troubles or _failing(after, thresholds) or state in _TROUBLE
     return replace(
         after,
-        state=_state(after, seen, thresholds),
+        state=state,
         troubled_since=(before.troubled_since or at) if is_troubled else None,
     )
 

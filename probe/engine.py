@@ -45,12 +45,15 @@ class Sink(Protocol):
 class Limits:
     """How much at once, and how far ahead.
 
-    `in_flight`: checks that run or wait for their instant. `per_host`: checks of one host at once.
-    `buffered`: observations that wait for a sink which is away; beyond it nothing is leased.
+    `in_flight`: checks that run or wait for their instant. `per_host`: checks of one host at once;
+    what is due beyond them queues, at its own cost and nobody else's. `held`: all that is leased,
+    queues included. `buffered`: observations that wait for a sink which is away. Where one of the
+    last two is reached, nothing is leased.
     """
 
     in_flight: int = 2000
     per_host: int = 50
+    held: int = 100_000
     buffered: int = 20_000
     batch: int = 500
     batch_age: timedelta = timedelta(milliseconds=250)
@@ -79,6 +82,9 @@ class Engine:
         self._running: set[asyncio.Task[None]] = set()
         self._at_host: Counter[str] = Counter()
         self._queued: defaultdict[str, deque[Job]] = defaultdict(deque)
+        # What is leased and not stored yet: a lease that lapses meanwhile comes here again.
+        self._held: set[tuple[int, datetime]] = set()
+        self._outage = Outage()
         self._finished: list[Finished] = []
         self._has_batch = asyncio.Event()
         self._is_over = False
@@ -106,19 +112,27 @@ class Engine:
         return len(self._waiting) + len(self._running) + sum(map(len, self._queued.values()))
 
     async def _lease(self) -> None:
-        room = self._limits.in_flight - self.in_flight
-        if room <= 0 or len(self._finished) >= self._limits.buffered:
+        limits = self._limits
+        room = min(
+            limits.in_flight - len(self._waiting) - len(self._running),
+            limits.held - len(self._held),
+        )
+        if room <= 0 or len(self._finished) >= limits.buffered:
             return
         asked_at = time.monotonic()
         try:
             now, jobs = await self._source.lease(limit=room, ahead=self._limits.ahead)
-        except Exception:
-            log.warning("engine.lease.failed", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - the loop's edge: what is away comes back
+            self._outage.begins("engine.lease.failed", error)
             await asyncio.sleep(1)
             return
+        self._outage.ends("engine.lease.failed")
         self._clock.learn(now, asked_at, time.monotonic())
         loop = asyncio.get_running_loop()
         for job in jobs:
+            if (job.assignment_id, job.due_at) in self._held:
+                continue
+            self._held.add((job.assignment_id, job.due_at))
             wait_s = (job.due_at - self._clock.now()).total_seconds()
             handle = loop.call_later(max(wait_s, 0), self._start, job)
             self._waiting[id(job)] = (handle, job)
@@ -178,11 +192,13 @@ class Engine:
     async def _store(self, batch: list[Finished]) -> bool:
         try:
             await self._sink.store(batch)
-        except Exception:
-            log.warning("engine.batch.failed", count=len(batch), exc_info=True)
+        except Exception as error:  # noqa: BLE001 - the loop's edge: kept, and tried again
+            self._outage.begins("engine.store.failed", error)
             await asyncio.sleep(1)
             return False
+        self._outage.ends("engine.store.failed")
         del self._finished[: len(batch)]
+        self._held.difference_update((one.job.assignment_id, one.job.due_at) for one in batch)
         return True
 
     async def _drain(self, hurry: asyncio.Event) -> None:
@@ -211,6 +227,7 @@ class Engine:
         for queue in self._queued.values():
             unstarted.extend(queue)
         self._queued.clear()
+        self._held.difference_update((job.assignment_id, job.due_at) for job in unstarted)
         return unstarted
 
     async def _give_back(self, jobs: list[Job]) -> None:
@@ -220,6 +237,22 @@ class Engine:
             await self._source.release(jobs)
         except Exception:
             log.warning("engine.release.failed", count=len(jobs), exc_info=True)
+
+
+class Outage:
+    """Tells of a source or sink that is away once when it goes and once when it is back."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def begins(self, event: str, error: Exception) -> None:
+        if event not in self._since:
+            self._since[event] = time.monotonic()
+            log.warning(event, kind=type(error).__name__, error=str(error).partition("\n")[0])
+
+    def ends(self, event: str) -> None:
+        if (since := self._since.pop(event, None)) is not None:
+            log.info("engine.works_again", after=event, seconds=round(time.monotonic() - since, 1))
 
 
 class SourceClock:

@@ -1,19 +1,21 @@
 """The one transaction: store, decide, apply, queue."""
 
 import itertools
+import time
 from dataclasses import replace
 from datetime import timedelta
+from threading import Thread
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, connections, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerts.models import Delivery
 from incidents.actions import pause_monitor, resume_monitor
 from incidents.models import EventKind, Incident, IncidentStatus
-from monitors.actions import update_monitor
+from monitors.actions import delete_monitor, update_monitor
 from monitors.models import Assignment, Monitor, Ping, PingKind, Result, Status, StatusSpan
 from monitors.partitions import partition_name
 from monitors.specs import spec_of
@@ -110,7 +112,7 @@ def test_a_failure_is_confirmed_after_the_retry_interval() -> None:
     check(monitor, UP)
     first = check(monitor, REFUSED)
     assignment = Assignment.objects.get()
-    assert assignment.next_due_at == first.finished_at + timedelta(seconds=7)
+    assert assignment.next_due_at == first.started_at + timedelta(seconds=7)
     assert assignment.attempt == 1
     check(monitor, REFUSED)
     assert Assignment.objects.get().attempt == 0
@@ -138,6 +140,21 @@ def test_trouble_that_changes_its_cause_says_the_present_one() -> None:
     assert monitor.reason == "http_status"
     assert Incident.objects.get().reason == "http_status"
     assert Incident.objects.get().events.count() == 1
+
+
+def test_why_it_is_down_stays_while_it_recovers_and_while_we_fail_ourselves() -> None:
+    monitor = checks(make_monitor(recovery_threshold=3), REFUSED, REFUSED, UP, OURS)
+    incident = Incident.objects.get()
+    assert (monitor.status, monitor.reason, monitor.message) == (
+        Status.DOWN,
+        "connect_refused",
+        "Refused.",
+    )
+    assert (incident.reason, incident.message) == ("connect_refused", "Refused.")
+    checks(monitor, UP, UP)
+    incident.refresh_from_db()
+    assert incident.is_resolved
+    assert (incident.reason, incident.message) == ("connect_refused", "Refused.")
 
 
 def test_a_fault_of_ours_is_recorded_and_counts_for_nothing() -> None:
@@ -339,6 +356,44 @@ def test_a_job_that_reports_failure_is_down_at_once() -> None:
     monitor.refresh_from_db()
     assert (monitor.status, monitor.reason) == (Status.DOWN, "heartbeat_failed")
     assert "exit status 3" in monitor.message
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_ping_that_meets_a_pause_does_not_start_the_checks_again() -> None:
+    monitor = heartbeat()
+    ping(monitor)
+    with transaction.atomic():
+        pause_monitor(monitor=monitor)
+        racing = Thread(target=lambda: (ping(monitor), connections.close_all()))
+        racing.start()
+        wait_for_a_lock()
+    racing.join()
+    assert Assignment.objects.get(monitor=monitor).next_due_at is None
+    assert Ping.objects.filter(monitor=monitor).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_ping_that_meets_a_removal_is_of_nobody() -> None:
+    monitor = heartbeat()
+    answers: list[bool] = []
+    with transaction.atomic():
+        delete_monitor(monitor=Monitor.objects.get(pk=monitor.pk))
+        racing = Thread(target=lambda: (answers.append(ping(monitor)), connections.close_all()))
+        racing.start()
+        wait_for_a_lock()
+    racing.join()
+    assert answers == [False]
+
+
+def wait_for_a_lock() -> None:
+    """Return once another connection waits for one of ours."""
+    with connection.cursor() as cursor:
+        for _ in range(1000):
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+            time.sleep(0.01)
+    raise AssertionError("nobody waits")
 
 
 def test_a_start_and_its_end_are_paired_by_rid() -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -119,13 +119,23 @@ def record_ping(
     Success and failure are checks of the monitor, at the instant of the ping; a start or a log
     entry is kept and changes no state. A paused heartbeat keeps its pings and stays paused.
     """
-    monitor = Monitor.objects.filter(ping_key=ping_key, kind="heartbeat").first()
-    if monitor is None:
+    found = Assignment.objects.filter(
+        monitor__ping_key=ping_key, monitor__kind="heartbeat", is_active=True
+    )
+    assignment_id = found.values_list("id", flat=True).order_by("id").first()
+    if assignment_id is None:
         return False
 
-    def record() -> None:
+    def record() -> bool:
         with transaction.atomic():
-            at = _store_ping_as_check(monitor, kind, exit_status)
+            # Everything that a pause, an edit or a removal may change is read under this lock.
+            row = lock_assignment(assignment_id)
+            monitor = Monitor.objects.filter(ping_key=ping_key).first()
+            if row is None or monitor is None:
+                return False
+            at = database_now()
+            if monitor.enabled and kind in (PingKind.SUCCESS, PingKind.FAIL):
+                _judge_ping(monitor, row, _observation(kind, exit_status), at)
             Ping.objects.create(
                 monitor=monitor,
                 kind=kind,
@@ -138,29 +148,21 @@ def record_ping(
                 user_agent=user_agent[:200],
                 body=body[:LARGEST_PING_BODY],
             )
+            return True
 
-    _persistently(record, days={datetime.now(UTC).date()})
-    return True
+    return _persistently(record, days={datetime.now(UTC).date()})
 
 
-def _store_ping_as_check(monitor: Monitor, kind: PingKind, exit_status: int | None) -> datetime:
-    """Judge a success or a failure; returns the ping's instant, as told under the lock."""
-    if not monitor.enabled or kind not in (PingKind.SUCCESS, PingKind.FAIL):
-        return database_now()
-    assignment = Assignment.objects.filter(monitor=monitor, is_active=True).order_by("id").first()
-    row = lock_assignment(assignment.id) if assignment else None
-    at = database_now()
-    if assignment is None or row is None:
-        return at
-    job = Job(assignment.id, spec_of(monitor), due_at=at, last_seen_at=at)
-    stored = store_ping(
-        Finished(job, _observation(kind, exit_status), started_at=at, finished_at=at),
-        assignment_row=row,
-    )
+def _judge_ping(
+    monitor: Monitor, row: Sequence[Any], observation: Observation, at: datetime
+) -> None:
+    """A ping that says how it went is a check at the instant of the ping."""
+    job = Job(row[0], spec_of(monitor), due_at=at, last_seen_at=at)
+    finished = Finished(job, observation, started_at=at, finished_at=at)
+    stored = store_ping(finished, assignment_row=row)
     if stored.may_change_monitor:
         _tell(settle({monitor.id: at}))
-    record_batch([stored.finished])
-    return at
+    record_batch([finished])
 
 
 def _observation(kind: PingKind, exit_status: int | None) -> Observation:

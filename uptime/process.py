@@ -3,10 +3,12 @@
 import ctypes
 import gc
 import os
+import resource
 import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_ENOUGH_FILES = 65_536
 
 
 def die_with_parent(signum: signal.Signals = signal.SIGKILL) -> None:
@@ -20,6 +22,17 @@ def die_with_parent(signum: signal.Signals = signal.SIGKILL) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent:  # it died before we asked
         os.kill(os.getpid(), signum)
+
+
+def allow_many_files() -> int:
+    """Let this process open as many files as the system lets it; returns how many.
+
+    Each check that runs has a socket, and the usual limit of 1024 is soon reached.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
 
 
 def prepare_to_fork() -> None:

@@ -142,6 +142,7 @@ Q_CLUSTER: dict[str, object] = {
     "poll": 0.1,
     "catch_up": False,
     "queue_limit": 2,
+    "recycle": 10**9,  # a worker that is replaced without need is one that was lost
     "label": "Task queue",
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }

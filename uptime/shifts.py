@@ -32,10 +32,11 @@ from alerts.dispatch import Dispatcher
 from alerts.outbox import release_deliveries
 from monitors.leasing import release_leases, release_orphans
 from monitors.models import Location, Shift
-from probe.engine import Engine
+from probe.engine import Engine, Limits
 from probe.prober import Prober
 from uptime.clock import database_now
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
+from uptime.process import allow_many_files
 
 log = structlog.get_logger(__name__)
 
@@ -232,11 +233,17 @@ async def _check(beat: Beat) -> None:
     watching = asyncio.create_task(_watch(beat, stop, hurry))
     try:
         async with Prober() as prober:
-            await Engine(source=source, sink=sink, observe=prober.observe).run(stop, hurry=hurry)
+            engine = Engine(source=source, sink=sink, observe=prober.observe, limits=_limits())
+            await engine.run(stop, hurry=hurry)
     finally:
         watching.cancel()
         leases.close()
         results.close()
+
+
+def _limits() -> Limits:
+    """As many checks at once as there are files for: a socket each, and one more for DNS."""
+    return Limits(in_flight=min(4000, (allow_many_files() - 200) // 2))
 
 
 async def _watch(beat: Beat, stop: asyncio.Event, hurry: asyncio.Event) -> None:

@@ -21,6 +21,7 @@ from monitors.models import Assignment, Chore, Location, Monitor, Shift, Status
 QUEUES = ("checks", "default")
 # An engine beats every few seconds: one that was silent for this long is dead or stuck.
 SILENCE = timedelta(seconds=10)
+LONGEST_CHECK = timedelta(seconds=120)
 REDIS_TIMEOUT_S = 1
 
 
@@ -65,10 +66,17 @@ def living_shifts(now: datetime) -> dict[tuple[str, bool], int]:
 
 
 def overdue_checks(now: datetime) -> dict[str, timedelta]:
-    """By location, how long its oldest check has been due without anybody's lease on it."""
+    """By location, how long its oldest check has been due without anybody at work on it.
+
+    A lease excuses no more than the longest check takes: whoever holds it longer can't store.
+    """
     oldest = (
         Assignment.objects.filter(location=OuterRef("pk"), next_due_at__lt=now)
-        .filter(Q(lease_owner=None) | Q(lease_expires_at__lt=now))
+        .filter(
+            Q(lease_owner=None)
+            | Q(lease_expires_at__lt=now)
+            | Q(next_due_at__lt=now - LONGEST_CHECK)
+        )
         .order_by("next_due_at")
         .values("next_due_at")[:1]
     )

@@ -69,6 +69,17 @@ def test_a_check_off_the_grid_is_followed_by_the_grid() -> None:
     assert (plan.due_at, plan.missed) == (slot + interval, 0)
 
 
-def test_a_confirmation_comes_a_retry_interval_after_the_failure() -> None:
-    plan = plan_confirmation(retry_interval=timedelta(seconds=5), attempt=0, finished_at=NOON)
-    assert (plan.due_at, plan.attempt) == (NOON + timedelta(seconds=5), 1)
+def test_a_confirmation_comes_a_retry_interval_after_the_start_of_the_failing_check() -> None:
+    def planned(took_s: float) -> datetime:
+        finished_at = NOON + timedelta(seconds=took_s)
+        plan = plan_confirmation(
+            retry_interval=timedelta(seconds=5),
+            attempt=0,
+            started_at=NOON,
+            finished_at=finished_at,
+        )
+        assert plan.attempt == 1
+        return plan.due_at
+
+    assert planned(0.2) == NOON + timedelta(seconds=5)
+    assert planned(30) == NOON + timedelta(seconds=30)

@@ -155,6 +155,45 @@ async def test_one_host_gets_no_more_than_its_share_at_once() -> None:
     assert most == 4
 
 
+async def test_a_host_that_hangs_costs_the_others_nothing_however_many_checks_it_has() -> None:
+    table = Table()
+    table.add(*[0.01] * 300, host="hangs")
+    table.add(*[0.2] * 20, host="")
+    hanging = asyncio.Event()
+
+    async def observe(job: Job) -> Observation:
+        if job.spec.host == "hangs":
+            await hanging.wait()
+        return Observation(Status.UP)
+
+    async def others_are_done() -> None:
+        await table.until_stored(20)
+        hanging.set()
+        await table.until_stored(320)
+
+    limits = replace(QUICK, per_host=5, in_flight=100)
+    await run_engine(table, others_are_done, observe, limits)
+    others = [one for one in table.stored if not one.job.spec.host]
+    assert max(one.started_at - one.job.due_at for one in others) < timedelta(seconds=1)
+
+
+async def test_a_lease_that_lapsed_while_the_check_waits_is_not_checked_twice() -> None:
+    table = Table()
+    table.add(0)
+    started = 0
+
+    async def observe(job: Job) -> Observation:
+        nonlocal started
+        started += 1
+        if started == 1:
+            table.due.append(job)  # as if its lease had lapsed
+            await asyncio.sleep(0.1)
+        return Observation(Status.UP)
+
+    await run_engine(table, lambda: table.until_stored(1), observe)
+    assert (started, len(table.stored)) == (1, 1)
+
+
 async def test_what_the_sink_refuses_is_kept_and_handed_in_again() -> None:
     table = Table()
     table.refusals = 1
