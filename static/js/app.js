@@ -62,12 +62,16 @@ let lastRefresh = Date.now();
 
 function refresh() {
   if (document.hidden) return;
-  const wait = Date.now() < hurryUntil ? HURRY_MS : REFRESH_MS;
-  if (Date.now() - lastRefresh < wait) return;
+  if (Date.now() - lastRefresh < (isHurried() ? HURRY_MS : REFRESH_MS)) return;
   lastRefresh = Date.now();
   for (const element of document.querySelectorAll("[data-refresh]")) {
     if (!isBusy(element)) htmx.trigger(element, "refresh");
   }
+}
+
+// Something is expected: what was just asked for, or what the server says the page waits for.
+function isHurried() {
+  return Date.now() < hurryUntil || document.querySelector("[data-refresh=often]") !== null;
 }
 
 // Nothing is replaced under the hands of somebody who marks text, types, or has opened something.

@@ -115,6 +115,19 @@ def test_a_page_tells_state_and_why(client: Client, team: Team) -> None:
     assert "Refused by it." in shown
 
 
+@pytest.mark.parametrize("headers", [{}, FRAGMENT])
+def test_a_page_is_refreshed_often_until_its_monitor_has_a_first_result(
+    client: Client, team: Team, headers: dict[str, str]
+) -> None:
+    monitor = make_monitor(team)
+    address = monitor.get_absolute_url()
+    assert 'data-refresh="often"' in client.get(address, headers=headers).content.decode()
+    Monitor.objects.filter(pk=monitor.pk).update(status=Status.UP)
+    shown = client.get(address, headers=headers).content.decode()
+    assert "data-refresh " in shown
+    assert "often" not in shown
+
+
 def test_a_page_draws_checks_with_their_phases(client: Client, team: Team) -> None:
     monitor = make_monitor(team)
     make_result(monitor, 20, latency_ms=100.0, dns_ms=25.0, first_byte_ms=75.0, http_status=200)
