@@ -23,10 +23,12 @@ from probe.kinds.database import (
     planner,
 )
 from probe.net import Net, Trouble
+from probe.streams import connect
 from probe.values import Job, Observation, Reason
 
 PORT = 5432
 
+_CLOSED = "closed the connection unexpectedly"
 _make_plan = planner(PORT)
 
 
@@ -46,12 +48,21 @@ async def _ask(asking: Asking) -> list[Row]:
             asking.answered()
         return rows
     except psycopg.Error as error:
+        if asking.connect_ms is None and _CLOSED in str(error):
+            await _connect_plainly(asking)
         raise _trouble(asking, error) from None
     except UnicodeError:
         raise asking.unreadable("it sends text that can't be read") from None
     finally:
         if connection is not None:
             await connection.close()
+
+
+async def _connect_plainly(asking: Asking) -> None:
+    """libpq tells of a refusal, as of a reset, that the connection was closed. Raises Trouble where
+    the server takes no connection."""
+    stream = await connect(asking.plan.host, [asking.address], asking.plan.port)
+    stream.close()
 
 
 async def _rows(connection: Any, query: str) -> list[Row]:
@@ -82,7 +93,7 @@ def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
         "password": plan.password,
         "dbname": settings.database or settings.username or "postgres",
         "application_name": "uptime",
-        "passfile": "/dev/null",
+        "passfile": "/dev/null/none",
         "gssencmode": "disable",
         "sslmode": "disable",
         "client_encoding": "UTF8",
@@ -116,7 +127,7 @@ def _trouble(asking: Asking, error: Any) -> Trouble:
     lowered = words.lower()
     if "certificate" in lowered or "ssl" in lowered:
         return _tls_trouble(asking.plan, words)
-    if "closed the connection unexpectedly" in lowered:
+    if _CLOSED in words:
         return Trouble(
             Reason.CONNECT_RESET, f"{asking.plan.place} closed the connection while {asking.doing}."
         )

@@ -18,6 +18,7 @@ from tests.servers import mysql
 from tests.servers.authority import Authority
 from tests.servers.dns import serve_names
 from tests.servers.mysql import serve_mysql, serve_mysql_over_tls
+from tests.servers.network import Internet, Route
 from tests.servers.raw import Conduct, Connection, Server, free_port, serve, unanswered_port
 
 KINDS = ["postgres", "mysql"]
@@ -230,6 +231,14 @@ async def test_nobody_listens(kind: str, check: Check) -> None:
     seen = await check(kind, f"127.0.0.1:{port}")
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
     assert seen.message == f"No connection to 127.0.0.1 port {port}: connection refused."
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_refusal_from_afar(kind: str, check: Check, internet: Internet) -> None:
+    internet.routes["8.8.8.8"] = Route(delay_s=0.02)
+    for _ in range(5):
+        seen = await check(kind, "8.8.8.8:4000")
+        assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED), seen.message
 
 
 @pytest.mark.parametrize("kind", KINDS)
