@@ -16,22 +16,20 @@ def main() -> int:
 
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError, ProgrammingError
+    from django.db import DatabaseError
 
-    from uptime.preflight import Refusal, why_no_database
+    from uptime.preflight import Refusal, explain
 
     try:
         execute_from_command_line(sys.argv)
     except (Refusal, ImproperlyConfigured) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    except ProgrammingError as error:
-        if "does not exist" not in str(error):
+    except DatabaseError as error:
+        sentence = explain(error)
+        if sentence is None:
             raise
-        print("Error: the database lacks tables: run `manage.py migrate` first", file=sys.stderr)
-        return 1
-    except OperationalError as error:
-        print(f"Error: {why_no_database(error)}", file=sys.stderr)
+        print(f"Error: {sentence}", file=sys.stderr)
         return 1
     return 0
 

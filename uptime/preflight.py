@@ -5,7 +5,7 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -140,7 +140,7 @@ def check_database(settings: Mapping[str, Any]) -> None:
     try:
         psycopg.connect(dbname=settings["NAME"], **given, **options).close()
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[0].removeprefix("connection failed: ")
+        reason = _first_line(error)
         host = settings["HOST"] or options.get("host", "localhost")
         place = f"{host} port {settings['PORT'] or 5432}"
         raise Refusal(
@@ -148,12 +148,43 @@ def check_database(settings: Mapping[str, Any]) -> None:
         ) from None
 
 
-def why_no_database(error: Exception) -> str:
-    """One sentence for a command that found no database to work with."""
-    reason = str(error).strip().splitlines()[0].removeprefix("connection failed: ")
+def explain(error: Exception) -> str | None:
+    """One sentence for who ran a command and can mend what its database said; None for the rest.
+
+    Takes Django's errors of the database.
+    """
+    causes = list(_causes(error))
+    for cause in causes:
+        if not isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            continue
+        return (
+            f"the user of DATABASE_URL lacks rights in its database ({_first_line(cause)}):"
+            " give it CREATE and USAGE on the schema, and the tables that are there"
+        )
+    if any(isinstance(cause, psycopg.errors.InvalidSchemaName) for cause in causes):
+        return (
+            "the database of DATABASE_URL has no schema to make tables in:"
+            " create one, or see to the user's search_path"
+        )
+    if any(isinstance(cause, psycopg.errors.UndefinedTable) for cause in causes):
+        return "the database lacks tables: run `manage.py migrate` first"
+    if any(isinstance(cause, psycopg.errors.UndefinedColumn) for cause in causes):
+        return "the database is older than this version: run `manage.py migrate` first"
+    if not any(isinstance(cause, psycopg.OperationalError) for cause in causes):
+        return None
     if is_database_embedded() and not is_embedded_running():
         return "the embedded database is not running: start `manage.py up`, or set DATABASE_URL"
-    return f"the database does not answer: {reason}"
+    return f"the database does not answer: {_first_line(error)}"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__  # Django chains by either
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0].removeprefix("connection failed: ")
 
 
 def is_embedded_running() -> bool:

@@ -3,15 +3,19 @@
 import gc
 from typing import Any
 
+import structlog
 from django.conf import settings
-from django.db import connections
+from django.db import OperationalError, connections
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 from uptime.environment import listen_address
-from uptime.preflight import listen
+from uptime.preflight import explain, listen
 from uptime.process import die_with_parent
+from uptime.schema import require_schema
+
+log = structlog.get_logger(__name__)
 
 
 class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
@@ -58,10 +62,17 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn ships no t
 def serve(fd: int | None = None) -> None:
     """Serve until SIGTERM (graceful, 10 s) or SIGINT, on the listening socket `fd` if there is one.
 
-    Raises Refusal when the port can't be taken.
+    Raises Refusal when the port can't be taken or the database is not of this version. One that is
+    away keeps nobody from starting: requests are answered 503 until it is there.
     """
+    listening = fd if fd is not None else listen(*listen_address()).detach()
+    try:
+        require_schema()
+    except OperationalError as error:
+        log.warning("web.database.away", error=explain(error))
+    connections.close_all()  # a fork must not share them
     pool_connections()
-    Arbiter(Application(fd if fd is not None else listen(*listen_address()).detach())).run()
+    Arbiter(Application(listening)).run()
 
 
 def pool_connections() -> None:

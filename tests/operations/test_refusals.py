@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ from tests.operations.product import database_url, environment, free_port, run_c
 # Root may write everywhere; without this right of its own it is held to permissions like others.
 AS_ANYBODY = (
     ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+)
+
+MIGRATIONS_TABLE = (
+    "CREATE TABLE django_migrations (id serial PRIMARY KEY, app text, name text,"
+    " applied timestamptz)"
 )
 
 
@@ -103,26 +109,63 @@ def scratch_database(tmp_path: Path, django_db_setup: None) -> Iterator[str]:
 
 
 @pytest.mark.django_db
-def test_a_database_newer_than_the_code(tmp_path: Path, scratch_database: str) -> None:
+@pytest.mark.parametrize(
+    "command", [("up",), ("setup",), ("migrate",), ("web",), ("worker", "checks")]
+)
+def test_a_database_newer_than_the_code(
+    tmp_path: Path, scratch_database: str, command: tuple[str, ...]
+) -> None:
     env = environment(tmp_path, free_port(), DATABASE_URL=scratch_database)
     with psycopg.connect(scratch_database, autocommit=True) as newer:
-        newer.execute(
-            "CREATE TABLE django_migrations"
-            " (id serial PRIMARY KEY, app text, name text, applied timestamptz)"
-        )
+        newer.execute(MIGRATIONS_TABLE)
         newer.execute(
             "INSERT INTO django_migrations (app, name, applied)"
             " VALUES ('monitors', '9999_from_the_future', now())"
         )
-        done = run_command("up", env=env)
+        done = run_command(*command, env=env)
         row = newer.execute(
             "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
         ).fetchone()
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: the database is newer than this version of the product")
+    assert "Error: the database is newer than this version of the product" in done.stderr
     assert "monitors.9999_from_the_future" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert row == (1,)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", [("web",), ("worker", "default"), ("token", "a@b.example")])
+def test_a_database_without_tables(
+    tmp_path: Path, scratch_database: str, command: tuple[str, ...]
+) -> None:
+    env = environment(tmp_path, free_port(), DATABASE_URL=scratch_database)
+    done = run_command(*command, env=env)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.endswith("run `manage.py migrate` first\n")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", ["up", "setup", "migrate"])
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_database_user_who_may_not_make_tables(
+    tmp_path: Path, scratch_database: str, command: str, has_begun: bool
+) -> None:
+    guest = f"guest_{os.getpid()}"
+    with psycopg.connect(scratch_database, autocommit=True) as owner:
+        owner.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        owner.execute(f"CREATE ROLE {guest} LOGIN")
+        if has_begun:
+            owner.execute(MIGRATIONS_TABLE)
+            owner.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {guest}")
+            owner.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {guest}")
+        url = re.sub(r"//[^@]*@", f"//{guest}@", scratch_database)
+        done = run_command(command, env=environment(tmp_path, free_port(), DATABASE_URL=url))
+        owner.execute(f"DROP OWNED BY {guest}")
+        owner.execute(f"DROP ROLE {guest}")
+    assert done.returncode == 1
+    assert "Error: the user of DATABASE_URL lacks rights in its database" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 @pytest.mark.parametrize("command", [("migrate",), ("token", "a@b.example"), ("worker", "checks")])

@@ -4,13 +4,12 @@ from argparse import ArgumentParser
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connection
-from django.db.migrations.loader import MigrationLoader
+from django.db import DatabaseError
 
 from accounts.actions import ensure_first_user
 from uptime.environment import env
 from uptime.errors import Invalid
-from uptime.preflight import Refusal, why_no_database
+from uptime.preflight import Refusal, explain
 
 
 class Command(BaseCommand):
@@ -26,8 +25,10 @@ class Command(BaseCommand):
     def handle(self, *args: object, json: bool, **options: object) -> None:
         try:
             told = set_up()
-        except (Refusal, OperationalError) as error:
-            sentence = why_no_database(error) if isinstance(error, OperationalError) else str(error)
+        except (Refusal, DatabaseError) as error:
+            sentence = str(error) if isinstance(error, Refusal) else explain(error)
+            if sentence is None:
+                raise  # a fault of ours
             if not json:
                 raise CommandError(sentence) from error
             told = {"error": sentence}
@@ -36,7 +37,6 @@ class Command(BaseCommand):
 
 def set_up() -> dict[str, str]:
     """Migrate, make the first user; returns its e-mail and, if just generated, its password."""
-    refuse_newer_database()
     call_command("migrate", interactive=False, verbosity=0)
     try:
         user, password = ensure_first_user(
@@ -47,20 +47,6 @@ def set_up() -> dict[str, str]:
         raise Refusal(f"UPTIME_ADMIN_EMAIL: {' '.join(error.fields['email'])}") from error
     told = {"url": settings.BASE_URL, "email": user.email}
     return {**told, "password": password} if password else told
-
-
-def refuse_newer_database() -> None:
-    """Raise Refusal if the database has migrations that this version does not know."""
-    loader = MigrationLoader(connection)
-    known = set(loader.disk_migrations)
-    for migration in loader.disk_migrations.values():
-        known.update(migration.replaces)
-    if unknown := sorted(set(loader.applied_migrations) - known):
-        names = ", ".join(f"{app}.{name}" for app, name in unknown[:3])
-        raise Refusal(
-            f"the database is newer than this version of the product, which does not know {names}:"
-            " start the version that you ran before, or restore a backup"
-        )
 
 
 def _as_json(told: dict[str, str]) -> str:
