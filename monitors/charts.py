@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from monitors.statistics import Span
+from monitors.models import Status
 
 WIDTH = 1000.0
 HEIGHT = 100.0
+
+# The band's resolution. Stretches of one status that begin in the same cell are drawn as one.
+BAND_CELLS = 250
 
 PHASES = ("dns", "connect", "tls", "first_byte", "transfer")
 PHASE_LABELS = {
@@ -33,6 +36,19 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a band shows as one: `times` spans of a status, from the first to the end of the last.
+
+    `ended_at` is None while that lasts.
+    """
+
+    status: Status
+    started_at: datetime
+    ended_at: datetime | None
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Bar:
     """A piece of a band: `name` chooses its colour."""
 
@@ -42,6 +58,7 @@ class Bar:
     value: float | None = None
     at: datetime | None = None
     until: datetime | None = None
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +108,26 @@ def round_up(value: float) -> float:
         step *= 10
 
 
-def status_band(spans: Sequence[Span], *, since: datetime, until: datetime) -> list[Bar]:
+def status_band(stretches: Sequence[Stretch], *, since: datetime, until: datetime) -> list[Bar]:
     """A window as a band of its states; a stretch too short to be seen is given a visible width."""
     whole = (until - since).total_seconds()
     bars = []
-    for span in spans:
-        start, end = max(span.started_at, since), min(span.ended_at or until, until)
+    for one in stretches:
+        start, end = max(one.started_at, since), min(one.ended_at or until, until)
         if end <= start:
             continue
         x = WIDTH * (start - since).total_seconds() / whole
         width = max(WIDTH * (end - start).total_seconds() / whole, 2.0)
-        name = span.status.value
-        bars.append(Bar(_units(x), _units(width), name, None, span.started_at, span.ended_at))
+        bars.append(
+            Bar(
+                x=_units(x),
+                width=_units(width),
+                name=one.status.value,
+                at=one.started_at,
+                until=one.ended_at,
+                times=one.times,
+            )
+        )
     # the short and bad ones last, so that they lie on top
     return sorted(bars, key=lambda bar: (bar.name in ("down", "degraded"), -bar.width))
 

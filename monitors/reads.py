@@ -6,8 +6,10 @@ from datetime import datetime
 from operator import attrgetter
 from uuid import UUID
 
+from monitors.charts import BAND_CELLS, Stretch
 from monitors.history import Wanted, read_results
-from monitors.models import Assignment, Monitor, Result
+from monitors.models import Assignment, Monitor, Result, Status
+from uptime.database import hot_cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,31 @@ def recent_results(monitor: Monitor, limit: int) -> list[Result]:
     """The monitor's last results at every location that it ever had, newest first."""
     ids = list(Assignment.objects.filter(monitor=monitor).values_list("id", flat=True))
     return read_results(Wanted(ids), limit)
+
+
+def drawn_stretches(monitor: Monitor, *, since: datetime, until: datetime) -> list[Stretch]:
+    """A window's statuses as far as a band of `BAND_CELLS` can show them, oldest first.
+
+    However often the monitor flaps, it is one stretch of each status for each cell, at most.
+    """
+    with hot_cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT status, min(started_at), nullif(max(coalesce(ended_at, 'infinity')), 'infinity'),
+                count(*)
+            FROM monitors_statusspan
+            WHERE monitor_id = %(id)s AND started_at < %(until)s
+              AND (ended_at IS NULL OR ended_at > %(since)s)
+              -- Spans meet: none before the one in which the window begins reaches into it.
+              AND started_at >= coalesce(
+                  (SELECT max(started_at) FROM monitors_statusspan
+                   WHERE monitor_id = %(id)s AND started_at <= %(since)s),
+                  %(since)s)
+            GROUP BY status, width_bucket(
+                extract(epoch FROM started_at), extract(epoch FROM %(since)s::timestamptz),
+                extract(epoch FROM %(until)s::timestamptz), %(cells)s)
+            ORDER BY 2
+            """,
+            {"id": monitor.pk, "since": since, "until": until, "cells": BAND_CELLS},
+        )
+        return [Stretch(Status(status), *rest) for status, *rest in cursor]

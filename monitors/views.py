@@ -25,11 +25,12 @@ from monitors.charts import (
     phase_bars,
     status_band,
 )
+from monitors.figures import time_spent
 from monitors.forms import FilterForm, MonitorForm
-from monitors.models import Monitor, Ping, Result, Status, StatusSpan
-from monitors.reads import monitor_rows, recent_results
+from monitors.models import Monitor, Ping, Result, Status
+from monitors.reads import drawn_stretches, monitor_rows, recent_results
 from monitors.snippets import snippets_for
-from monitors.statistics import Span, summarize
+from monitors.statistics import statistics_of
 from probe.kinds import KINDS
 from probe.kinds.base import Kind
 from uptime.errors import Conflict, Invalid
@@ -89,18 +90,19 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     """One monitor: its state and why, its last checks or pings, its history."""
     monitor = _monitor(request.team, monitor_id)
     now = timezone.now()
+    a_day_ago = now - timedelta(days=1)
     [row] = monitor_rows([monitor])
     kind = KINDS[monitor.kind]
-    spans = _spans_since(monitor, now - max(WINDOWS.values()))
+    drawn = drawn_stretches(monitor, since=a_day_ago, until=now)
     context = {
         "section": "monitors",
         "now": now,
         "monitor": monitor,
         "kind": kind,
         "row": row,
-        "uptime": _uptime(monitor, spans, now),
-        "band": status_band(spans, since=now - timedelta(days=1), until=now),
-        "history": list(reversed(spans))[:SPANS_LISTED],
+        "uptime": _uptime(monitor, now),
+        "band": status_band(drawn, since=a_day_ago, until=now),
+        "history": monitor.spans.order_by("-started_at", "-id")[:SPANS_LISTED],
         # by its reverse name: this package does not know of the next one
         "incidents": monitor.incidents.order_by("-started_at")[:INCIDENTS_LISTED],
     }
@@ -226,24 +228,14 @@ def _filtered(monitors: Any, form: FilterForm) -> Any:
     return monitors
 
 
-def _spans_since(monitor: Monitor, since: datetime) -> list[Span]:
-    """The monitor's spans that reach beyond `since`, oldest first."""
-    rows = (
-        StatusSpan.objects.filter(Q(ended_at=None) | Q(ended_at__gt=since), monitor=monitor)
-        .order_by("started_at", "id")
-        .values_list("status", "started_at", "ended_at")
-    )
-    return [Span(Status(status), start, end) for status, start, end in rows]
-
-
-def _uptime(
-    monitor: Monitor, spans: list[Span], now: datetime
-) -> list[tuple[str, float | None, float | None]]:
+def _uptime(monitor: Monitor, now: datetime) -> list[tuple[str, float | None, float | None]]:
     """Uptime and coverage, per cent, in each window; a young monitor's window begins with it."""
     figures = []
     for label, length in WINDOWS.items():
-        summary = summarize(spans, since=max(now - length, monitor.created_at), until=now)
-        figures.append((label, summary.uptime_percent, summary.coverage_percent))
+        since = max(now - length, monitor.created_at)
+        found = time_spent([monitor.pk], since=since, until=now).get(monitor.pk)
+        spent = found or statistics_of({}, max(now - since, timedelta()))
+        figures.append((label, spent.uptime_percent, spent.coverage_percent))
     return figures
 
 

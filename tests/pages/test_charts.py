@@ -10,13 +10,13 @@ from monitors.charts import (
     HEIGHT,
     WIDTH,
     Point,
+    Stretch,
     latency_chart,
     phase_bars,
     round_up,
     status_band,
 )
 from monitors.models import Status
-from monitors.statistics import Span
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -66,9 +66,9 @@ def test_phases_lie_one_after_the_other() -> None:
 
 def test_a_band_is_cut_to_its_window_and_shows_what_is_short() -> None:
     spans = [
-        Span(Status.UP, NOON - timedelta(days=9), NOON),
-        Span(Status.DOWN, NOON, NOON + timedelta(seconds=1)),
-        Span(Status.UP, NOON + timedelta(seconds=1), None),
+        Stretch(Status.UP, NOON - timedelta(days=9), NOON),
+        Stretch(Status.DOWN, NOON, NOON + timedelta(seconds=1)),
+        Stretch(Status.UP, NOON + timedelta(seconds=1), None),
     ]
     until = NOON + timedelta(hours=12)
     bars = status_band(spans, since=NOON - timedelta(hours=12), until=until)
@@ -79,7 +79,7 @@ def test_a_band_is_cut_to_its_window_and_shows_what_is_short() -> None:
 
 
 def test_a_window_before_everything_is_empty() -> None:
-    span = Span(Status.UP, NOON, None)
+    span = Stretch(Status.UP, NOON, None)
     since = NOON - timedelta(days=2)
     assert status_band([span], since=since, until=since + timedelta(days=1)) == []
 

@@ -1,13 +1,16 @@
 """The list of monitors, a monitor's page, and what its buttons do."""
 
+import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Team
+from monitors.charts import BAND_CELLS
 from monitors.models import Assignment, Monitor, Ping, Result, Status
 from probe.values import result_id
 from tests.factories import make_monitor
@@ -142,7 +145,8 @@ def test_a_page_draws_checks_with_their_phases(client: Client, team: Team) -> No
 def test_a_page_takes_as_many_queries_whatever_its_history(
     client: Client, team: Team, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    # session, user, memberships; monitor, assignments, spans; ids, results, packed ones; incidents
+    # session, user, memberships; monitor, assignments; history; ids, results, packed ones;
+    # incidents. What goes past the ORM, once for the band and each uptime, is not counted.
     monitor = make_monitor(team)
     with django_assert_num_queries(10):
         client.get(monitor.get_absolute_url())
@@ -150,6 +154,46 @@ def test_a_page_takes_as_many_queries_whatever_its_history(
         make_result(monitor, second, latency_ms=10.0, dns_ms=1.0)
     with django_assert_num_queries(10):
         client.get(monitor.get_absolute_url())
+
+
+def flap(monitor: Monitor, *, times: int, seconds: int) -> None:
+    """Up and down in turn, each so long, until the open span of the present."""
+    monitor.spans.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO monitors_statusspan (monitor_id, status, reason, started_at, ended_at)
+            SELECT %s, CASE n %% 2 WHEN 0 THEN 'up' ELSE 'down' END, '',
+                now() - n * %s * interval '1 s',
+                CASE n WHEN 0 THEN NULL ELSE now() - (n - 1) * %s * interval '1 s' END
+            FROM generate_series(0, %s) AS n
+            """,
+            [monitor.pk, seconds, seconds, times],
+        )
+
+
+def test_a_page_draws_a_few_hundred_stretches_however_often_its_monitor_flaps(
+    client: Client, team: Team
+) -> None:
+    monitor = make_monitor(team)
+    Monitor.objects.filter(pk=monitor.pk).update(
+        status=Status.UP, created_at=database_now() - timedelta(days=40)
+    )
+    flap(monitor, times=60_000, seconds=2)
+    shown = page(client, monitor.get_absolute_url())
+    bars = re.findall(r"<title>(Up|Down) (\d+) times,", shown)
+    assert 2 * BAND_CELLS <= len(bars) <= 2 * (BAND_CELLS + 1)
+    assert 43_000 <= sum(int(times) for _, times in bars) <= 43_202
+    assert "<dd>50" in shown
+    assert "Down from" not in shown
+
+
+def test_a_page_draws_each_stretch_of_a_calm_monitor(client: Client, team: Team) -> None:
+    monitor = make_monitor(team)
+    flap(monitor, times=20, seconds=7200)
+    shown = page(client, monitor.get_absolute_url())
+    assert len(re.findall("<title>(?:Up|Down) from", shown)) == 13
+    assert "times," not in shown
 
 
 def test_a_heartbeats_page_has_its_url_snippets_and_pings(client: Client, team: Team) -> None:
