@@ -154,11 +154,9 @@ def explain(error: Exception) -> str | None:
     Takes Django's errors of the database.
     """
     causes = list(_causes(error))
-    for cause in causes:
-        if not isinstance(cause, psycopg.errors.InsufficientPrivilege):
-            continue
+    if denied := [one for one in causes if isinstance(one, psycopg.errors.InsufficientPrivilege)]:
         return (
-            f"the user of DATABASE_URL lacks rights in its database ({_first_line(cause)}):"
+            f"the user of DATABASE_URL lacks rights in its database ({_first_line(denied[0])}):"
             " give it CREATE and USAGE on the schema, and the tables that are there"
         )
     if any(isinstance(cause, psycopg.errors.InvalidSchemaName) for cause in causes):

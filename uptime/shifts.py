@@ -23,7 +23,7 @@ from typing import Self
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, InterfaceError, connection, connections, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django_q.tasks import async_task
@@ -35,6 +35,7 @@ from monitors.models import Location, Shift
 from probe.engine import Engine, Limits
 from probe.prober import Prober
 from uptime.clock import database_now
+from uptime.database import Outage
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
 from uptime.process import allow_many_files
 
@@ -135,12 +136,15 @@ class Beat:
         return stop_requested.is_set()
 
     def _run(self) -> None:
+        outage = Outage("shift.beat", shift=str(self.shift.id))
         while not self._ended.wait(BEAT.total_seconds()):
             try:
                 self._beat()
-            except DatabaseError:
-                log.warning("shift.beat.failed", shift=str(self.shift.id), exc_info=True)
+            except (DatabaseError, InterfaceError) as error:
+                outage.begin(error)
                 connections.close_all()
+            else:
+                outage.end()
         connections.close_all()
 
     def _beat(self) -> None:

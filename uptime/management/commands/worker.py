@@ -13,7 +13,9 @@ from typing import Any
 import psutil
 import structlog
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, InterfaceError, connections
+
+from uptime.database import Outage
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +33,7 @@ class Command(BaseCommand):
     help = "Run the workers of one queue until SIGTERM or Ctrl-C; what runs is finished first."
     requires_system_checks = []  # they load all pages and the API, which no worker needs
     _is_stopping = False
+    _outage = Outage("worker.watch")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("queue", choices=QUEUES, help="checks, or default for all the rest")
@@ -93,11 +96,13 @@ class Command(BaseCommand):
         from uptime.shifts import is_working, restore_shift
 
         try:
-            return all(restore_shift(d) if may_call else is_working(d) for d in duties)
-        except DatabaseError as error:
-            log.warning("worker.watch.failed", error=str(error).partition("\n")[0])
+            are_working = all(restore_shift(d) if may_call else is_working(d) for d in duties)
+        except (DatabaseError, InterfaceError) as error:
+            self._outage.begin(error)
             connections.close_all()
             return None
+        self._outage.end()
+        return are_working
 
 
 class Pool:
