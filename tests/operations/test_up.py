@@ -76,6 +76,19 @@ def test_a_killed_web_worker_comes_back(running: Product) -> None:
     assert {web, other} < set(running.family("web"))
 
 
+def test_a_cluster_that_lost_an_idle_worker_is_renewed(running: Product) -> None:
+    """The killed worker held the lock of its queue: the others would never hear of a task again."""
+    wait_until(lambda: running.page("/health/ready") == 200)
+    worker = running.child("worker checks")
+    assert worker is not None
+    (sentinel,) = worker.children()
+    first_two = sorted(sentinel.children(), key=lambda child: (child.create_time(), child.pid))[:2]
+    min(first_two, key=lambda child: child.cpu_times().user).kill()
+    wait_until(lambda: sentinel not in worker.children() and worker.children())
+    wait_until(lambda: running.page("/health/ready") == 200)
+    assert running.child("worker checks") == worker
+
+
 def test_sigterm_stops_everything_and_the_next_start_keeps_the_password(running: Product) -> None:
     assert stop(running, signal.SIGTERM) == 0
     running.start()
