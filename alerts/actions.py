@@ -80,6 +80,8 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
 
     Secrets that come back masked stay as they are, and so does a generated one that is left out.
     """
+    if not values:
+        return channel
     given = validate(_ChannelValues, {**_values_of(channel), **values})
     if given.type != channel.type:
         raise Invalid({"type": ["A channel keeps its type. Add another channel instead."]})
@@ -205,6 +207,8 @@ def create_policy(*, team: Team, values: Mapping[str, Any]) -> Policy:
 
 def update_policy(*, policy: Policy, values: Mapping[str, Any]) -> Policy:
     """Change what is given. Any of all, tags and monitors replaces the three of them."""
+    if not values:
+        return policy
     stored = policy_values(policy)
     if not values.keys().isdisjoint(_REACHES):
         stored = {name: value for name, value in stored.items() if name not in _REACHES}

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from accounts.models import Team
-from monitors.drafts import columns_of, values_of
+from monitors.drafts import DEFAULT_INTERVAL, columns_of, values_of
 from monitors.models import Location, Monitor, Status, StatusSpan
 from monitors.scheduling import hasten_checks, set_locations
 from probe.kinds import KINDS
@@ -52,14 +52,17 @@ def update_monitor(
 ) -> Monitor:
     """Change the given values; with `is_whole`, all others go back to their defaults.
 
-    `enabled` is not changed here: see `incidents.actions`. Raises Invalid.
+    `updated_at` tells of changes only: values that are what they were leave it. `enabled` is not
+    changed here: see `incidents.actions`. Raises Invalid.
     """
     with _unique_key(), transaction.atomic():
         # The assignments' locks come first, as everywhere.
         list(monitor.assignments.select_for_update().order_by("id"))
         locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
         base: dict[str, Any] = {"kind": locked.kind} if is_whole else values_of(locked)
-        interval = values.get("interval")
+        interval = values.get("interval", locked.interval_s)
+        if interval is None:
+            interval = DEFAULT_INTERVAL
         if isinstance(interval, int) and "retry_interval" in base:
             base["retry_interval"] = min(base["retry_interval"], max(interval, 1))
         columns, locations = columns_of({**base, **values}, existing=locked)
@@ -70,7 +73,9 @@ def update_monitor(
         is_checked_anew = bool(changed & _CHECKED_BY)
         if is_checked_anew:
             locked.revision += 1
-        locked.save()
+        is_moved = {one.slug for one in locations} != set(values_of(locked)["locations"])
+        if changed or is_moved:
+            locked.save()
         set_locations(locked, _ids(locations))
         if is_checked_anew:
             hasten_checks(locked)

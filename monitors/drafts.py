@@ -16,6 +16,8 @@ from uptime.errors import Invalid
 from uptime.secrets import keep_secrets, seal
 from uptime.validation import Problems, validate
 
+DEFAULT_INTERVAL = 60
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
 
@@ -33,7 +35,7 @@ class MonitorDraft(BaseModel):
     kind: str
     target: Annotated[Text, Field(max_length=2000)] = ""
     key: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
-    interval: Annotated[int, Field(ge=1, le=86_400)] = 60
+    interval: Annotated[int, Field(ge=1, le=86_400)] | None = DEFAULT_INTERVAL
     timeout: Annotated[float, Field(ge=0.1, le=120, allow_inf_nan=False)] = 10
     failure_threshold: Annotated[int, Field(ge=1, le=100)] | None = None
     failure_window: Annotated[int, Field(ge=2, le=60)] | None = None
@@ -47,6 +49,14 @@ class MonitorDraft(BaseModel):
     tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_unique)] = []
     settings: dict[str, Any] = {}
     sla_target: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+    @property
+    def interval_s(self) -> int:
+        return self.interval or DEFAULT_INTERVAL
+
+    @property
+    def retry_interval_s(self) -> int:
+        return self.retry_interval or min(5, self.interval_s)
 
 
 FIELDS = tuple(MonitorDraft.model_fields)
@@ -64,7 +74,7 @@ def columns_of(
     draft = problems.gather(lambda: validate(MonitorDraft, values))
     kind = KINDS.get(str(values.get("kind", "")))
     if kind is None:
-        problems.add("kind", f"Choose one of: {', '.join(sorted(KINDS))}.")
+        problems.fields["kind"] = [f"Choose one of: {', '.join(sorted(KINDS))}."]
         raise Invalid(problems.fields)
     if existing is not None and existing.kind != kind.name:
         problems.add("kind", "A monitor's kind can't be changed: create a new monitor.")
@@ -79,12 +89,12 @@ def columns_of(
         "kind": draft.kind,
         "target": target,
         "key": draft.key,
-        "interval_s": draft.interval,
+        "interval_s": draft.interval_s,
         "timeout_ms": round(draft.timeout * 1000),
         "failure_threshold": draft.failure_threshold or kind.default_failure_threshold,
         "failure_window": draft.failure_window,
         "recovery_threshold": draft.recovery_threshold,
-        "retry_interval_s": _retry_interval_of(draft),
+        "retry_interval_s": draft.retry_interval_s,
         "quorum": draft.quorum,
         "tags": draft.tags,
         "settings": public,
@@ -116,14 +126,10 @@ def _settings_of(
     return seal(validate(kind.settings, given, under="settings"))
 
 
-def _retry_interval_of(draft: MonitorDraft) -> int:
-    return draft.retry_interval or min(5, draft.interval)
-
-
 def _check_together(draft: MonitorDraft, problems: Problems) -> list[Location]:
     """What no field can tell alone; returns the locations."""
-    if _retry_interval_of(draft) > draft.interval:
-        problems.add("retry_interval", f"At most the interval, {draft.interval} s.")
+    if draft.retry_interval_s > draft.interval_s:
+        problems.add("retry_interval", f"At most the interval, {draft.interval_s} s.")
     if draft.failure_window and (draft.failure_threshold or 1) > draft.failure_window:
         problems.add("failure_window", "At least the failing checks that are to be found in it.")
     if draft.quorum > len(draft.locations):

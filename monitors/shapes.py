@@ -31,7 +31,7 @@ class MonitorOut(Shape):
     target: str
     """URL, `host:port` or host, by kind; empty for heartbeats."""
     interval: int
-    """Seconds from check to check."""
+    """Seconds from check to check; null for the default, 60."""
     timeout: float
     """Seconds; for the whole check, from name resolution to the last byte."""
     failure_threshold: int
@@ -41,7 +41,8 @@ class MonitorOut(Shape):
     recovery_threshold: int
     """Passing checks in a row before it counts as up."""
     retry_interval: int
-    """Seconds between a first failure and the checks that confirm it."""
+    """Seconds between a first failure and the checks that confirm it; null for the default: 5, or
+    the interval where that is shorter."""
     locations: list[str]
     """Slugs of the places that it is checked from."""
     quorum: int

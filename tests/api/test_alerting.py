@@ -223,3 +223,11 @@ def test_another_teams_objects_are_not_found(api: Api) -> None:
     assert api.post(f"channels/{channel.pk}/test/").status_code == 404
     assert api.get(f"deliveries/{uuid4()}/").status_code == 404
     assert api.post(f"deliveries/{uuid4()}/retry/").status_code == 404
+
+
+def test_an_empty_patch_is_no_change(api: Api, team: Team) -> None:
+    policy = make_policy(team, WebhookFactory(team=team))
+    for path in (f"channels/{Channel.objects.get().pk}/", f"policies/{policy.pk}/"):
+        before = api.get(path).json()
+        assert api.patch(path, {}).json() == before
+        assert api.get(path).json()["updated_at"] == before["updated_at"]

@@ -71,7 +71,6 @@ def test_secrets_come_back_masked_and_survive_being_sent_back(api: Api) -> None:
         ({"interval": 86401}, "interval"),
         ({"interval": "60"}, "interval"),
         ({"interval": 10**400}, "interval"),
-        ({"interval": None}, "interval"),
         ({"interval": True}, "interval"),
         ({"timeout": 10**400}, "timeout"),
         ({"timeout": 0.01}, "timeout"),
@@ -119,6 +118,34 @@ def test_patch_changes_what_is_given_and_put_resets_the_rest(api: Api) -> None:
 
     put = api.put(path, HTTP).json()
     assert (put["name"], put["interval"], put["tags"]) == ("Shop", 60, [])
+
+
+def test_a_patch_that_changes_nothing_is_no_change(api: Api) -> None:
+    made = api.post("monitors/", {**HTTP, "settings": {"headers": {"X-Token": "hunter2"}}}).json()
+    path = f"monitors/{made['id']}/"
+
+    for values in ({}, {"name": "Shop"}, {"locations": ["local"]}, {"interval": 60}):
+        assert api.patch(path, values).json()["updated_at"] == made["updated_at"]
+    assert api.patch(path, {"name": "Till"}).json()["updated_at"] > made["updated_at"]
+
+
+def test_null_is_the_default_of_both_intervals(api: Api) -> None:
+    unset = {"interval": None, "retry_interval": None}
+    made = api.post("monitors/", {**HTTP, **unset}).json()
+    assert (made["interval"], made["retry_interval"]) == (60, 5)
+
+    path = f"monitors/{made['id']}/"
+    api.patch(path, {"interval": 600, "retry_interval": 300})
+    reset = api.patch(path, {"interval": None}).json()
+    assert (reset["interval"], reset["retry_interval"]) == (60, 60)
+    assert api.patch(path, {"retry_interval": None}).json()["retry_interval"] == 5
+
+
+@pytest.mark.parametrize("kind", [{}, {"kind": None}, {"kind": "gopher"}])
+def test_what_is_wrong_with_the_kind_is_said_once(api: Api, kind: dict[str, Any]) -> None:
+    values = {name: value for name, value in HTTP.items() if name != "kind"}
+    [said] = api.post("monitors/", {**values, **kind}).json()["error"]["fields"]["kind"]
+    assert said.startswith("Choose one of: ")
 
 
 def test_put_leaves_a_paused_monitor_paused(api: Api, team: Team) -> None:
