@@ -115,6 +115,19 @@ def mask_secrets(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     return {key: MASK if _is_secret(key) else _masked(value) for key, value in event.items()}
 
 
+def spare_traceback(record: logging.LogRecord) -> bool:
+    """A filter that lets all pass, without the traceback if the database was away.
+
+    Every request fails then, and the pool of connections says why.
+    """
+    if record.exc_info:
+        from uptime.database import is_database_away  # Django: the supervisor does without
+
+        if is_database_away(record.exc_info[1]):
+            record.exc_info = None
+    return True
+
+
 def logging_config(*, is_json: bool, level: str, secrets: Iterable[object] = ()) -> None:
     """Send structlog's and the standard library's records through one formatter to stderr.
 
@@ -165,7 +178,8 @@ def logging_config(*, is_json: bool, level: str, secrets: Iterable[object] = ())
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
                 "django": {"level": "INFO" if level == "DEBUG" else level},
-                "django.request": {"level": "ERROR"},  # 4xx stand in the access log already
+                # 4xx stand in the access log already
+                "django.request": {"level": "ERROR", "filters": [spare_traceback]},
                 "django.server": {"level": "WARNING"},
                 "django-q": {"level": "WARNING", "propagate": True},
                 "asyncio": {"level": "WARNING"},

@@ -83,7 +83,16 @@ def pool_connections() -> None:
     """
     database = connections.settings["default"]
     database["CONN_MAX_AGE"] = 0
-    database["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10, "max_idle": 60}
+    database["OPTIONS"]["pool"] = {
+        "min_size": 1,
+        "max_size": 10,
+        # So long a request waits for a connection before it is answered 503.
+        "timeout": 2,
+        "max_idle": 60,
+        # The pool tries in vain ever more rarely, by default up to five minutes apart. Given up
+        # early, the next request tries anew: the product is back as soon as its database.
+        "reconnect_timeout": 2,
+    }
 
 
 def _before_fork(arbiter: Any, worker: Any) -> None:

@@ -7,7 +7,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from accounts.models import IdempotentRequest, Membership
@@ -36,6 +36,20 @@ class TestTheSameKey:
 
         assert (first.status_code, again.status_code) == (400, 400)
         assert again.json() == first.json()
+
+    def test_is_free_again_when_the_database_went_away_meanwhile(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def go_away(**_: Any) -> None:
+            raise OperationalError("the connection is lost")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("monitors.api.create_monitor", go_away)
+            first = api.post("monitors/", HTTP, **KEY)
+
+        assert first.status_code == 503
+        assert first.json()["error"]["code"] == "unavailable"
+        assert api.post("monitors/", HTTP, **KEY).status_code == 201
 
     def test_gets_an_empty_answer_again(self, api: Api, membership: Membership) -> None:
         path = f"monitors/{make_monitor(membership.team).pk}/"

@@ -7,6 +7,7 @@ the REST framework's own errors are put into the same shape here.
 """
 
 import math
+import sys
 from typing import Any
 
 from django.core.exceptions import (
@@ -17,13 +18,18 @@ from django.core.exceptions import (
 )
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.multipartparser import MultiPartParserError
+from django.template import loader
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from uptime.database import is_database_away
 from uptime.errors import Conflict, Invalid
 
 MAX_SENTENCES = 3
+UNAVAILABLE = 503
+# A database that restarts is back after a few seconds.
+AWAY_S = 5
 
 
 class Refused(Exception):
@@ -37,6 +43,9 @@ class Refused(Exception):
         self.code = code
         self.message = message
         self.retry_after = retry_after
+
+
+FAULT = Refused(500, "internal", "This is a fault of ours. It has been logged.")
 
 
 def malformed(message: str) -> Refused:
@@ -61,15 +70,22 @@ def rate_limited(wait: float) -> Refused:
     )
 
 
+def unavailable() -> Refused:
+    return Refused(
+        UNAVAILABLE,
+        "unavailable",
+        "The database does not answer. Nothing was changed; try again in a moment.",
+        retry_after=AWAY_S,
+    )
+
+
 def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     """The REST framework's exception handler; None for what is no fault of the request."""
     refused = _refused(error)
     if refused is None:
         return None
     fields = error.fields if isinstance(error, Invalid) else {}
-    headers = {}
-    if refused.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(refused.retry_after)))
+    headers = _headers(refused)
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
     return Response(
@@ -77,7 +93,15 @@ def answer_error(error: Exception, context: dict[str, Any]) -> Response | None:
     )
 
 
-def _refused(error: Exception) -> Refused | None:
+def _headers(refused: Refused) -> dict[str, str]:
+    if refused.retry_after is None:
+        return {}
+    return {"Retry-After": str(max(1, math.ceil(refused.retry_after)))}
+
+
+def _refused(error: BaseException | None) -> Refused | None:
+    if is_database_away(error):
+        return unavailable()
     match error:
         case Refused():
             return error
@@ -124,8 +148,15 @@ def _body(code: str, message: str, fields: dict[str, list[str]]) -> dict[str, An
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500: a fault of ours, in the API's shape under its addresses."""
+    """Django's handler500: in the API's shape under its addresses, else a page.
+
+    Called while the error is handled. It is a fault of ours, or the database is away.
+    """
+    refused = _refused(sys.exc_info()[1]) or FAULT
     if request.path.startswith("/api/"):
-        message = "This is a fault of ours. It has been logged."
-        return JsonResponse(_body("internal", message, {}), status=500)
+        body = _body(refused.code, refused.message, {})
+        return JsonResponse(body, status=refused.status, headers=_headers(refused))
+    if refused.status == UNAVAILABLE:
+        page = loader.render_to_string("503.html")
+        return HttpResponse(page, status=refused.status, headers=_headers(refused))
     return defaults.server_error(request)

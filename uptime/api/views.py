@@ -24,6 +24,7 @@ from uptime.api.errors import answer_error, not_found
 from uptime.api.idempotency import answer_once, fingerprint_of
 from uptime.api.shapes import Query, Shape
 from uptime.api.throttling import Budget
+from uptime.database import is_database_away
 
 Q = TypeVar("Q", bound=Query)
 S = TypeVar("S", bound=Shape)
@@ -136,7 +137,9 @@ class ApiView(APIView):
             try:
                 with transaction.atomic():
                     return handler(self.request, **self.kwargs)
-            except Exception as error:  # noqa: BLE001 - as in `dispatch`
+            except Exception as error:
+                if is_database_away(error):
+                    raise  # not an answer to keep for the key
                 return self.handle_exception(error)
 
         key = self.request.headers.get("Idempotency-Key")
