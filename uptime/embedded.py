@@ -237,8 +237,17 @@ def _own_directory(path: Path, account: pwd.struct_passwd | None) -> None:
                 f"{path} belongs to another user: start as that one, or set UPTIME_DATA_DIR"
                 " to a directory of your own"
             ) from None
-    if account:
-        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    # PostgreSQL refuses a directory that others may read, as a copy or a restored one often is.
+    path.chmod(0o700)
+    if account and path.lstat().st_uid != owner:
+        _give(path, account)
+
+
+def _give(path: Path, account: pwd.struct_passwd) -> None:
+    """Make the account the owner of `path` and all below it: root made them, perhaps as copies."""
+    for parent, directories, files in os.walk(path):
+        for name in (".", *directories, *files):
+            os.chown(Path(parent) / name, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
 
 def _is_reachable(path: Path) -> bool:

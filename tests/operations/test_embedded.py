@@ -1,6 +1,7 @@
 """The embedded PostgreSQL, in the places and states that an operator brings it into."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -96,6 +97,18 @@ def test_its_log_is_bounded_while_it_runs(
         assert server.log.stat().st_size == 0
         assert server.log.with_suffix(".log.1").stat().st_size > 100
     assert b"\0" not in server.log.read_bytes()
+
+
+def test_data_whose_permissions_a_copy_loosened_starts_again(
+    server: Embedded, tmp_path: Path
+) -> None:
+    shutil.copytree(server.data, tmp_path / "postgres")
+    subprocess.run(["chmod", "-R", "a+rX", tmp_path / "postgres"], check=True)
+    copied = Embedded(data=tmp_path / "postgres", socket=tmp_path / "run")
+    copied.prepare()
+    with running(copied):
+        assert ask(copied, "SELECT 1") == 1
+    assert copied.data.stat().st_mode & 0o077 == 0
 
 
 def test_an_interrupted_first_start_is_begun_anew(tmp_path: Path) -> None:
