@@ -25,7 +25,7 @@ FLOOR = {
     "uptime.validation",
 }
 # The edges of a part face people and programs: they call what they need, and nobody calls them.
-EDGES = {"admin", "api", "charts", "forms", "ping_urls", "ping_views", "shapes", "views"}
+EDGES = {"admin", "api", "forms", "ping_urls", "ping_views", "shapes", "views"}
 
 
 def modules(part: str) -> Iterator[Path]:
