@@ -5,6 +5,7 @@ holds the value of `NAME`, as container platforms mount secrets.
 """
 
 import secrets
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.FileAwareEnv()
+
+Network = IPv4Network | IPv6Network
 
 
 def data_dir() -> Path:
@@ -27,6 +30,17 @@ def listen_address() -> tuple[str, int]:
     if not (text.isdecimal() and 0 < int(text) < 65536):
         raise ImproperlyConfigured(f"UPTIME_PORT is {text!r} and not a number from 1 to 65535")
     return env.str("UPTIME_HOST", default="127.0.0.1"), int(text)
+
+
+def trusted_proxies() -> list[Network]:
+    """The networks whose `X-Forwarded-*` headers count."""
+    texts = env.list("UPTIME_TRUSTED_PROXIES", default=["127.0.0.1/32", "::1/128"])
+    try:
+        return [ip_network(text.strip()) for text in texts if text.strip()]
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            f"UPTIME_TRUSTED_PROXIES is a list of networks such as 10.0.0.0/8: {error}"
+        ) from None
 
 
 def embedded_socket_dir() -> Path:

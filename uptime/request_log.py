@@ -29,7 +29,7 @@ AsyncResponder = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @sync_and_async_middleware
 def log_requests(get_response: Responder | AsyncResponder) -> Responder | AsyncResponder:
-    """Django middleware; it stands first, so that its time is the whole request's."""
+    """Django middleware; it stands at the top, so that its time is the whole request's."""
     if iscoroutinefunction(get_response):
         respond_later = cast("AsyncResponder", get_response)
 

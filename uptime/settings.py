@@ -5,7 +5,15 @@ from urllib.parse import urlsplit
 
 import django_stubs_ext
 
-from uptime.environment import BASE_DIR, data_dir, database, env, listen_address, secret_keys
+from uptime.environment import (
+    BASE_DIR,
+    data_dir,
+    database,
+    env,
+    listen_address,
+    secret_keys,
+    trusted_proxies,
+)
 from uptime.logs import logging_config
 
 django_stubs_ext.monkeypatch()
@@ -48,6 +56,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "uptime.proxies.trust_proxies",
     "uptime.request_log.log_requests",
     "django.middleware.security.SecurityMiddleware",
     "accounts.middleware.content_security_policy",
@@ -97,6 +106,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+TRUSTED_PROXIES = trusted_proxies()
+# Taken off by uptime.proxies where no trusted proxy sent it.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31536000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
