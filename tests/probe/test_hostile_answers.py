@@ -248,7 +248,7 @@ async def test_a_thousand_checks_of_which_half_hang(prober: Prober) -> None:
         tcp, resolver = f"127.0.0.1:{server.port}", names.address
         jobs = []
         for number in range(1000):
-            # The good ones have time enough for a busy machine; that they do not wait is seen below.
+            # The good ones have time for a busy machine; that they do not wait is seen below.
             word, timeout = ("good", 20) if is_good(number) else ("hang", 2)
             match number // 2 % 3:
                 case 0:
