@@ -31,6 +31,7 @@ _REASONS = {
     Reason.ASSERTION_FAILED: "assertion failed",
     Reason.PACKET_LOSS: "packet loss",
     Reason.BANNER_MISMATCH: "unexpected answer",
+    Reason.AUTH_FAILED: "login refused",
     Reason.HEARTBEAT_MISSED: "ping did not come",
     Reason.HEARTBEAT_FAILED: "job reported failure",
     Reason.DOMAIN_EXPIRED: "domain registration lapsed",

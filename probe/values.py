@@ -47,6 +47,7 @@ class Reason(StrEnum):
     ASSERTION_FAILED = "assertion_failed"
     PACKET_LOSS = "packet_loss"
     BANNER_MISMATCH = "banner_mismatch"
+    AUTH_FAILED = "auth_failed"
     HEARTBEAT_MISSED = "heartbeat_missed"
     HEARTBEAT_FAILED = "heartbeat_failed"
     DOMAIN_EXPIRED = "domain_expired"

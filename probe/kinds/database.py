@@ -144,6 +144,14 @@ class Asking:
         before, self._started_at = self._started_at, time.monotonic()
         return round((self._started_at - before) * 1000, 3)
 
+    def not_let_in(self, words: str) -> Trouble:
+        """The server's own words for why it doesn't take this login."""
+        user = self.plan.settings.username or "the default user"
+        return Trouble(
+            Reason.AUTH_FAILED,
+            f"{self.plan.place} refuses the login of {user}: it said {shown(words.strip())}.",
+        )
+
     def refused(self, words: str) -> Trouble:
         """The server's own words for why it doesn't do as asked."""
         what = "refuses the connection" if self.connect_ms is None else "refuses the query"

@@ -44,7 +44,8 @@ async def _log_in(session: Session, username: str, password: str) -> None:
         await session.stream.send(parts[1] + b"\r\n")
         answer = await _answer(session)
     if not answer.upper().startswith("B1 OK"):
-        raise login_refused(session, username, answer)
+        is_for_good = answer.upper().startswith("B1 NO") and "[UNAVAILABLE]" not in answer.upper()
+        raise login_refused(session, username, answer, is_for_good=is_for_good)
 
 
 async def _answer(session: Session) -> str:

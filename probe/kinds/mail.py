@@ -103,8 +103,13 @@ def keep_greeting(session: Session) -> None:
     session.facts[Source.BANNER] = session.lines.first_line
 
 
-def login_refused(session: Session, username: str, said: str) -> Trouble:
-    return Trouble(
-        Reason.BANNER_MISMATCH,
-        f"{session.place} refuses the login of {username}: it said {shown(said)}.",
-    )
+def login_refused(
+    session: Session, username: str, said: str, *, is_for_good: bool = True
+) -> Trouble:
+    """What to raise where a login failed; `is_for_good`: because of the login itself, and not
+    because the server can't tell just now."""
+    if is_for_good:
+        message = f"{session.place} refuses the login of {username}: it said {shown(said)}."
+        return Trouble(Reason.AUTH_FAILED, message)
+    message = f"{session.place} can't judge the login of {username}: it said {shown(said)}."
+    return Trouble(Reason.BANNER_MISMATCH, message)

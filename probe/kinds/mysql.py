@@ -29,6 +29,9 @@ from probe.values import Job, Observation, Reason
 PORT = 3306
 
 _make_plan = planner(PORT)
+_NOT_LET_IN = {1044, 1045, 1130, 1251, 1698, 1820, 1862, 3118, 4151}
+"""ER_*_DENIED_ERROR, ER_HOST_NOT_PRIVILEGED, ER_NOT_SUPPORTED_AUTH_MODE, ER_MUST_CHANGE_PASSWORD,
+and what MySQL (3118) and MariaDB (4151) say of an account that is locked."""
 
 
 class _NamedContext(ssl.SSLContext):
@@ -147,7 +150,10 @@ def _trouble(asking: Asking, error: Exception) -> Trouble:
         )
     if code == 2026 or "SSL" in words:  # CR_SSL_CONNECTION_ERROR
         return Trouble(Reason.TLS_HANDSHAKE, f"No TLS with {asking.plan.place}: {words}.")
-    return asking.refused(f"{words} ({code})" if words else str(code))
+    said = f"{words} ({code})" if words else str(code)
+    if asking.connect_ms is None and code in _NOT_LET_IN:
+        return asking.not_let_in(said)
+    return asking.refused(said)
 
 
 async def observe(job: Job, net: Net) -> Observation:

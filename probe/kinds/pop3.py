@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from probe.kinds.base import Kind
@@ -12,6 +13,7 @@ from probe.values import Job, Observation
 
 PORT = 110
 _make_plan = planner("pop3", PORT)
+_OF_THE_MOMENT = re.compile(r"\[(?:SYS/|IN-USE|LOGIN-DELAY)", re.IGNORECASE)  # RFC 2449, RFC 3206
 
 
 async def _talk(session: Session) -> None:
@@ -32,7 +34,8 @@ async def _talk(session: Session) -> None:
             await lines.send(line)
             answer = await lines.line()
             if not answer.startswith("+OK"):
-                raise login_refused(session, username, answer)
+                is_for_good = answer.startswith("-ERR") and not _OF_THE_MOMENT.search(answer)
+                raise login_refused(session, username, answer, is_for_good=is_for_good)
     await session.part(b"QUIT\r\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,12 @@ from probe.values import Job, Observation, Reason
 PORT = 5432
 
 _CLOSED = "closed the connection unexpectedly"
+_ABOUT_LOGIN = re.compile(
+    r"authentication failed|pg_hba\.conf|not permitted to log in|permission denied for database"
+    r'|role ".*" does not exist'
+)
+"""libpq hands on what a server says of a login, but not its SQLSTATE. A server that speaks another
+language than English is quoted all the same, only under the wider reason."""
 _make_plan = planner(PORT)
 
 
@@ -124,6 +131,12 @@ def _trouble(asking: Asking, error: Any) -> Trouble:
     words = words.split("\n", 1)[0]
     if (number := errno_in(words)) is not None:
         return broken(asking, number)
+    if "no password supplied" in words:
+        return Trouble(
+            Reason.AUTH_FAILED, f"{asking.plan.place} asks for a password, and none is given."
+        )
+    if asking.connect_ms is None and _ABOUT_LOGIN.search(words):
+        return asking.not_let_in(words)
     lowered = words.lower()
     if "certificate" in lowered or "ssl" in lowered:
         return _tls_trouble(asking.plan, words)

@@ -222,10 +222,18 @@ async def _ask(session: Session, reader: Reader, what: str, *words: str) -> Any:
     try:
         return await reader.answer()
     except RedisError as error:
+        reason = Reason.AUTH_FAILED if _is_about_login(str(error)) else Reason.BANNER_MISMATCH
         raise Trouble(
-            Reason.BANNER_MISMATCH,
-            f"{session.place} did not {what}: it said {shown(str(error))}.",
+            reason, f"{session.place} did not {what}: it said {shown(str(error))}."
         ) from None
+
+
+def _is_about_login(error: str) -> bool:
+    """Whether a login is missing or wrong; servers before Redis 6 say so with no code of its own,
+    and to those a user name is one word too many."""
+    return error.startswith(("WRONGPASS", "NOAUTH", "ERR invalid password", "ERR AUTH")) or (
+        error.startswith("ERR ") and ("sent AUTH" in error or "'auth' command" in error)
+    )
 
 
 def as_text(answer: Any) -> str:

@@ -52,11 +52,12 @@ async def _log_in(session: Session, offers: list[str], username: str, password: 
                 code, said = await _ask(session, _base64(answer))
     else:
         raise Trouble(
-            Reason.BANNER_MISMATCH,
+            Reason.AUTH_FAILED,
             f"{session.place} offers no login with a password (AUTH PLAIN or LOGIN).",
         )
     if code != 235:
-        raise login_refused(session, username, f"{code} {said[0]}")
+        # a code from 400 to 499 is a failure of the moment, RFC 5321 section 4.2.1
+        raise login_refused(session, username, f"{code} {said[0]}", is_for_good=code >= 500)
 
 
 async def _ask(session: Session, line: str) -> tuple[int, list[str]]:

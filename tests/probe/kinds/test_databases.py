@@ -80,21 +80,26 @@ async def test_a_postgres_gives_the_value(check: Check) -> None:
     )
 
 
-POSTGRES_REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
+POSTGRES_REFUSALS: dict[str, tuple[dict[str, Any], Reason, str]] = {
     "no such user": (
         {"username": "nobody_here"},
-        r'PLACE refuses the connection: it said "FATAL: +role \\"nobody_here\\" does not exist"\.',
+        Reason.AUTH_FAILED,
+        r'PLACE refuses the login of nobody_here: it said "FATAL: +role \\"nobody_here\\" does not'
+        r' exist"\.',
     ),
     "no such database": (
         {"database": "nowhere"},
+        Reason.BANNER_MISMATCH,
         r'PLACE refuses the connection: it said "FATAL: +database \\"nowhere\\" does not exist"\.',
     ),
     "no such table": (
         {"query": "select * from nowhere"},
+        Reason.BANNER_MISMATCH,
         r'PLACE refuses the query: it said "relation \\"nowhere\\" does not exist"\.',
     ),
     "no query": (
         {"query": "selct 1"},
+        Reason.BANNER_MISMATCH,
         r'PLACE refuses the query: it said "syntax error at or near \\"selct\\""\.',
     ),
 }
@@ -102,10 +107,46 @@ POSTGRES_REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("refusal", POSTGRES_REFUSALS)
 async def test_refusals_of_postgres_are_quoted(refusal: str, check: Check) -> None:
-    settings, pattern = POSTGRES_REFUSALS[refusal]
+    settings, reason, pattern = POSTGRES_REFUSALS[refusal]
     seen, message = await ask_postgres(check, **settings)
-    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert (seen.status, seen.reason) == (Status.DOWN, reason)
     assert re.fullmatch(pattern, message), message
+
+
+def postgres_that_asks_for_a_password(error: str) -> Conduct:
+    """AuthenticationCleartextPassword, then an ErrorResponse with these words."""
+
+    async def conduct(connection: Connection) -> None:
+        await connection.reader.read(65_536)
+        await connection.send(b"R\0\0\0\x08\0\0\0\x03")
+        if not await connection.reader.read(65_536):
+            return
+        fields = f"SFATAL\0VFATAL\0C28P01\0M{error}\0\0".encode()
+        await connection.send(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+
+    return conduct
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"username": "ana", "password": "wrong"},
+            'PLACE refuses the login of ana: it said "FATAL:  password authentication failed for'
+            ' user \\"ana\\"".',
+        ),
+        ({"username": "ana"}, "PLACE asks for a password, and none is given."),
+    ],
+)
+async def test_a_postgres_does_not_take_a_login(
+    settings: dict[str, Any], message: str, check: Check
+) -> None:
+    words = 'password authentication failed for user "ana"'
+    async with serve(postgres_that_asks_for_a_password(words)) as server:
+        seen = await check("postgres", f"127.0.0.1:{server.port}", **settings)
+    place = f"127.0.0.1 port {server.port}"
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.AUTH_FAILED)
+    assert seen.message.replace(place, "PLACE") == message
 
 
 async def test_a_slow_query_of_postgres_times_out(check: Check) -> None:
@@ -159,8 +200,10 @@ async def test_refusals_of_mysql_are_quoted(check: Check) -> None:
     query = serve_mysql(answer=[mysql.error(1146, "Table 'b' doesn't exist")])
     kept_out, how = await ask_mysql(check, login, username="eve", password="wrong")
     failed, why = await ask_mysql(check, query, query="SELECT 1")
-    assert (kept_out.status, kept_out.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
-    assert how == ("PLACE refuses the connection: it said \"Access denied for user 'eve' (1045)\".")
+    assert (kept_out.status, kept_out.reason) == (Status.DOWN, Reason.AUTH_FAILED)
+    assert how == (
+        "PLACE refuses the login of eve: it said \"Access denied for user 'eve' (1045)\"."
+    )
     assert failed.reason == Reason.BANNER_MISMATCH
     assert why == "PLACE refuses the query: it said \"Table 'b' doesn't exist (1146)\"."
 

@@ -125,15 +125,22 @@ FAILURES: dict[str, tuple[str, Conduct, dict[str, object], Reason, str]] = {
         "smtp",
         mail.smtp(EHLO="250 mail.example"),
         LOGIN,
-        Reason.BANNER_MISMATCH,
+        Reason.AUTH_FAILED,
         r"HOST offers no login with a password \(AUTH PLAIN or LOGIN\)\.",
     ),
     "smtp refuses the login": (
         "smtp",
         mail.smtp(AUTH="535 wrong password"),
         LOGIN,
-        Reason.BANNER_MISMATCH,
+        Reason.AUTH_FAILED,
         r'HOST refuses the login of ana: it said "535 wrong password"\.',
+    ),
+    "smtp can't ask its user database": (
+        "smtp",
+        mail.smtp(AUTH="454 4.7.0 try again later"),
+        LOGIN,
+        Reason.BANNER_MISMATCH,
+        r'HOST can\'t judge the login of ana: it said "454 4\.7\.0 try again later"\.',
     ),
     "smtp closes before EHLO": (
         "smtp",
@@ -160,8 +167,15 @@ FAILURES: dict[str, tuple[str, Conduct, dict[str, object], Reason, str]] = {
         "imap",
         mail.imap(secret="b1 NO wrong password"),
         LOGIN,
-        Reason.BANNER_MISMATCH,
+        Reason.AUTH_FAILED,
         r'HOST refuses the login of ana: it said "b1 NO wrong password"\.',
+    ),
+    "imap can't ask its user database": (
+        "imap",
+        mail.imap(secret="b1 NO [UNAVAILABLE] backend is away"),
+        LOGIN,
+        Reason.BANNER_MISMATCH,
+        r'HOST can\'t judge the login of ana: it said "b1 NO \[UNAVAILABLE\] backend is away"\.',
     ),
     "pop3 is locked": (
         "pop3",
@@ -181,8 +195,15 @@ FAILURES: dict[str, tuple[str, Conduct, dict[str, object], Reason, str]] = {
         "pop3",
         mail.pop3(PASS="-ERR wrong password"),
         LOGIN,
-        Reason.BANNER_MISMATCH,
+        Reason.AUTH_FAILED,
         r'HOST refuses the login of ana: it said "-ERR wrong password"\.',
+    ),
+    "pop3 can't ask its user database": (
+        "pop3",
+        mail.pop3(PASS="-ERR [SYS/TEMP] backend is away"),
+        LOGIN,
+        Reason.BANNER_MISMATCH,
+        r'HOST can\'t judge the login of ana: it said "-ERR \[SYS/TEMP\] backend is away"\.',
     ),
 }
 

@@ -58,14 +58,33 @@ FAILURES: dict[str, tuple[list[bytes], dict[str, object], Reason, str]] = {
     "login needed": (
         [b"-NOAUTH Authentication required.\r\n"],
         {},
-        Reason.BANNER_MISMATCH,
+        Reason.AUTH_FAILED,
         'PLACE did not answer PING: it said "NOAUTH Authentication required.".',
     ),
     "wrong password": (
         [b"-WRONGPASS invalid\r\n"],
         {"password": "x"},
-        Reason.BANNER_MISMATCH,
+        Reason.AUTH_FAILED,
         'PLACE did not log in: it said "WRONGPASS invalid".',
+    ),
+    "wrong password for an old Redis": (
+        [b"-ERR invalid password\r\n"],
+        {"password": "x"},
+        Reason.AUTH_FAILED,
+        'PLACE did not log in: it said "ERR invalid password".',
+    ),
+    "a password that Redis has none of": (
+        [b"-ERR AUTH <password> called without any password configured\r\n"],
+        {"password": "x"},
+        Reason.AUTH_FAILED,
+        'PLACE did not log in: it said "ERR AUTH <password> called without any password'
+        ' configured".',
+    ),
+    "too many clients to log in": (
+        [b"-ERR max number of clients reached\r\n"],
+        {"password": "x"},
+        Reason.BANNER_MISMATCH,
+        'PLACE did not log in: it said "ERR max number of clients reached".',
     ),
     "loading": (
         [b"-LOADING Redis is loading the dataset in memory\r\n"],
