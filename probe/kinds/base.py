@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     StringConstraints,
     field_validator,
 )
@@ -114,6 +115,24 @@ def _check_pem(pem: str) -> str:
 
 CertificatePem = Annotated[str, StringConstraints(max_length=200_000), AfterValidator(_check_pem)]
 """One certificate or several."""
+
+
+def refuse_unfit_pair(certificate: str | None, key: SecretStr | None) -> None:
+    """Raise ValueError unless a client's certificate and its private key are a pair, or both are
+    missing."""
+    if (certificate is None) != (key is None):
+        raise ValueError("A client certificate and its key go together")
+    if certificate is None or key is None:
+        return
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        private = load_pem_private_key(key.get_secret_value().encode(), None)
+    except (ValueError, TypeError):
+        raise ValueError("The client key is not a PEM key without a passphrase") from None
+    if private.public_key() != x509.load_pem_x509_certificate(certificate.encode()).public_key():
+        raise ValueError("The client key doesn't belong to the client certificate")
 
 
 def clean_resolver(text: str) -> str:

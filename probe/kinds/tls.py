@@ -13,13 +13,20 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probe import certificates
 from probe.assertions import Judge, Source
-from probe.kinds.base import Kind, clean_host, join_host_port, split_host_port
+from probe.kinds.base import (
+    CertificatePem,
+    Kind,
+    clean_host,
+    join_host_port,
+    refuse_unfit_pair,
+    split_host_port,
+)
 from probe.kinds.session import (
     NETWORK_SECTION,
     TLS_SECTION,
@@ -34,6 +41,7 @@ from probe.values import Job, Observation, Reason, Spec, Status
 
 if TYPE_CHECKING:
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from OpenSSL import SSL
 
 MAX_HANDSHAKE_BYTES = 1_048_576
@@ -91,6 +99,15 @@ class TlsSettings(StreamSettings):
         title="Protocols (ALPN)",
         description="Offered in the handshake, such as h2; the server must choose one.",
     )
+    client_certificate: CertificatePem | None = Field(
+        default=None, title="Client certificate (PEM)", description="With its chain, if any."
+    )
+    client_key: SecretStr | None = Field(
+        default=None,
+        max_length=50_000,
+        title="Client key (PEM)",
+        description="The client certificate's private key, without a passphrase.",
+    )
 
     @field_validator("server_name")
     @classmethod
@@ -104,11 +121,27 @@ class TlsSettings(StreamSettings):
             raise ValueError("A protocol's name has 1 to 255 ASCII characters, such as h2")
         return names
 
+    @model_validator(mode="after")
+    def _check_client_certificate(self) -> Self:
+        refuse_unfit_pair(self.client_certificate, self.client_key)
+        if self.client_key is not None:
+            _load_key(self.client_key.get_secret_value())
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class TlsPlan(SessionPlan):
     name: str
     tls: TlsSettings
+
+    @property
+    def context(self) -> SSL.Context:
+        key = self.tls.client_key
+        return client_context(
+            self.tls.ca_certificate,
+            self.tls.client_certificate,
+            key.get_secret_value() if key is not None else None,
+        )
 
 
 def make_plan(spec: Spec) -> TlsPlan:
@@ -119,9 +152,14 @@ def make_plan(spec: Spec) -> TlsPlan:
 
 
 @lru_cache(maxsize=16)
-def client_context(authorities: str | None) -> SSL.Context:
-    """Trusts the system's authorities and these. Old versions and weak ciphers are spoken, so that
-    the check can say that they are what is wrong. Kept, because loading takes milliseconds."""
+def client_context(
+    authorities: str | None, certificates_pem: str | None = None, key_pem: str | None = None
+) -> SSL.Context:
+    """Trusts the system's authorities and these, and shows these certificates where a server asks.
+
+    Old versions and weak ciphers are spoken, so that the check can say that they are what is wrong.
+    Kept, because loading takes milliseconds and megabytes. A connection's app data is its Witness.
+    """
     from OpenSSL import SSL, crypto
 
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -133,7 +171,66 @@ def client_context(authorities: str | None) -> SSL.Context:
     for pem in _PEM.findall(authorities or ""):
         if store is not None:
             store.add_cert(crypto.load_certificate(crypto.FILETYPE_PEM, pem.encode()))
+    if certificates_pem is not None and key_pem is not None:
+        _show(context, certificates_pem, key_pem)
+    context.set_verify(SSL.VERIFY_PEER, _on_certificate)
+    context.set_info_callback(_on_state)
     return context
+
+
+def _show(context: SSL.Context, certificates_pem: str, key_pem: str) -> None:
+    """Let a client show its certificate, the first of these, and the chain that follows it."""
+    from cryptography import x509
+
+    own, *chain = x509.load_pem_x509_certificates(certificates_pem.encode())
+    context.use_certificate(own)
+    context.use_privatekey(_load_key(key_pem))
+    for certificate in chain:
+        context.add_extra_chain_cert(certificate)
+
+
+def _load_key(
+    pem: str,
+) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey:
+    """A client's private key. Raises ValueError where it is of a sort that clients don't show."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = load_pem_private_key(pem.encode(), None)
+    if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey):
+        return key
+    raise ValueError("A client key is one of RSA, an elliptic curve or Ed25519")
+
+
+class Witness:
+    """What OpenSSL tells of one handshake while it goes on. It doesn't know the connection: the two
+    would keep each other, and with them OpenSSL's buffers, until the garbage collector comes by."""
+
+    __slots__ = ("asks_for_certificate", "errors")
+
+    def __init__(self) -> None:
+        self.errors: list[ChainError] = []
+        self.asks_for_certificate = False
+
+
+def _on_certificate(
+    connection: SSL.Connection, certificate: Any, code: int, depth: int, _is_good: int
+) -> bool:
+    if code:
+        try:
+            readable = certificate.to_cryptography()
+        except ValueError:
+            readable = None
+        text = _FLAWS.get(code, f"error {code} of OpenSSL's X509_V_ERR")
+        witness: Witness = connection.get_app_data()
+        witness.errors.append(ChainError(code, text, depth, readable))
+    return True
+
+
+def _on_state(connection: SSL.Connection, _where: int, _result: int) -> None:
+    if b"certificate request" in connection.get_state_string():
+        witness: Witness = connection.get_app_data()
+        witness.asks_for_certificate = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,21 +246,19 @@ class ChainError:
 class Handshake:
     """One handshake over a stream in the clear, and what it showed.
 
-    `chain` is what the server sent, its own certificate first. `errors` are in the order that
-    OpenSSL looks: the way to a root, then dates.
+    `chain` is what the server sent, its own certificate first. The errors that `seen` has are in
+    the order that OpenSSL looks: the way to a root, then dates.
     """
 
     def __init__(self, stream: ByteStream, plan: TlsPlan) -> None:
         from OpenSSL import SSL
 
-        self.errors: list[ChainError] = []
-        self.asks_for_certificate = False
+        self.seen = Witness()
         self._stream = stream
         self._plan = plan
         self._received = 0
-        self._connection = SSL.Connection(client_context(plan.settings.ca_certificate), None)
-        self._connection.set_verify(SSL.VERIFY_PEER, self._on_certificate)
-        self._connection.set_info_callback(self._on_state)
+        self._connection = SSL.Connection(plan.context, None)
+        self._connection.set_app_data(self.seen)
         if plan.tls.alpn:
             self._connection.set_alpn_protos([name.encode() for name in plan.tls.alpn])
         if not is_address(plan.name):
@@ -188,22 +283,6 @@ class Handshake:
     def chain(self) -> list[x509.Certificate]:
         """Raises ValueError where one of them can't be read."""
         return self._connection.get_peer_cert_chain(as_cryptography=True) or []
-
-    def _on_certificate(
-        self, _connection: object, certificate: Any, code: int, depth: int, _is_good: int
-    ) -> bool:
-        if code:
-            try:
-                readable = certificate.to_cryptography()
-            except ValueError:
-                readable = None
-            text = _FLAWS.get(code, f"error {code} of OpenSSL's X509_V_ERR")
-            self.errors.append(ChainError(code, text, depth, readable))
-        return True
-
-    def _on_state(self, connection: SSL.Connection, _where: int, _result: int) -> None:
-        if b"certificate request" in connection.get_state_string():
-            self.asks_for_certificate = True
 
     async def make(self) -> None:
         """Raises Trouble where it fails, OSError where the connection breaks."""
@@ -260,8 +339,10 @@ class Handshake:
 
     def _failed(self, words: str) -> Trouble:
         how = _ALERTS.get(words, words)
-        if self.asks_for_certificate and ("handshake failure" in words or "alert" in words):
+        if self.seen.asks_for_certificate and ("handshake failure" in words or "alert" in words):
             how = "it requires a client certificate"
+            if self._plan.tls.client_certificate is not None:
+                how = f"it does not accept the client certificate ({words})"
         return Trouble(
             Reason.TLS_HANDSHAKE,
             f"The TLS handshake with {self._plan.host} port {self._plan.port} failed: {how}.",
@@ -321,7 +402,7 @@ class Inspection:
         session.cert_expires_at = self._chain[0].not_valid_after_utc
 
     async def _let_refuse(self, session: Session, handshake: Handshake) -> None:
-        if not handshake.asks_for_certificate or handshake.version != "1.3":
+        if not handshake.seen.asks_for_certificate or handshake.version != "1.3":
             return
         try:
             async with asyncio.timeout(min(_WAIT_FOR_REFUSAL_S, session.deadline.remaining_s / 2)):
@@ -332,7 +413,7 @@ class Inspection:
     def _verify(self, handshake: Handshake) -> None:
         """Raise Trouble for what is wrong with the chain, the most telling first, none left out."""
         found = [*self._way_troubles(handshake), *self._name_troubles()]
-        for error in handshake.errors:
+        for error in handshake.seen.errors:
             if error.code in _DATES:
                 found.append(
                     certificates.trouble_of(
@@ -346,7 +427,7 @@ class Inspection:
 
     def _way_troubles(self, handshake: Handshake) -> list[Trouble]:
         """What is wrong with the way from the server's certificate to a trusted root."""
-        errors = {error.code: error for error in handshake.errors}
+        errors = {error.code: error for error in handshake.seen.errors}
         others = [each for code, each in errors.items() if code not in _UNTRUSTED | _DATES]
         if not errors.keys() & _UNTRUSTED:
             return [
@@ -508,6 +589,7 @@ KIND = Kind(
     sections={
         "": ("server_name", "starttls", "cert_expiry_days", "min_tls"),
         "Trust": tuple(name for name in TLS_SECTION if name in ("verify_tls", "ca_certificate")),
+        "Client certificate": ("client_certificate", "client_key"),
         "Network": NETWORK_SECTION,
         "Advanced": ("alpn",),
     },

@@ -24,6 +24,7 @@ from probe.kinds.base import (
     MinTls,
     Resolver,
     clean_host,
+    refuse_unfit_pair,
     split_host_port,
 )
 from probe.kinds.http.target import parse_url
@@ -302,17 +303,5 @@ class HttpSettings(AssertedSettings):
 
     @model_validator(mode="after")
     def _check_client_certificate(self) -> Self:
-        if (self.client_certificate is None) != (self.client_key is None):
-            raise ValueError("A client certificate and its key go together")
-        if self.client_certificate and self.client_key:
-            from cryptography import x509
-            from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-            certificate = x509.load_pem_x509_certificate(self.client_certificate.encode())
-            try:
-                key = load_pem_private_key(self.client_key.get_secret_value().encode(), None)
-            except (ValueError, TypeError):
-                raise ValueError("The client key is not a PEM key without a passphrase") from None
-            if key.public_key() != certificate.public_key():
-                raise ValueError("The client key doesn't belong to the client certificate")
+        refuse_unfit_pair(self.client_certificate, self.client_key)
         return self

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from probe.kinds.tls import is_for
+from probe.kinds.tls import TlsSettings, is_for
 from probe.prober import Prober
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check, make_job
@@ -382,13 +382,63 @@ async def test_a_port_that_never_answers(check: Check) -> None:
 async def test_a_client_certificate_is_required(
     version: ssl.TLSVersion, check: Check, authority: Authority, good: Issued
 ) -> None:
+    seen = await observe(check, demanding_context(good, authority, version), authority)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
+    assert seen.message.endswith(" failed: it requires a client certificate.")
+
+
+def demanding_context(
+    good: Issued, authority: Authority, version: ssl.TLSVersion
+) -> ssl.SSLContext:
     context = good.server_context()
     context.minimum_version = context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=authority.certificate_pem)
-    seen = await observe(check, context, authority)
+    return context
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_certificate_is_shown(
+    version: ssl.TLSVersion, check: Check, authority: Authority, good: Issued
+) -> None:
+    client = authority.issue_through_intermediate("client.example", sends_chain=True)
+    seen = await observe(
+        check,
+        demanding_context(good, authority, version),
+        authority,
+        client_certificate=client.certificate_pem,
+        client_key=client.key_pem,
+    )
+    assert (seen.status, seen.message) == (Status.UP, "")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_certificate_that_is_not_accepted(
+    version: ssl.TLSVersion, check: Check, authority: Authority, good: Issued
+) -> None:
+    stranger = Authority("Another Root").issue("client.example", ends=DAYS_90)
+    seen = await observe(
+        check,
+        demanding_context(good, authority, version),
+        authority,
+        client_certificate=stranger.certificate_pem,
+        client_key=stranger.key_pem,
+    )
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
-    assert seen.message.endswith(" failed: it requires a client certificate.")
+    assert seen.message.endswith(
+        " failed: it does not accept the client certificate (tlsv1 alert unknown ca)."
+    )
+
+
+def test_a_client_certificate_and_its_key_are_a_pair(authority: Authority) -> None:
+    one, other = (authority.issue("client.example", ends=DAYS_90) for _ in range(2))
+    for settings, words in [
+        ({"client_certificate": one.certificate_pem}, "go together"),
+        ({"client_certificate": one.certificate_pem, "client_key": other.key_pem}, "belong"),
+        ({"client_certificate": one.certificate_pem, "client_key": "nothing"}, "not a PEM key"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            TlsSettings.model_validate(settings)
 
 
 async def test_a_client_certificate_that_is_optional(
