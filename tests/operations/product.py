@@ -55,7 +55,10 @@ def environment(directory: Path, port: int, **variables: str) -> dict[str, str]:
 
 
 def run_command(
-    *arguments: str, env: dict[str, str], prefix: tuple[str, ...] = ()
+    *arguments: str,
+    env: dict[str, str],
+    prefix: tuple[str, ...] = (),
+    within_s: float = PATIENCE_S,
 ) -> subprocess.CompletedProcess[str]:
     """Run one of manage.py's commands to its end."""
     return subprocess.run(
@@ -65,7 +68,7 @@ def run_command(
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=PATIENCE_S,
+        timeout=within_s,
         check=False,
     )
 

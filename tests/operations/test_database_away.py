@@ -1,16 +1,13 @@
 """The web while its database is away: quick answers that say so, and none when it is back."""
 
-import contextlib
 import json
-import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.operations.product import database_url, environment, free_port, wait_until
+from uptime.bench.line import Line
 from uptime.environment import BASE_DIR
 
 pytestmark = pytest.mark.xdist_group("operations")
@@ -26,42 +24,6 @@ pytestmark = pytest.mark.xdist_group("operations")
 # The pool waits 2 s for a connection; the rest is for a busy machine.
 QUICK_S = 5
 TOKEN = "Token upt_of_nobody"
-
-
-@dataclass
-class Line:
-    """A TCP line to the database of the test run, which can be cut and mended."""
-
-    port: int = field(default_factory=free_port)
-    _open: list[socket.socket] = field(default_factory=list)
-
-    def mend(self) -> None:
-        listener = socket.create_server(("127.0.0.1", self.port))
-        self._open.append(listener)
-        threading.Thread(target=self._listen, args=(listener,), daemon=True).start()
-
-    def cut(self) -> None:
-        for one in self._open:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._open.clear()
-
-    def _listen(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = listener.accept()
-                far = socket.socket(socket.AF_UNIX)
-                far.connect(f"{connection.settings_dict['OPTIONS']['host']}/.s.PGSQL.5432")
-                self._open += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=_carry, args=(source, sink), daemon=True).start()
-
-
-def _carry(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
 
 
 @dataclass
@@ -98,7 +60,9 @@ def web(
 ) -> Iterator[Web]:
     """A web that was started before its database was there."""
     home = tmp_path_factory.mktemp("away")
-    port, line = free_port(), Line()
+    port = free_port()
+    socket_dir = connection.settings_dict["OPTIONS"]["host"]
+    line = Line(socket_dir, port=free_port())
     with django_db_blocker.unblock():
         name = str(connection.settings_dict["NAME"])
     url = database_url(name, host="127.0.0.1", port=str(line.port))

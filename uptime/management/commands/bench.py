@@ -1,13 +1,14 @@
 """`manage.py bench NAME ...`: run one of the benchmarks in uptime/bench/."""
 
 import json
+import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib import import_module
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-NAMES = ("engine", "intake", "probe", "rollup", "stats")
+NAMES = ("engine", "faults", "intake", "probe", "rollup", "stats")
 
 
 class Command(BaseCommand):
@@ -31,3 +32,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, name: str, **options: Any) -> None:
         result = import_module(f"uptime.bench.{name}").run(options)
         self.stdout.write(json.dumps(result))
+        if result.get("discrepancies"):
+            sys.exit(1)
