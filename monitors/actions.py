@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from accounts.models import Team
-from monitors.drafts import DEFAULT_INTERVAL, columns_of, values_of
+from monitors.drafts import columns_of, default_interval_s, values_of
 from monitors.models import Location, Monitor, Status, StatusSpan
 from monitors.scheduling import hasten_checks, set_locations
 from probe.kinds import KINDS
@@ -62,7 +62,7 @@ def update_monitor(
         base: dict[str, Any] = {"kind": locked.kind} if is_whole else values_of(locked)
         interval = values.get("interval", locked.interval_s)
         if interval is None:
-            interval = DEFAULT_INTERVAL
+            interval = default_interval_s(locked.kind)
         if isinstance(interval, int) and "retry_interval" in base:
             base["retry_interval"] = min(base["retry_interval"], max(interval, 1))
         columns, locations = columns_of({**base, **values}, existing=locked)

@@ -5,20 +5,20 @@ API, pages, admin and importers hand in API.md's field names; out come model col
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from monitors.models import Location, Monitor
 from probe.kinds import KINDS
-from probe.kinds.base import Kind
+from probe.kinds.base import Kind, KindSettings
 from uptime.errors import Invalid
 from uptime.secrets import keep_secrets, seal
 from uptime.validation import Problems, validate
 
-DEFAULT_INTERVAL = 60
-
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+Interval: TypeAlias = Annotated[int, Field(ge=1, le=86_400)] | None
+Timeout: TypeAlias = Annotated[float, Field(ge=0.1, le=120, allow_inf_nan=False)] | None
 Tag = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
 
 
@@ -27,7 +27,7 @@ def _unique(items: list[str]) -> list[str]:
 
 
 class MonitorDraft(BaseModel):
-    """A monitor as the outside writes it. Durations are seconds."""
+    """A monitor as the outside writes it. Durations are seconds; null is the kind's default."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -35,8 +35,8 @@ class MonitorDraft(BaseModel):
     kind: str
     target: Annotated[Text, Field(max_length=2000)] = ""
     key: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
-    interval: Annotated[int, Field(ge=1, le=86_400)] | None = DEFAULT_INTERVAL
-    timeout: Annotated[float, Field(ge=0.1, le=120, allow_inf_nan=False)] = 10
+    interval: Interval = None
+    timeout: Timeout = None
     failure_threshold: Annotated[int, Field(ge=1, le=100)] | None = None
     failure_window: Annotated[int, Field(ge=2, le=60)] | None = None
     recovery_threshold: Annotated[int, Field(ge=1, le=100)] = 1
@@ -50,13 +50,24 @@ class MonitorDraft(BaseModel):
     settings: dict[str, Any] = {}
     sla_target: Annotated[int, Field(ge=1, le=1000)] | None = None
 
+    # of a draft whose kind is a known one
+
     @property
     def interval_s(self) -> int:
-        return self.interval or DEFAULT_INTERVAL
+        return self.interval or default_interval_s(self.kind)
 
     @property
     def retry_interval_s(self) -> int:
-        return self.retry_interval or min(5, self.interval_s)
+        default_s = int(KINDS[self.kind].default_retry_interval.total_seconds())
+        return self.retry_interval or min(default_s, self.interval_s)
+
+    @property
+    def timeout_s(self) -> float:
+        return self.timeout or KINDS[self.kind].default_timeout.total_seconds()
+
+
+def default_interval_s(kind: str) -> int:
+    return int(KINDS[kind].default_interval.total_seconds())
 
 
 FIELDS = tuple(MonitorDraft.model_fields)
@@ -79,18 +90,18 @@ def columns_of(
     if existing is not None and existing.kind != kind.name:
         problems.add("kind", "A monitor's kind can't be changed: create a new monitor.")
     target = problems.gather(lambda: _target_of(kind, values))
-    sealed = problems.gather(lambda: _settings_of(kind, values, existing))
-    locations = _check_together(draft, problems) if draft else []
-    if draft is None or target is None or sealed is None or problems.fields:
+    settings = problems.gather(lambda: _settings_of(kind, values, existing))
+    locations = _check_together(draft, settings, problems) if draft else []
+    if draft is None or target is None or settings is None or problems.fields:
         raise Invalid(problems.fields)
-    public, encrypted = sealed
+    public, encrypted = seal(settings)
     columns = {
         "name": draft.name,
         "kind": draft.kind,
         "target": target,
         "key": draft.key,
         "interval_s": draft.interval_s,
-        "timeout_ms": round(draft.timeout * 1000),
+        "timeout_ms": round(draft.timeout_s * 1000),
         "failure_threshold": draft.failure_threshold or kind.default_failure_threshold,
         "failure_window": draft.failure_window,
         "recovery_threshold": draft.recovery_threshold,
@@ -117,17 +128,22 @@ def _target_of(kind: Kind, values: Mapping[str, Any]) -> str:
 
 def _settings_of(
     kind: Kind, values: Mapping[str, Any], existing: Monitor | None
-) -> tuple[dict[str, Any], str]:
-    """The settings as they are stored: readable, and encrypted."""
+) -> KindSettings | None:
     given = values.get("settings", {})
     if not isinstance(given, dict):
-        return {}, ""  # the draft says so
+        return None  # the draft says so
     given = keep_secrets(given, existing.secrets if existing else "")
-    return seal(validate(kind.settings, given, under="settings"))
+    return validate(kind.settings, given, under="settings")
 
 
-def _check_together(draft: MonitorDraft, problems: Problems) -> list[Location]:
+def _check_together(
+    draft: MonitorDraft, settings: KindSettings | None, problems: Problems
+) -> list[Location]:
     """What no field can tell alone; returns the locations."""
+    if settings is not None and draft.interval_s < (
+        shortest_s := int(settings.shortest_interval.total_seconds())
+    ):
+        problems.add("interval", f"At least {shortest_s} s, as not to burden a public server.")
     if draft.retry_interval_s > draft.interval_s:
         problems.add("retry_interval", f"At most the interval, {draft.interval_s} s.")
     if draft.failure_window and (draft.failure_threshold or 1) > draft.failure_window:

@@ -188,11 +188,11 @@ class FilterForm(forms.Form):
 
 def _defaults(kind: Kind) -> dict[str, Any]:
     return {
-        "interval": 86400 if kind.is_passive else 60,
-        "timeout": 10,
+        "interval": 86400 if kind.is_passive else int(kind.default_interval.total_seconds()),
+        "timeout": kind.default_timeout.total_seconds(),
         "failure_threshold": kind.default_failure_threshold,
         "recovery_threshold": 1,
-        "retry_interval": 5,
+        "retry_interval": int(kind.default_retry_interval.total_seconds()),
         "locations": [Location.LOCAL],
         "quorum": 1,
         "tags": [],

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from monitors.drafts import MonitorDraft
+from monitors.drafts import Interval, MonitorDraft, Timeout
 from monitors.models import Status
 from probe.kinds import KINDS
 from uptime.api.shapes import Moment, PageQuery, Query, Shape, SliceQuery, any_of, commas, one_of
@@ -31,9 +31,10 @@ class MonitorOut(Shape):
     target: str
     """URL, `host:port` or host, by kind; empty for heartbeats."""
     interval: int
-    """Seconds from check to check; null for the default, 60."""
+    """Seconds from check to check; null for the kind's default, which is 60 for most."""
     timeout: float
-    """Seconds; for the whole check, from name resolution to the last byte."""
+    """Seconds; for the whole check, from name resolution to the last byte. Null for the kind's
+    default, which is 10 for most."""
     failure_threshold: int
     """Failing checks, at one location, before it counts as down: in a row, or in the window."""
     failure_window: int | None
@@ -41,8 +42,8 @@ class MonitorOut(Shape):
     recovery_threshold: int
     """Passing checks in a row before it counts as up."""
     retry_interval: int
-    """Seconds between a first failure and the checks that confirm it; null for the default: 5, or
-    the interval where that is shorter."""
+    """Seconds between a first failure and the checks that confirm it; null for the kind's default,
+    which is 5 for most, or the interval where that is shorter."""
     locations: list[str]
     """Slugs of the places that it is checked from."""
     quorum: int
@@ -276,11 +277,14 @@ class _Described(MonitorDraft):
 
 def _body_of_kind(name: str) -> type[BaseModel]:
     only: Any = Literal[name]
+    kind = KINDS[name]
     return create_model(
         f"{name.capitalize()}MonitorIn",
         __base__=_Described,
         kind=(only, ...),
-        settings=(KINDS[name].settings, Field(default_factory=dict)),
+        interval=(Interval, int(kind.default_interval.total_seconds())),
+        timeout=(Timeout, kind.default_timeout.total_seconds()),
+        settings=(kind.settings, Field(default_factory=dict)),
     )
 
 

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import (
@@ -40,6 +41,12 @@ class KindSettings(BaseModel):
         title="Slow from (ms)",
         description="A check that passes but takes longer than this is degraded. Empty: no limit.",
     )
+
+    @property
+    def shortest_interval(self) -> timedelta:
+        """How often a check with these settings may be made: out of manners, where it asks
+        somebody else's server."""
+        return timedelta(seconds=1)
 
 
 class AssertedSettings(KindSettings):
@@ -81,6 +88,8 @@ class Kind:
     the user. `observe` returns what was seen; trouble with the target never raises. A kind that
     `is_passive` only judges what has come in and touches no network.
 
+    The defaults are those of a monitor whose maker says nothing else.
+
     The rest is for people: `summary` says in a sentence what the kind is good for, `sections` puts
     the settings of a form under titles, those under "" first and open; unnamed ones come last.
     """
@@ -92,6 +101,9 @@ class Kind:
     clean_target: Callable[[str], str]
     has_target: bool = True
     is_passive: bool = False
+    default_interval: timedelta = timedelta(seconds=60)
+    default_retry_interval: timedelta = timedelta(seconds=5)
+    default_timeout: timedelta = timedelta(seconds=10)
     default_failure_threshold: int = 2
     summary: str = ""
     target_label: str = "Target"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -52,6 +52,11 @@ class DomainSettings(AssertedSettings):
         title="Resolver",
         description="Ask this name server (ip or ip:port) instead of the system's.",
     )
+
+    @property
+    def shortest_interval(self) -> timedelta:
+        """The public servers refuse whoever asks often; a server of one's own is one's own."""
+        return timedelta(hours=1) if self.rdap_url == BOOTSTRAP_URL else super().shortest_interval
 
     @field_validator("rdap_url")
     @classmethod
@@ -239,6 +244,9 @@ KIND = Kind(
     DomainSettings,
     observe,
     clean_target,
+    default_interval=timedelta(hours=6),
+    default_retry_interval=timedelta(minutes=5),
+    default_timeout=timedelta(seconds=30),
     summary="Ask the registry until when a domain is registered; warn before it expires.",
     target_label="Domain",
     target_example="example.org",

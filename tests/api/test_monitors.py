@@ -43,6 +43,23 @@ def test_a_monitor_needs_only_a_name_a_kind_and_a_target(api: Api) -> None:
     assert api.get(f"monitors/{made['id']}/").json() == made
 
 
+def test_a_registry_is_asked_seldom(api: Api) -> None:
+    domain = {"name": "Our name", "kind": "domain", "target": "example.org"}
+
+    made = api.post("monitors/", domain).json()
+    assert (made["interval"], made["retry_interval"], made["timeout"]) == (21_600, 300, 30)
+    reset = api.patch(f"monitors/{made['id']}/", {"interval": None, "timeout": None}).json()
+    assert (reset["interval"], reset["timeout"]) == (21_600, 30)
+
+    too_often = api.post("monitors/", {**domain, "interval": 60})
+    assert too_often.status_code == 400
+    assert too_often.json()["error"]["fields"] == {
+        "interval": ["At least 3600 s, as not to burden a public server."]
+    }
+    our_own = {"settings": {"rdap_url": "https://rdap.example"}}
+    assert api.post("monitors/", {**domain, "interval": 60, **our_own}).status_code == 201
+
+
 def test_a_heartbeat_shows_its_ping_url(api: Api, settings: Any) -> None:
     made = api.post("monitors/", {"name": "Backup", "kind": "heartbeat"}).json()
 
