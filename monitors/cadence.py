@@ -9,6 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+# Slots lie on whole multiples of this. A wake-up of an idle process costs as much as half a check,
+# and checks that begin together share it: at 500 a second 0.58 ms of CPU each instead of 0.91.
+# A longer grain would save more, and let a check's latency show the work on those beside it.
+GRAIN = timedelta(milliseconds=10)
 # 2^64 divided by the golden ratio: multiples of it fill the circle evenly, however many are taken.
 _GOLDEN = 0x9E37_79B9_7F4A_7C15
 
@@ -25,7 +29,7 @@ class Plan:
 def phase(assignment_id: int, interval: timedelta) -> timedelta:
     """Where in its interval an assignment's grid lies: spread evenly over the ids."""
     share = (assignment_id * _GOLDEN) % 2**64
-    return timedelta(microseconds=(interval // _MICROSECOND) * share >> 64)
+    return timedelta(microseconds=(interval // _MICROSECOND) * share >> 64) // GRAIN * GRAIN
 
 
 def next_slot(assignment_id: int, interval: timedelta, after: datetime) -> datetime:

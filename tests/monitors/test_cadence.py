@@ -1,12 +1,13 @@
 """When the next check is."""
 
 import itertools
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.cadence import next_slot, phase, plan_after_check, plan_confirmation
+from monitors.cadence import GRAIN, next_slot, phase, plan_after_check, plan_confirmation
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 INTERVALS = st.integers(1, 86_400).map(lambda s: timedelta(seconds=s))
@@ -44,6 +45,14 @@ def test_phases_fill_the_interval_evenly() -> None:
     seconds = sorted(phase(id_, interval).total_seconds() for id_ in range(1, 2001))
     gaps = [b - a for a, b in itertools.pairwise(seconds)]
     assert max(gaps) < 3 * 20 / 2000
+
+
+def test_checks_begin_together_on_grains_of_10_ms_each_of_which_has_its_share() -> None:
+    interval = timedelta(seconds=20)
+    at_once = Counter(phase(id_, interval) for id_ in range(1, 20_001))
+    assert all(instant % GRAIN == timedelta() for instant in at_once)
+    assert len(at_once) == interval // GRAIN
+    assert max(at_once.values()) < 2 * 20_000 / len(at_once)
 
 
 def test_a_check_on_time_is_followed_by_the_next_slot_with_nothing_missed() -> None:
