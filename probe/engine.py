@@ -181,12 +181,15 @@ class Engine:
             if not self._is_over and len(self._finished) < self._limits.batch:
                 await asyncio.sleep(self._limits.batch_age.total_seconds())
             self._has_batch.clear()
-            while self._finished:
+            left = len(self._finished)  # what comes meanwhile is of the next batch
+            while left > 0:
                 batch = self._finished[: self._limits.batch]
-                if not await self._store(batch) and self._is_over:
+                if await self._store(batch):
+                    left -= len(batch)
+                elif self._is_over:
                     log.error("engine.observations.lost", count=len(self._finished))
                     return
-            if self._is_over:
+            if self._is_over and not self._finished:
                 return
 
     async def _store(self, batch: list[Finished]) -> bool:

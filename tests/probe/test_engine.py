@@ -65,6 +65,22 @@ class Table:
                 await self.changed.wait()
 
 
+class GatedTable(Table):
+    """Its sink takes a batch only once the gate is open, and counts what each batch held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.is_storing = asyncio.Event()
+        self.batches: list[int] = []
+
+    async def store(self, batch: Sequence[Finished]) -> None:
+        self.is_storing.set()
+        await self.gate.wait()
+        self.batches.append(len(batch))
+        await super().store(batch)
+
+
 def make_job(due_at: datetime, host: str = "") -> Job:
     spec = Spec(
         monitor_id=uuid4(),
@@ -201,6 +217,31 @@ async def test_what_the_sink_refuses_is_kept_and_handed_in_again() -> None:
     await run_engine(table, lambda: table.until_stored(3))
     assert {one.job for one in table.stored} == set(jobs)
     assert len(table.stored) == 3
+
+
+async def test_what_ends_while_a_batch_is_stored_waits_for_a_batch_of_its_own() -> None:
+    table = GatedTable()
+    jobs = table.add(0, 0, 0)
+    ends = {job.assignment_id: asyncio.Event() for job in jobs}
+    first, second, third = ends.values()
+
+    async def observe(job: Job) -> Observation:
+        await ends[job.assignment_id].wait()
+        return Observation(Status.UP)
+
+    async def end_one_after_the_other() -> None:
+        first.set()
+        await table.is_storing.wait()
+        second.set()
+        await asyncio.sleep(0.05)
+        table.gate.set()
+        await asyncio.sleep(0.05)  # shorter than a batch's age
+        third.set()
+        await table.until_stored(3)
+
+    limits = replace(QUICK, batch_age=timedelta(milliseconds=500))
+    await run_engine(table, end_one_after_the_other, observe, limits)
+    assert table.batches == [1, 2]
 
 
 async def test_a_source_that_is_away_is_asked_again() -> None:
