@@ -33,7 +33,6 @@ from monitors.history import Seen, read_seen
 from monitors.models import Chore, HourRollup, LateResult, PackedResults
 from monitors.partitions import existing_partitions
 from probe.values import Finished, Status
-from uptime.clock import database_now
 from uptime.database import hot_cursor
 
 # A result older than LATE_AFTER is marked when it is stored. Between that and GRACE lies more than
@@ -48,9 +47,8 @@ MARKS_AT_ONCE = 200
 FORGOTTEN_AT_ONCE = 1000
 
 
-def note_late(finished: Sequence[Finished]) -> None:
+def note_late(finished: Sequence[Finished], *, now: datetime) -> None:
     """Mark the hours of results that come late; in the transaction that stores them."""
-    now = database_now()
     late = {
         (one.job.assignment_id, hour_of(one.started_at))
         for one in finished

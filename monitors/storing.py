@@ -7,7 +7,7 @@ twice changes nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -105,14 +105,16 @@ def store_batch(batch: Sequence[Finished], *, owner: UUID) -> list[Stored]:
 
     Must run inside a transaction; it holds the assignments' locks until that ends.
     """
-    locked = _lock_leased(batch, owner)
+    now, locked = _lock_leased(batch, owner)
+    if now is None:
+        return []
     stored = []
     for finished in batch:
         if row := locked.pop(finished.job.assignment_id, None):  # once, should it stand there twice
             stored.append(_judge(finished, row))
     _update_assignments(stored)
     copy_results([one.finished for one in stored])
-    note_late([one.finished for one in stored])
+    note_late([one.finished for one in stored], now=now)
     return stored
 
 
@@ -142,17 +144,20 @@ _LOCKED = (
 )
 
 
-def _lock_leased(batch: Sequence[Finished], owner: UUID) -> dict[int, Sequence[Any]]:
-    """The batch's rows whose lease is still this owner's, for this very due instant."""
+def _lock_leased(
+    batch: Sequence[Finished], owner: UUID
+) -> tuple[datetime | None, dict[int, Sequence[Any]]]:
+    """The database's time, and the rows whose lease is still this owner's, for this due instant."""
     due = {f.job.assignment_id: (f.job.due_at, f.job.attempt) for f in batch}
     with hot_cursor() as cursor:
         cursor.execute(
-            f"SELECT {_LOCKED} FROM monitors_assignment"  # noqa: S608 - a literal
+            f"SELECT clock_timestamp(), {_LOCKED} FROM monitors_assignment"  # noqa: S608 - a literal
             " WHERE id = ANY(%s) AND lease_owner = %s ORDER BY id FOR UPDATE",
             [list(due), owner],
         )
         rows = cursor.fetchall()
-    return {row[0]: row for row in rows if (row[1], row[2]) == due[row[0]]}
+    held = {row[0]: row for _, *row in rows if (row[1], row[2]) == due[row[0]]}
+    return (rows[0][0] if rows else None), held
 
 
 def _judge(finished: Finished, row: Sequence[Any]) -> Stored:

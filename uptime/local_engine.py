@@ -11,26 +11,33 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from django.db import close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from monitors.leasing import lease_due, release_leases
 from monitors.specs import SpecCache
 from probe.values import Finished, Job
 from uptime.intake import take_in
+from uptime.process import name_thread
 
 _T = TypeVar("_T")
 
 
 class DatabaseThread:
-    """One thread with one database connection; what raises in it raises at the caller's."""
+    """One thread with one database connection; what raises in it raises at the caller's.
+
+    `name` is what the operating system shows of the thread, too.
+    """
 
     def __init__(self, name: str) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._pool = ThreadPoolExecutor(1, name, name_thread, (name,))
 
     async def run(self, action: Callable[[], _T]) -> _T:
         def work() -> _T:
-            close_old_connections()  # one that broke is replaced, not used again
-            return action()
+            try:
+                return action()
+            except (DatabaseError, InterfaceError):
+                connections.close_all()  # it may be broken: the next action has a new one
+                raise
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 

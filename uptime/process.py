@@ -8,6 +8,7 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _ENOUGH_FILES = 65_536
 
 
@@ -22,6 +23,12 @@ def die_with_parent(signum: signal.Signals = signal.SIGKILL) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signum)
     if os.getppid() != parent:  # it died before we asked
         os.kill(os.getpid(), signum)
+
+
+def name_thread(name: str) -> None:
+    """Show this thread under `name`, cut to 15 characters, in `top -H` (Linux; else nothing)."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode()[:15])
 
 
 def allow_many_files() -> int:

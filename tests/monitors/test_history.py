@@ -265,7 +265,7 @@ def test_a_partition_is_not_dropped_while_it_has_a_result_that_is_not_packed(
         count = check_day(id_, day)
         if id_ == stored[-1].pk:
             store_checks(late)
-            rollups.note_late([late])
+            rollups.note_late([late], now=datetime.now(UTC))
         return count
 
     with monkeypatch.context() as patch:
@@ -294,7 +294,7 @@ def test_a_mark_that_is_seen_to_before_the_end_starts_the_second_pass_over(
     assert Chore.objects.get(pk=chores.CHECKING).position == stored[0].pk
     late = finished_check(stored[0], DAY_0 + 7 * MINUTE, "down")
     store_checks(late)
-    rollups.note_late([late])
+    rollups.note_late([late], now=datetime.now(UTC))
 
     keep_history(FIRST_IS_PACKED)
 
@@ -309,7 +309,7 @@ def test_results_that_come_when_their_day_is_packed_are_folded_in(
     before = HourRollup.objects.get(assignment=stored[0], started_at=DAY_0)
     late = finished_check(stored[0], DAY_0 + 7 * MINUTE, "down")
     store_checks(late)  # makes the partition again
-    rollups.note_late([late])
+    rollups.note_late([late], now=datetime.now(UTC))
     found = everything(stored)
     assert late.id in [one["id"] for one in found]
 

@@ -151,7 +151,7 @@ def test_late_results_are_folded_into_hour_and_day(assignment: Assignment) -> No
 
     late = finished_check(assignment, NOON + MINUTE, "down")
     store_checks(late)
-    rollups.note_late([late])
+    rollups.note_late([late], now=datetime.now(UTC))
     assert LateResult.objects.get().hour == NOON
     keep_history(A_DAY_ON)
 
@@ -165,7 +165,7 @@ def test_a_late_result_of_an_hour_yet_to_come_is_counted_there(assignment: Assig
     keep_history(NOON + HOUR)
     late = finished_check(assignment, NOON + 5 * HOUR)
     store_checks(late)
-    rollups.note_late([late])
+    rollups.note_late([late], now=datetime.now(UTC))
 
     keep_history(NOON + HOUR)
     assert not HourRollup.objects.exists()
@@ -175,7 +175,7 @@ def test_a_late_result_of_an_hour_yet_to_come_is_counted_there(assignment: Assig
 
 @pytest.mark.django_db
 def test_what_comes_in_time_leaves_no_mark(assignment: Assignment) -> None:
-    rollups.note_late([finished_check(assignment, datetime.now(UTC))])
+    rollups.note_late([finished_check(assignment, datetime.now(UTC))], now=datetime.now(UTC))
 
     assert not LateResult.objects.exists()
 
