@@ -25,8 +25,8 @@ from django.db import connection
 from accounts.models import Team
 from monitors.cadence import next_slot
 from monitors.models import Assignment, Location, Monitor
-from uptime.bench.floor import floor_cpu_ms
-from uptime.bench.measure import tree_cpu_s, tree_memory_mb
+from uptime.bench.floor import floor_cpu_ms, paced_floor_cpu_ms
+from uptime.bench.measure import EngineThreads, tree_cpu_s, tree_memory_mb
 from uptime.bench.target import loopback_target
 from uptime.clock import database_now
 from uptime.embedded import DATABASE, ROLE, Embedded
@@ -41,8 +41,12 @@ KEYS = {
     "missed": "due instants within the measured time that have no result",
     "failed": "checks that were not up",
     "cpu_ms_per_check": "CPU of the worker with all its processes, per check",
+    "lease_cpu_ms_per_check": "the part of it in the threads that lease",
+    "probe_cpu_ms_per_check": "the part in the event loops: timers, network, judging",
+    "intake_cpu_ms_per_check": "the part in the threads that store and decide",
     "postgres_cpu_ms_per_check": "CPU of PostgreSQL with all its processes, per check",
-    "floor_cpu_ms_per_check": "CPU of the same number of bare connections, requests and reads",
+    "floor_cpu_ms_per_check": "CPU of bare connections, requests and reads, one upon the other",
+    "paced_floor_cpu_ms_per_check": "the same, spread over time as the checks are",
     "rss_mb": "memory of the worker with all its processes, shared pages counted once",
 }
 
@@ -67,11 +71,14 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
         window = _measure(worker.pid, postgres_pid, options["seconds"])
         memory_mb = tree_memory_mb(worker.pid)
         figures = _figures(window, interval)
+        per_s = monitors / interval.total_seconds()
         floor_ms = floor_cpu_ms(target, 2000)
+        paced_floor_ms = paced_floor_cpu_ms(target, per_s=per_s, seconds=5)
     return {
-        "checks_per_s_asked": round(monitors / interval.total_seconds(), 1),
+        "checks_per_s_asked": round(per_s, 1),
         **figures,
         "floor_cpu_ms_per_check": round(floor_ms, 4),
+        "paced_floor_cpu_ms_per_check": round(paced_floor_ms, 4),
         "rss_mb": round(memory_mb, 1),
     }
 
@@ -161,18 +168,23 @@ class Window:
     until: datetime
     worker_cpu_s: float
     postgres_cpu_s: float
+    threads: EngineThreads
 
 
 def _measure(worker_pid: int, postgres_pid: int, seconds: int) -> Window:
     since = database_now()
     worker_cpu, postgres_cpu = tree_cpu_s(worker_pid), tree_cpu_s(postgres_pid)
+    threads = EngineThreads(worker_pid)
+    threads.look(is_first=True)
     connection.close()
-    time.sleep(seconds)
+    for _ in range(seconds):
+        time.sleep(1)
+        threads.look()
     worker_cpu = tree_cpu_s(worker_pid) - worker_cpu
     postgres_cpu = tree_cpu_s(postgres_pid) - postgres_cpu
     until = database_now()
     time.sleep(2)  # what fell due by `until` is stored by now, or it counts as missed
-    return Window(since, until, worker_cpu, postgres_cpu)
+    return Window(since, until, worker_cpu, postgres_cpu, threads)
 
 
 def _figures(window: Window, interval: timedelta) -> dict[str, float]:
@@ -201,5 +213,8 @@ def _figures(window: Window, interval: timedelta) -> dict[str, float]:
         "missed": expected - done,
         "failed": failed,
         "cpu_ms_per_check": round(window.worker_cpu_s / done * 1000, 4),
+        "lease_cpu_ms_per_check": round(window.threads.spent_s("lease") / done * 1000, 4),
+        "probe_cpu_ms_per_check": round(window.threads.spent_s("probe") / done * 1000, 4),
+        "intake_cpu_ms_per_check": round(window.threads.spent_s("store") / done * 1000, 4),
         "postgres_cpu_ms_per_check": round(window.postgres_cpu_s / done * 1000, 4),
     }

@@ -25,6 +25,21 @@ def floor_cpu_ms(url: str, count: int) -> float:
     return (time.process_time() - before) / count * 1000
 
 
+def paced_floor_cpu_ms(url: str, *, per_s: float, seconds: float) -> float:
+    """The same with the exchanges spread evenly over time.
+
+    A process that sleeps between them pays for each wake-up, which many at once share.
+    """
+    exchange = _exchange_of(url)
+    exchange()
+    count = int(per_s * seconds)
+    start, before = time.monotonic(), time.process_time()
+    for number in range(count):
+        time.sleep(max(0, start + number / per_s - time.monotonic()))
+        exchange()
+    return (time.process_time() - before) / count * 1000
+
+
 def _exchange_of(url: str) -> Callable[[], None]:
     parts = urlsplit(url)
     assert parts.hostname is not None
