@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +29,8 @@ from probe.net import Net, Trouble
 from probe.values import Job, Observation, Reason
 
 PORT = 3306
+MAX_ANSWER_BYTES = 16_777_216
+"""How much a server may say in one check."""
 
 _make_plan = planner(PORT)
 _NOT_LET_IN = {1044, 1045, 1130, 1251, 1698, 1820, 1862, 3118, 4151}
@@ -62,51 +66,81 @@ async def _ask(asking: Asking) -> list[Row]:
     import aiomysql
 
     plan = asking.plan
-    connection = None
+    connection = _connection_class()(**_options(plan, asking.address))
     try:
-        connection = await aiomysql.connect(**_options(plan, asking.address))
+        with _reading(asking):
+            await connection._connect()
         if plan.settings.tls and not _is_secured(connection):
             raise Trouble(Reason.TLS_HANDSHAKE, f"{plan.place} offers no TLS.")
         asking.connected()
-        rows: list[Row] = []
-        if plan.settings.query:
-            async with connection.cursor(aiomysql.SSCursor) as cursor:
-                await cursor.execute(plan.settings.query)
-                rows = [row[:1] for row in await cursor.fetchmany(MAX_ROWS)]
-                asking.answered()
-                connection.close()  # what is left of a long answer is not read
-        return rows
+        if not plan.settings.query:
+            return []
+        with _reading(asking):
+            # never closed: that would read on to the end of a long answer
+            cursor = await connection.cursor(aiomysql.SSCursor)
+            await cursor.execute(plan.settings.query)
+            rows = await cursor.fetchmany(MAX_ROWS)
+        asking.answered()
+        return [row[:1] for row in rows]
+    finally:
+        connection.close()
+
+
+@lru_cache(maxsize=1)
+def _connection_class() -> type[Any]:
+    """The library's connection, for which a server has only so many bytes to say."""
+    import aiomysql
+
+    class BoundedConnection(aiomysql.Connection):  # type: ignore[misc] # it ships no types
+        bytes_left = MAX_ANSWER_BYTES
+
+        async def _read_bytes(self, num_bytes: int) -> bytes:
+            self.bytes_left -= num_bytes
+            if self.bytes_left < 0:
+                place = f"{self._host} port {self._port}"
+                raise Trouble(
+                    Reason.BODY_TOO_LARGE,
+                    f"{place} answered with more than {MAX_ANSWER_BYTES} bytes.",
+                )
+            data: bytes = await super()._read_bytes(num_bytes)
+            return data
+
+    return BoundedConnection
+
+
+@contextmanager
+def _reading(asking: Asking) -> Iterator[None]:
+    """Round the library's reading of what the server sends, and nothing else: it doubts none of it,
+    so whatever it stumbles over there is the server's doing. Raises Trouble."""
+    import aiomysql
+
+    try:
+        yield
     except aiomysql.Error as error:
         raise _trouble(asking, error) from None
     except (asyncio.IncompleteReadError, EOFError):
         raise Trouble(
-            Reason.CONNECT_RESET, f"{plan.place} closed the connection while {asking.doing}."
+            Reason.CONNECT_RESET,
+            f"{asking.plan.place} closed the connection while {asking.doing}.",
         ) from None
-    except _NONSENSE as error:
-        # the library reads what the server sends without doubting it
+    except _STUMBLES as error:
         raise asking.unreadable(f"its answer can't be read ({type(error).__name__})") from None
-    finally:
-        if connection is not None:
-            connection.close()
+
+
+_STUMBLES = (
+    ValueError,  # text, numbers and keys that are none
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,  # asked for a file of ours, which it doesn't get
+    struct.error,
+)
 
 
 def _is_secured(connection: Any) -> bool:
     """The library goes on in the clear where a server offers no TLS, and says so nowhere else."""
     return bool(connection._secure)
-
-
-_NONSENSE = (
-    ValueError,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    LookupError,
-    RuntimeError,
-    NotImplementedError,
-    struct.error,
-)
 
 
 def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
@@ -118,7 +152,8 @@ def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
         "host": address,
         "port": plan.port,
         "user": settings.username or "root",
-        "password": plan.password,
+        # the library sends Latin-1: so each byte of UTF-8, as MySQL's own client sends it, as one
+        "password": plan.password.encode().decode("latin-1"),
         "db": settings.database or None,
         "ssl": context,
         "charset": "utf8mb4",

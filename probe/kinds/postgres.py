@@ -112,11 +112,27 @@ def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
     return options
 
 
-@lru_cache(maxsize=64)
 def _authorities_file(own: str) -> str:
-    """The system's authorities and these, as the file that libpq wants; kept with the process."""
+    """The system's authorities and these, as the file that libpq wants. Raises Trouble.
+
+    Kept with the process, but made anew where a cleaner of temporary files has taken it away:
+    libpq would blame the server.
+    """
     if not own:
         return certificates.system_authorities()
+    try:
+        if not Path(name := _write_authorities(own)).is_file():
+            _write_authorities.cache_clear()
+            name = _write_authorities(own)
+    except OSError as error:
+        raise Trouble(
+            Reason.CHECK_ERROR, f"The authorities can't be written to a file: {error.strerror}."
+        ) from None
+    return name
+
+
+@lru_cache(maxsize=64)
+def _write_authorities(own: str) -> str:
     system = Path(certificates.system_authorities()).read_text("utf-8", "replace")
     with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
         file.write(f"{system}\n{own}\n")

@@ -1,6 +1,7 @@
 """A MySQL server's side of the protocol, as little of it as a check sees."""
 
 import asyncio
+import hashlib
 import ssl
 import struct
 from collections.abc import Sequence
@@ -46,19 +47,33 @@ def rows(*values: str) -> list[bytes]:
     return [b"\x01", column, _EOF, *map(text, values), _EOF]
 
 
+def proof(password: bytes) -> bytes:
+    """What mysql_native_password sends instead of the password, for the greeting's salt."""
+    once = hashlib.sha1(password).digest()
+    twice = hashlib.sha1(once).digest()
+    salted = hashlib.sha1(b"a" * 8 + b"b" * 12 + twice).digest()
+    return bytes(one ^ other for one, other in zip(once, salted, strict=True))
+
+
 async def read_packet(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readexactly(4)
     return await reader.readexactly(int.from_bytes(head[:3], "little"))
 
 
 def serve_mysql(
-    *, login: bytes = _OK, answer: Sequence[bytes] | None = None, asked: list[str] | None = None
+    *,
+    login: bytes = _OK,
+    answer: Sequence[bytes] | None = None,
+    asked: list[str] | None = None,
+    logins: list[bytes] | None = None,
 ) -> Conduct:
     """Greet, take any login with `login`, and each query with `answer` (None: silence)."""
 
     async def conduct(connection: Connection) -> None:
         await connection.send(packet(greeting(), 0))
-        await read_packet(connection.reader)
+        shown = await read_packet(connection.reader)
+        if logins is not None:
+            logins.append(shown)
         await connection.send(packet(login, 2))
         while True:
             command = await read_packet(connection.reader)
@@ -67,7 +82,7 @@ def serve_mysql(
             if asked is not None:
                 asked.append(command[1:].decode())
             for number, payload in enumerate(answer or (), start=1):
-                await connection.send(packet(payload, number))
+                await connection.send(packet(payload, number % 256))
 
     return conduct
 

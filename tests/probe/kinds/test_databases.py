@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from probe.kinds.database import Asking
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check
 from tests.servers import mysql
@@ -170,6 +171,29 @@ async def test_a_postgres_without_tls_is_told(check: Check) -> None:
     assert message.startswith("No TLS with PLACE: server does not support SSL")
 
 
+async def test_authorities_that_can_not_be_written_are_a_fault_of_ours(
+    check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    authority = Authority("One That Nobody Asked With")
+    seen, message = await ask_postgres(check, tls=True, ca_certificate=authority.certificate_pem)
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert message == "The authorities can't be written to a file: No such file or directory."
+
+
+async def test_authorities_outlive_a_cleaner_of_temporary_files(
+    check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    settings = {"tls": True, "ca_certificate": Authority("Short-Lived").certificate_pem}
+    first, _ = await ask_postgres(check, **settings)
+    [file] = tmp_path.iterdir()
+    file.unlink()
+    again, _ = await ask_postgres(check, **settings)
+    assert first.message.partition(": ")[2] == again.message.partition(": ")[2]
+    assert len([*tmp_path.iterdir()]) == 1
+
+
 # MySQL
 
 
@@ -193,6 +217,45 @@ async def test_a_mysql_gives_the_value(check: Check) -> None:
     assert asked[0] == "SELECT a FROM b"
     assert (wrong.status, wrong.reason) == (Status.DOWN, Reason.ASSERTION_FAILED)
     assert message == 'The query on PLACE should give "7", got "42".'
+
+
+async def test_a_long_answer_of_mysql_is_not_taken_in(check: Check) -> None:
+    answer = mysql.rows(*["x"] * 2000)
+    limit = {"source": "rows", "comparison": "less_than", "value": 10}
+    seen, message = await ask_mysql(
+        check, serve_mysql(answer=answer), query="SELECT 1", assertions=[limit]
+    )
+    assert seen.reason == Reason.ASSERTION_FAILED, message
+    assert message.startswith("Number of rows should be less than 10, got 1000")
+
+
+async def test_packets_of_mysql_without_end_are_not_taken_in(check: Check) -> None:
+    async def flood(connection: Connection) -> None:
+        while True:
+            await connection.send(b"\xff\xff\xff\x00" + bytes(0xFFFFFF))
+
+    seen, message = await ask_mysql(check, flood)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BODY_TOO_LARGE)
+    assert message == "PLACE answered with more than 16777216 bytes."
+
+
+@pytest.mark.parametrize("password", ["secret", "sécret", "пароль 密码"])
+async def test_a_password_of_mysql_is_sent_as_utf_8(password: str, check: Check) -> None:
+    logins: list[bytes] = []
+    seen, message = await ask_mysql(check, serve_mysql(logins=logins), password=password)
+    assert seen.status == Status.UP, message
+    assert mysql.proof(password.encode()) in logins[0]
+
+
+async def test_a_fault_of_ours_is_not_the_servers(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(_asking: Asking) -> None:
+        raise TypeError
+
+    monkeypatch.setattr(Asking, "answered", stumble)
+    seen, _ = await ask_mysql(check, serve_mysql(answer=mysql.rows("1")), query="SELECT 1")
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
 
 
 async def test_refusals_of_mysql_are_quoted(check: Check) -> None:
