@@ -127,6 +127,8 @@ class Chain:
 
     def _finish(self, handle: Handle, hop: Hop) -> Answer:
         assert self.status is not None  # a transfer that ended well had an answer
+        if what := hop.received.framing_trouble:
+            raise Trouble(Reason.HTTP_PROTOCOL, f"{hop.place} {what}, {hop.after}.")
         answer = Answer(
             status=self.status,
             received=hop.received,
@@ -171,6 +173,7 @@ class Chain:
             (pycurl.HTTPHEADER, headers),
             (pycurl.WRITEFUNCTION, received.on_body),
             (pycurl.HEADERFUNCTION, received.header_lines.append),
+            (pycurl.DEBUGFUNCTION, received.on_debug),
         ]
         if is_trusted:
             options += plan.login_options

@@ -39,6 +39,8 @@ _PROTOCOL_TEXTS = {
     pycurl.E_BAD_CONTENT_ENCODING: "sent a body that can't be decompressed",
     _E_TOO_LARGE: "sent headers that are too large",
 }
+_REFUSED_STREAM = "Connection died, tried"
+_UNCLOSED = "unexpected eof while reading"
 
 
 @dataclass(slots=True)
@@ -78,10 +80,16 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
             Reason.BODY_TOO_LARGE,
             f"The body is larger than {limit:,} bytes (max_body_bytes), {hop.after}.",
         )
+    if hop.received.undecodable:
+        return Trouble(
+            Reason.HTTP_PROTOCOL, f"{hop.place} {hop.received.undecodable}, {hop.after}."
+        )
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _timeout(handle, hop)
     if hop.proxy and (trouble := _between_proxy_and_target(code, handle, hop)):
         return trouble
+    if hop.received.has_asked_certificate and not hop.received.header_lines:
+        return _unintroduced(handle, text, hop)
     if code == pycurl.E_COULDNT_CONNECT:
         return _not_connected(handle.getinfo(pycurl.OS_ERRNO), hop)
     if code == pycurl.E_SSL_CONNECT_ERROR:
@@ -118,6 +126,8 @@ def _phase(handle: Handle, hop: Hop) -> str:
         return "in the TLS handshake"
     if not handle.getinfo(pycurl.STARTTRANSFER_TIME):
         return "waiting for the first byte"
+    if status := hop.received.interim_status:
+        return f"waiting for what follows status {status}"
     if not hop.received.has_all_headers:
         return "reading the headers"
     return f"reading the body ({hop.received.size:,} bytes so far)"
@@ -172,6 +182,17 @@ def _handshake(handle: Handle, text: str, hop: Hop) -> Trouble:
     )
 
 
+def _unintroduced(handle: Handle, text: str, hop: Hop) -> Trouble:
+    """A server that asked who we are did not go on; under TLS 1.3 the handshake is over by then,
+    and what it says of the reason may be lost in the reset of the connection."""
+    number = handle.getinfo(pycurl.OS_ERRNO)
+    detail = describe_errno(number) if number in _RESETS else tail(text) or "it closed"
+    return Trouble(
+        Reason.TLS_HANDSHAKE,
+        f"{hop.place} asks for a client certificate and did not go on, {hop.after}: {detail}.",
+    )
+
+
 def _broken(handle: Handle, text: str, hop: Hop) -> Trouble:
     if handle.getinfo(pycurl.OS_ERRNO) in _RESETS:
         phase = _phase(handle, hop)
@@ -184,10 +205,18 @@ def _broken(handle: Handle, text: str, hop: Hop) -> Trouble:
 def _protocol(code: int, handle: Handle, text: str, hop: Hop) -> Trouble:
     if code == pycurl.E_PARTIAL_FILE:
         announced = handle.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
-        size = f"{hop.received.size:,} bytes"
+        size = f"{handle.getinfo(pycurl.SIZE_DOWNLOAD_T):,} bytes"
         what = f"closed the connection after {size} of the body" + (
             f", {announced:,} were announced" if announced > 0 else ", before its end"
         )
+    elif code == pycurl.E_GOT_NOTHING and (status := hop.received.interim_status):
+        what = f"closed the connection after the interim status {status} alone"
+    elif _REFUSED_STREAM in text:
+        what = "refused the request again and again (HTTP/2 REFUSED_STREAM)"
+    elif _UNCLOSED in text and not hop.received.header_lines:
+        what = _PROTOCOL_TEXTS[pycurl.E_GOT_NOTHING]
+    elif _UNCLOSED in text:
+        what = "cut off the TLS connection without closing it, so the answer may be incomplete"
     else:
         what = _PROTOCOL_TEXTS.get(code) or f"broke the HTTP protocol: {tail(text)}"
     return Trouble(Reason.HTTP_PROTOCOL, f"{hop.place} {what}, {hop.after}.")

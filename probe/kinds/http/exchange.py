@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pycurl
 
 from probe.curl import Handle
+from probe.kinds.http.decoding import Decoder, DecodingError, codings_of
 from probe.values import Phases
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-class Received:
-    """What comes in of one answer: the body up to a limit, kept only where it is needed; lines of
-    headers and trailers, which libcurl limits to 300 KB."""
+_EXCESS = re.compile(rb"Excess found .*?excess = (\d+)")
+_STRAY_LINE_END = 2
+_WITHOUT_BODY = (b"204", b"304")  # what follows these regardless does no harm
 
-    __slots__ = ("body", "header_lines", "is_too_large", "limit", "size")
+
+class Received:
+    """What comes in of one answer: the body up to a limit, decompressed, kept only where it is
+    needed; lines of headers and trailers, which libcurl limits to 300 KB."""
+
+    __slots__ = (
+        "_decoder",
+        "_has_body",
+        "body",
+        "excess",
+        "has_asked_certificate",
+        "header_lines",
+        "is_too_large",
+        "limit",
+        "size",
+        "undecodable",
+    )
 
     def __init__(self, limit: int, *, keeps_body: bool) -> None:
         self.limit = limit
@@ -25,9 +43,24 @@ class Received:
         self.body: bytearray | None = bytearray() if keeps_body else None
         self.header_lines: list[bytes] = []
         self.is_too_large = False
+        self.undecodable = ""
+        self.excess = 0
+        self.has_asked_certificate = False
+        self._has_body = False
+        self._decoder: Decoder | None = None
 
     def on_body(self, chunk: bytes) -> int | None:
-        """Take a piece of the decoded body; any number that isn't its length ends the transfer."""
+        """Take a piece of the body; any number that isn't its length ends the transfer."""
+        try:
+            if not self._has_body:
+                self._has_body = True
+                codings = codings_of(self._coding)
+                self._decoder = Decoder(codings) if codings else None
+            if self._decoder is not None:
+                chunk = self._decoder.decode(chunk, self.limit - self.size)
+        except DecodingError:
+            self.undecodable = f"sent a body that can't be decompressed ({self._coding[:50]})"
+            return -1
         self.size += len(chunk)
         if self.size > self.limit:
             self.is_too_large = True
@@ -36,17 +69,59 @@ class Received:
             self.body += chunk
         return None
 
+    def on_debug(self, kind: int, text: bytes) -> None:
+        """libcurl's own words, the only place where it tells of bytes that it threw away and of a
+        certificate that was asked of us."""
+        if kind != pycurl.INFOTYPE_TEXT:
+            return
+        if text.startswith(b"Excess"):
+            found = _EXCESS.match(text)
+            self.excess = int(found.group(1)) if found else 1
+        elif b"Request CERT" in text:
+            self.has_asked_certificate = True
+
+    @property
+    def framing_trouble(self) -> str:
+        """What is wrong with an answer that libcurl takes for complete, to follow the place."""
+        line = self._status_line
+        if line.startswith(b"HTTP/1.") and line[12:13].strip():
+            return f"sent a status line that is none ({line[:50].decode('latin-1').strip()!r})"
+        if self._decoder is not None and not self._decoder.is_complete:
+            return f"sent a body whose compression ({self._coding[:50]}) is cut short"
+        if self.excess > _STRAY_LINE_END and line[9:12] not in _WITHOUT_BODY:
+            return f"sent {self.excess:,} bytes more than the body's announced length"
+        return ""
+
     @property
     def has_all_headers(self) -> bool:
-        """Whether the empty line came that ends the headers of the answer."""
-        if self.size:
+        """Whether the empty line came that ends the headers of the answer, an interim one aside."""
+        if self._has_body:
             return True
+        is_ended = False
         for line in reversed(self.header_lines):
             if line in (b"\r\n", b"\n"):
-                return True
-            if line.startswith(b"HTTP/"):
-                break
-        return False
+                is_ended = True
+            elif line.startswith(b"HTTP/"):
+                return is_ended and not self.interim_status
+        return is_ended
+
+    @property
+    def interim_status(self) -> str:
+        """The status of the last answer so far, where it is one that another is to follow."""
+        status = self._status_line.partition(b" ")[2][:3].decode("latin-1")
+        return status if status.startswith("1") else ""
+
+    @property
+    def _status_line(self) -> bytes:
+        return next((line for line in reversed(self.header_lines) if line[:5] == b"HTTP/"), b"")
+
+    @property
+    def _coding(self) -> str:
+        return self.headers.get("content-encoding", "") if self._names_coding() else ""
+
+    def _names_coding(self) -> bool:
+        """Whether it is worth a closer look; mostly it isn't."""
+        return any(line[:17].lower() == b"content-encoding:" for line in self.header_lines)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from probe.assertions import Assertion, AssertionTree, Judge, Source
 from probe.certificates import system_authorities
 from probe.curl import Option
+from probe.kinds.http.decoding import ACCEPTED
 from probe.kinds.http.settings import (
     BasicAuth,
     BearerAuth,
@@ -54,7 +55,7 @@ _SAME_FOR_ALL: tuple[Option, ...] = (
     (pycurl.FORBID_REUSE, 1),
     (pycurl.SSL_SESSIONID_CACHE, 0),  # each check is a full handshake
     (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
-    (pycurl.ACCEPT_ENCODING, ""),  # all that libcurl can decode
+    (pycurl.VERBOSE, 1),  # for `Received.on_debug`
 )
 
 
@@ -215,6 +216,8 @@ def _headers(settings: HttpSettings, body: bytes | None) -> Headers:
         common.append(f"User-Agent: {USER_AGENT}")
     if body is not None and "content-type" not in names:
         common.append(f"Content-Type: {_content_type(body)}")
+    if "accept-encoding" not in names:
+        common.append(f"Accept-Encoding: {ACCEPTED}")
     common.append("Expect:")  # no waiting for 100 Continue
     auth = [] if "authorization" in names else _authorization(settings)
     foreign = [line for line in common if not _is_bound_to_origin(line)]

@@ -5,6 +5,7 @@ import gzip
 import re
 import zlib
 
+import brotli
 import pytest
 
 from probe.values import Reason, Status
@@ -14,10 +15,12 @@ from tests.servers.raw import Conduct, Connection, free_port, serve, unanswered_
 
 START = b"HTTP/1.1 200 OK\r\n"
 NULLS = b"\0" * 20_000_000
+PROSE = b"The quick brown fox jumps over the lazy dog. " * 20
 NO_HTTP = r"HOST did not answer with HTTP, after \d+ ms\."
 BROKEN = r"HOST broke the HTTP protocol: {}, after \d+ ms\."
 TOO_LARGE = r"The body is larger than 1,048,576 bytes \(max_body_bytes\), after \d+ ms\."
-UNPACKED = r"HOST sent a body that can't be decompressed, after \d+ ms\."
+UNPACKED = r"HOST sent a body that can't be decompressed \({}\), after \d+ ms\."
+CUT_SHORT = r"HOST sent a body whose compression \({}\) is cut short, after \d+ ms\."
 NOT_EXPECTED = r"Status {} after \d+ ms, expected 200-299\."
 
 
@@ -104,9 +107,9 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
         r"HOST did not answer with HTTP, after \d+ ms\.",
     ),
     "its gzip is none": (
-        http.answer(http.respond(b"plain", headers={"Content-Encoding": "gzip"})),
+        packed(b"plain", "gzip"),
         Reason.HTTP_PROTOCOL,
-        r"HOST sent a body that can't be decompressed, after \d+ ms\.",
+        UNPACKED.format("gzip"),
     ),
     "its headers never end": (
         http.endless_headers,
@@ -126,7 +129,7 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "it only ever continues": (
         http.answer(b"HTTP/1.1 100 Continue\r\n\r\n" * 3),
         Reason.HTTP_PROTOCOL,
-        r"HOST closed the connection without an answer, after \d+ ms\.",
+        r"HOST closed the connection after the interim status 100 alone, after \d+ ms\.",
     ),
     "it has an error": (
         http.answer(http.respond(status="503 Busy")),
@@ -210,13 +213,17 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "its transfer encoding is its own": (
         http.answer(START + b"Transfer-Encoding: wow\r\n\r\nhello"),
         Reason.HTTP_PROTOCOL,
-        UNPACKED,
+        r"HOST sent a body that can't be decompressed, after \d+ ms\.",
     ),
-    "its content encoding is its own": (packed(b"x", "wow"), Reason.HTTP_PROTOCOL, UNPACKED),
+    "its content encoding is its own": (
+        packed(b"x", "wow"),
+        Reason.HTTP_PROTOCOL,
+        UNPACKED.format("wow"),
+    ),
     "its packing is packed too often": (
         packed(b"x", ", ".join(["gzip"] * 6)),
         Reason.HTTP_PROTOCOL,
-        UNPACKED,
+        UNPACKED.format("gzip, gzip, gzip, gzip, gzip, gzip"),
     ),
     "its bomb is packed twice": (
         packed(gzip.compress(gzip.compress(NULLS)), "gzip, gzip"),
@@ -231,7 +238,57 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "garbage follows its gzip": (
         packed(gzip.compress(b"hello") + b"garbage", "gzip"),
         Reason.HTTP_PROTOCOL,
-        BROKEN.format("no detail given"),
+        UNPACKED.format("gzip"),
+    ),
+    "its gzip is cut short": (
+        packed(gzip.compress(PROSE)[:-20], "gzip"),
+        Reason.HTTP_PROTOCOL,
+        CUT_SHORT.format("gzip"),
+    ),
+    "its gzip lacks the checksum": (
+        packed(gzip.compress(PROSE)[:-8], "x-gzip"),
+        Reason.HTTP_PROTOCOL,
+        CUT_SHORT.format("x-gzip"),
+    ),
+    "its gzip has a wrong checksum": (
+        packed(gzip.compress(PROSE)[:-8] + bytes(8), "gzip"),
+        Reason.HTTP_PROTOCOL,
+        UNPACKED.format("gzip"),
+    ),
+    "its deflate is cut short": (
+        packed(zlib.compress(PROSE)[:-6], "deflate"),
+        Reason.HTTP_PROTOCOL,
+        CUT_SHORT.format("deflate"),
+    ),
+    "its deflate is one byte": (
+        packed(b"\x78", "deflate"),
+        Reason.HTTP_PROTOCOL,
+        CUT_SHORT.format("deflate"),
+    ),
+    "its brotli is cut short": (
+        packed(brotli.compress(PROSE)[:-6], "br"),
+        Reason.HTTP_PROTOCOL,
+        CUT_SHORT.format("br"),
+    ),
+    "its brotli is none": (
+        packed(b"\xff" * 50, "br"),
+        Reason.HTTP_PROTOCOL,
+        UNPACKED.format("br"),
+    ),
+    "its brotli is a bomb": (
+        packed(brotli.compress(NULLS), "br"),
+        Reason.BODY_TOO_LARGE,
+        TOO_LARGE,
+    ),
+    "its body is longer than announced": (
+        http.answer(START + b"Content-Length: 2\r\n\r\nhello"),
+        Reason.HTTP_PROTOCOL,
+        r"HOST sent 3 bytes more than the body's announced length, after \d+ ms\.",
+    ),
+    "an interim answer is all that comes": (
+        repeat(b"HTTP/1.1 102 Processing\r\n\r\n", forever=b"", pause=0.1),
+        Reason.TIMEOUT,
+        r"HOST took longer than 0\.5 s, while waiting for what follows status 102\.",
     ),
     "its status is zero": (
         http.answer(b"HTTP/1.1 000 Zero\r\nContent-Length: 0\r\n\r\n"),
@@ -244,9 +301,9 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
         NO_HTTP,
     ),
     "its status has four digits": (
-        http.answer(b"HTTP/1.1 1000 Odd\r\nContent-Length: 0\r\n\r\n"),
+        http.answer(b"HTTP/1.1 2000 Odd\r\nContent-Length: 0\r\n\r\n"),
         Reason.HTTP_PROTOCOL,
-        r"HOST closed the connection without an answer, after \d+ ms\.",
+        r"HOST sent a status line that is none \('HTTP/1\.1 2000 Odd'\), after \d+ ms\.",
     ),
     "its status is a word": (
         http.answer(b"HTTP/1.1 abc Odd\r\nContent-Length: 0\r\n\r\n"),
@@ -266,7 +323,7 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "it switches protocols unasked": (
         http.answer(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
         Reason.HTTP_PROTOCOL,
-        r"HOST closed the connection without an answer, after \d+ ms\.",
+        r"HOST closed the connection after the interim status 101 alone, after \d+ ms\.",
     ),
     "it says that nothing changed": (
         http.answer(http.respond(b"", status="304 Not Modified")),
@@ -501,7 +558,10 @@ async def test_a_success_is_down_when(name: str, check: Check) -> None:
 
 HARMLESS: dict[str, bytes] = {
     "lines that end as Unix does": b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi",
-    "more bytes than announced": START + b"Content-Length: 2\r\n\r\nhello",
+    "a line end after the body": START + b"Content-Length: 2\r\n\r\nhi\r\n",
+    "a body where none may be": b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+    "a compressed nothing": http.respond(b"", headers={"Content-Encoding": "gzip"}),
+    "a compression of no effect": http.respond(headers={"Content-Encoding": "identity"}),
     "a length beside chunks": START
     + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
     "no length at all": START + b"\r\nhi",
@@ -519,6 +579,38 @@ HARMLESS: dict[str, bytes] = {
 async def test_a_server_stays_up_with(name: str, check: Check) -> None:
     async with serve(http.answer(HARMLESS[name])) as server:
         seen = await check("http", server.url, timeout=1)
+    assert seen.status == Status.UP, seen.message
+
+
+PACKED = {
+    "gzip": gzip.compress(PROSE),
+    "gzip in two members": gzip.compress(PROSE[:9]) + gzip.compress(PROSE[9:]),
+    "deflate": zlib.compress(PROSE),
+    "deflate without its head": zlib.compress(PROSE, wbits=-15),
+    "br": brotli.compress(PROSE),
+    "gzip, br": brotli.compress(gzip.compress(PROSE)),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+async def test_a_body_is_read_that_is_packed_as(name: str, check: Check) -> None:
+    conduct = packed(PACKED[name], name.partition(" in ")[0].partition(" without")[0])
+    wanted = {"source": "body", "comparison": "equals", "value": PROSE.decode()}
+    async with serve(conduct) as server:
+        seen = await check("http", server.url, assertions=[wanted])
+    assert seen.status == Status.UP, seen.message
+
+
+async def test_a_packed_body_that_comes_byte_by_byte_is_put_together(check: Check) -> None:
+    async def conduct(connection: Connection) -> None:
+        await connection.read_request()
+        for byte in http.respond(zlib.compress(b"hello"), headers={"Content-Encoding": "deflate"}):
+            await connection.send(bytes([byte]))
+            await asyncio.sleep(0)
+
+    wanted = {"source": "body", "comparison": "equals", "value": "hello"}
+    async with serve(conduct) as server:
+        seen = await check("http", server.url, assertions=[wanted])
     assert seen.status == Status.UP, seen.message
 
 

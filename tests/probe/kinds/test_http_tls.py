@@ -213,6 +213,20 @@ async def test_a_client_certificate_is_shown_to_the_target_only(
     assert (strayed.status, strayed.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_server_that_wants_a_client_certificate_is_told_from_one_that_hangs_up(
+    version: ssl.TLSVersion, check: Check, authority: Authority
+) -> None:
+    context = authority.issue("127.0.0.1", ends=DAYS_90).server_context()
+    context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=authority.certificate_pem)
+    with serve_tls(context) as server:
+        seen = await check("http", server.url, ca_certificate=authority.certificate_pem)
+    assert seen.reason == Reason.TLS_HANDSHAKE, seen.message
+    assert "asks for a client certificate and did not go on" in seen.message
+
+
 async def test_trust_in_an_authority_is_one_monitors_own(
     check: Check, authority: Authority
 ) -> None:
