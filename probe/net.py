@@ -252,6 +252,8 @@ _DNS_TROUBLE = {
     ares.ARES_EBADNAME: (Reason.DNS_NXDOMAIN, "{host} is not a name that DNS can hold."),
 }
 _RECORDS = {"auto": "A or AAAA", "4": "A", "6": "AAAA"}
+_PATIENCE = 0.25
+"""The share of the time after which a name server that has not answered is asked once more."""
 
 
 class Resolver:
@@ -270,7 +272,7 @@ class Resolver:
         while (remaining_s := deadline.remaining_s) > 0:
             try:
                 async with asyncio.timeout(remaining_s):
-                    return await self._channel(server).lookup(host, family)
+                    return await self._look_up(host, family, server, remaining_s * _PATIENCE)
             except TimeoutError:
                 break
             except pycares.AresError as error:
@@ -283,6 +285,34 @@ class Resolver:
                 f"{_name(server)} did not answer for {host} within {deadline.timeout_s:g} s."
             ),
         )
+
+    async def _look_up(
+        self, host: str, family: socket.AddressFamily, server: str | None, patience_s: float
+    ) -> list[str]:
+        """Ask; where no answer has come after a while, ask again beside it, each family by itself.
+
+        A datagram may have been lost, and some name servers never answer for AAAA: one family's
+        addresses will do then. Raises AresError.
+        """
+        lookup = self._channel(server).lookup
+        lookups = [lookup(host, family)]
+        first = lookups[0]
+        try:
+            await asyncio.wait(lookups, timeout=patience_s)
+            if not first.done():
+                both = (socket.AF_INET, socket.AF_INET6)
+                families = both if family == socket.AF_UNSPEC else (family,)
+                lookups += (lookup(host, each) for each in families)
+            while not first.done():
+                done, _ = await asyncio.wait(lookups, return_when=asyncio.FIRST_COMPLETED)
+                failed = [each for each in done if each.exception() is not None]
+                if answered := done.difference(failed):
+                    return answered.pop().result()
+                lookups = [each for each in lookups if each not in failed]
+            return first.result()
+        finally:
+            for each in lookups:
+                each.cancel()
 
     def _channel(self, server: str | None) -> _Channel:
         channel = self._channels.get(server)

@@ -136,6 +136,40 @@ async def test_a_resolver_that_is_not_there_is_told(check: Check) -> None:
     )
 
 
+async def test_a_lost_datagram_is_asked_for_again_within_the_timeout(check: Check) -> None:
+    lost: set[bytes] = set()
+
+    def lose_the_first(query: bytes) -> bytes | list[bytes]:
+        question = query[12:]
+        if question not in lost:
+            lost.add(question)
+            return []
+        return dns.say("x.example. 1 IN A 127.0.0.1")(query)
+
+    async with (
+        serve(http.answer(http.OK)) as server,
+        serve_names({"x.example": lose_the_first}) as names,
+    ):
+        url = f"http://x.example:{server.port}"
+        seen = await check("http", url, resolver=names.address, ip_version="4", timeout=0.6)
+    assert seen.status == Status.UP, seen.message
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_a_resolver_that_never_answers_for_aaaa_does_no_harm(kind: str, check: Check) -> None:
+    def only_a(query: bytes) -> bytes | list[bytes]:
+        is_aaaa = b"\x00\x1c\x00\x01" in query
+        return [] if is_aaaa else dns.say("x.example. 1 IN A 127.0.0.1")(query)
+
+    async with (
+        serve(http.answer(http.OK)) as server,
+        serve_names({"x.example": only_a}) as names,
+    ):
+        target = f"http://x.example:{server.port}" if kind == "http" else f"x.example:{server.port}"
+        seen = await check(kind, target, resolver=names.address, timeout=0.6)
+    assert seen.status == Status.UP, seen.message
+
+
 async def test_a_name_is_resolved_once_per_check(check: Check) -> None:
     async with (
         serve(http.answer(http.OK)) as server,

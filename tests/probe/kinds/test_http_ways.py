@@ -1,5 +1,6 @@
 """The ways that an http check takes: versions, families of addresses, proxies, HEAD and GET."""
 
+import asyncio
 import re
 from datetime import timedelta
 
@@ -145,6 +146,38 @@ async def test_head_that_breaks_off_leaves_it_to_get(check: Check) -> None:
     async with serve(break_head) as server:
         seen = await check("http", server.url, method="HEAD")
     assert seen.status == Status.UP, seen.message
+
+
+async def test_head_that_hangs_leaves_it_to_get_within_the_timeout(check: Check) -> None:
+    async def hang_on_head(connection: Connection) -> None:
+        head = await connection.read_request()
+        if head.startswith(b"HEAD"):
+            await http.stay_silent(connection)
+        await connection.send(http.OK)
+
+    async with serve(hang_on_head) as server:
+        seen = await check("http", server.url, method="HEAD", timeout=0.4)
+    assert seen.status == Status.UP, seen.message
+
+
+async def test_a_slow_head_counts_where_get_is_slower_still(check: Check) -> None:
+    async def hang_on_get(connection: Connection) -> None:
+        head = await connection.read_request()
+        if head.startswith(b"GET"):
+            await http.stay_silent(connection)
+        await asyncio.sleep(0.3)
+        await connection.send(http.OK)
+
+    async with serve(hang_on_get) as server:
+        seen = await check("http", server.url, method="HEAD", timeout=0.5)
+    assert seen.status == Status.UP, seen.message
+
+
+async def test_head_and_get_that_both_hang_take_no_longer_than_the_timeout(check: Check) -> None:
+    async with serve(http.stay_silent) as server:
+        seen = await check("http", server.url, method="HEAD", timeout=0.4)
+    assert seen.reason == Reason.TIMEOUT
+    assert seen.message.endswith("took longer than 0.4 s, while waiting for the first byte.")
 
 
 async def test_where_get_fails_as_well_the_target_is_down(check: Check) -> None:
