@@ -23,8 +23,19 @@ from pydantic import (
 from accounts.models import Team
 from alerts.channels import CHANNELS
 from alerts.channels.base import ChannelConfig
-from alerts.models import Channel, Delivery, DeliveryStatus, Event, Policy, PolicyStep, Reach
+from alerts.hours import HoursValues
+from alerts.models import (
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    Event,
+    OutsideHours,
+    Policy,
+    PolicyStep,
+    Reach,
+)
 from alerts.outbox import announce, queue_test
+from incidents.models import Severity
 from monitors.models import Monitor
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
@@ -33,6 +44,10 @@ from uptime.validation import validate
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
+LONGEST_DELAY_S = 30 * 86400
+SHORTEST_REPEAT_S = 60
 
 
 class _Values(BaseModel):
@@ -162,21 +177,20 @@ def _generated(model: type[ChannelConfig]) -> list[str]:
     return [name for name, info in model.model_fields.items() if info.default_factory]
 
 
-def _immediate(delay_seconds: int) -> int:
-    if delay_seconds != 0:
-        raise ValueError("Only an immediate step is possible: give 0.")
-    return delay_seconds
+class StepValues(_Values):
+    """One step of a policy, as the API and the form know it."""
 
-
-class _StepValues(_Values):
-    delay_seconds: Annotated[int, AfterValidator(_immediate)] = 0
+    delay_seconds: int = Field(default=0, ge=0, le=LONGEST_DELAY_S)
     channels: list[UUID] = Field(min_length=1, max_length=100)
+    severities: list[Severity] = []
+    repeat_seconds: int | None = Field(default=None, ge=SHORTEST_REPEAT_S, le=LONGEST_DELAY_S)
+    max_repeats: int | None = Field(default=None, ge=1, le=1000)
 
-
-def _only_one(steps: list[_StepValues]) -> list[_StepValues]:
-    if len(steps) != 1:
-        raise ValueError("A policy has exactly one step.")
-    return steps
+    @model_validator(mode="after")
+    def _limits_what_repeats(self) -> Self:
+        if self.max_repeats is not None and self.repeat_seconds is None:
+            raise ValueError("There is nothing to limit: give repeat_seconds, too.")
+        return self
 
 
 class _PolicyValues(_Values):
@@ -185,20 +199,29 @@ class _PolicyValues(_Values):
     on: list[Event] = Field(default=[Event.DOWN, Event.RECOVERED], min_length=1)
     all: StrictBool = False
     tags: list[Tag] = Field(default=[], max_length=100)
+    names: list[Name] = Field(default=[], max_length=100)
     monitors: list[UUID] = Field(default=[], max_length=10_000)
-    steps: Annotated[list[_StepValues], AfterValidator(_only_one)]
+    steps: list[StepValues] = Field(min_length=1, max_length=20)
+    stop_on_acknowledge: StrictBool = True
+    active_hours: HoursValues | None = None
+    outside_hours: OutsideHours = OutsideHours.WAIT
 
     @model_validator(mode="after")
     def _has_one_reach(self) -> Self:
-        if [self.all, bool(self.tags), bool(self.monitors)].count(True) != 1:
-            raise ValueError("Say which monitors it is for: all, some tags, or some monitors.")
+        given = [self.all, bool(self.tags), bool(self.names), bool(self.monitors)]
+        if given.count(True) != 1:
+            raise ValueError(
+                "Say which monitors it is for: all, some tags, some names, or some monitors."
+            )
         return self
 
     @property
     def reach(self) -> Reach:
         if self.all:
             return Reach.ALL
-        return Reach.TAGS if self.tags else Reach.MONITORS
+        if self.tags:
+            return Reach.TAGS
+        return Reach.NAMES if self.names else Reach.MONITORS
 
 
 def create_policy(*, team: Team, values: Mapping[str, Any]) -> Policy:
@@ -206,7 +229,7 @@ def create_policy(*, team: Team, values: Mapping[str, Any]) -> Policy:
 
 
 def update_policy(*, policy: Policy, values: Mapping[str, Any]) -> Policy:
-    """Change what is given. Any of all, tags and monitors replaces the three of them."""
+    """Change what is given. Any of all, tags, names and monitors replaces the four."""
     if not values:
         return policy
     stored = policy_values(policy)
@@ -227,37 +250,67 @@ def policy_values(policy: Policy) -> dict[str, Any]:
         "on": policy.on,
         "all": policy.reach == Reach.ALL,
         "tags": policy.tags,
+        "names": policy.names,
         "monitors": [monitor.pk for monitor in policy.monitors.all()],
-        "steps": [
-            {
-                "delay_seconds": step.delay_s,
-                "channels": [channel.pk for channel in step.channels.all()],
-            }
-            for step in policy.steps.all()
-        ],
+        "steps": [_step_values(step) for step in policy.steps.all()],
+        "stop_on_acknowledge": policy.stop_on_acknowledge,
+        "active_hours": policy.active_hours,
+        "outside_hours": policy.outside_hours,
     }
 
 
-_REACHES = ("all", "tags", "monitors")
+def _step_values(step: PolicyStep) -> dict[str, Any]:
+    return {
+        "delay_seconds": step.delay_s,
+        "channels": [channel.pk for channel in step.channels.all()],
+        "severities": step.severities,
+        "repeat_seconds": step.repeat_s,
+        "max_repeats": step.max_repeats,
+    }
+
+
+_REACHES = ("all", "tags", "names", "monitors")
 
 
 def _save_policy(policy: Policy, given: _PolicyValues) -> Policy:
-    [step] = given.steps
     monitors = _own(Monitor.objects.filter(team=policy.team), given.monitors, field="monitors")
-    channels = _own(
-        Channel.objects.filter(team=policy.team), step.channels, field="steps.0.channels"
-    )
+    told = [_channels_of(policy, step, place) for place, step in enumerate(given.steps)]
     policy.name, policy.enabled, policy.reach = given.name, given.enabled, given.reach
     policy.on = [event for event in Event if event in given.on]
     policy.tags = list(dict.fromkeys(given.tags))
+    policy.names = list(dict.fromkeys(given.names))
+    policy.stop_on_acknowledge = given.stop_on_acknowledge
+    policy.active_hours = given.active_hours.as_json() if given.active_hours else None
+    policy.outside_hours = given.outside_hours
     with transaction.atomic():
         policy.save()
         policy.monitors.set(monitors)
-        stored, _ = PolicyStep.objects.update_or_create(
-            policy=policy, position=0, defaults={"delay_s": step.delay_seconds}
-        )
-        stored.channels.set(channels)
+        for position, (step, channels) in enumerate(zip(given.steps, told, strict=True)):
+            _save_step(policy, position, step, channels)
+        policy.steps.filter(position__gte=len(given.steps)).delete()
     return policy
+
+
+def _channels_of(policy: Policy, step: StepValues, place: int) -> list[Channel]:
+    ours = Channel.objects.filter(team=policy.team)
+    return _own(ours, step.channels, field=f"steps.{place}.channels")
+
+
+def _save_step(
+    policy: Policy, position: int, step: StepValues, channels: Collection[Channel]
+) -> None:
+    # The row stays: what incidents under way still have to tell by it follows the change.
+    stored, _ = PolicyStep.objects.update_or_create(
+        policy=policy,
+        position=position,
+        defaults={
+            "delay_s": step.delay_seconds,
+            "repeat_s": step.repeat_seconds,
+            "max_repeats": step.max_repeats,
+            "severities": [one for one in Severity if one in step.severities],
+        },
+    )
+    stored.channels.set(channels)
 
 
 Row = TypeVar("Row", Monitor, Channel)

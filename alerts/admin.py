@@ -4,22 +4,23 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AutocompleteSelectMultiple
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from pydantic_core import to_jsonable_python
 
 from alerts.actions import (
     create_channel,
     create_policy,
     delete_channel,
     delete_policy,
+    policy_values,
     retry_delivery,
     send_test,
     update_channel,
     update_policy,
 )
 from alerts.channels import CHANNELS
-from alerts.models import Channel, Delivery, Event, Policy, PolicyStep, Reach
+from alerts.models import Channel, Delivery, Escalation, Event, Policy, Reach
 from uptime.admin_site import ActionAdmin, ActionForm, RecentFilter, RecordAdmin, act_on_each
 
 
@@ -103,39 +104,50 @@ class ChannelAdmin(ActionAdmin[Channel]):
 
 
 class PolicyForm(ActionForm[Policy]):
-    """A policy with its one step: channels that are told at once."""
+    """A policy; its steps and active hours as the API knows them."""
 
-    value_names = {"channels": "steps"}
     on = forms.MultipleChoiceField(choices=Event.choices, widget=forms.CheckboxSelectMultiple)
-    channels = forms.ModelMultipleChoiceField(
-        Channel.objects.all(),
-        widget=AutocompleteSelectMultiple(PolicyStep._meta.get_field("channels"), admin.site),
+    steps = forms.JSONField(
+        initial=[{"delay_seconds": 0, "channels": []}],
+        help_text="A list; channels are told by their ids.",
     )
 
     class Meta:
         model = Policy
-        fields = ("team", "name", "enabled", "on", "reach", "tags", "monitors")
+        fields = (
+            "team",
+            "name",
+            "enabled",
+            "on",
+            "reach",
+            "tags",
+            "names",
+            "monitors",
+            "stop_on_acknowledge",
+            "active_hours",
+            "outside_hours",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not self.instance._state.adding:
-            self.initial["channels"] = list(Channel.objects.filter(steps__policy=self.instance))
+            self.initial["steps"] = to_jsonable_python(policy_values(self.instance)["steps"])
 
     def values(self, *, only_changed: bool) -> dict[str, Any]:
-        """Always whole: what the policy reaches is three fields here and one value there."""
+        """Always whole: what the policy reaches is four fields here and one value there."""
         given = self.cleaned_data
         reach = given["reach"]
+        plain = ("name", "enabled", "on", "steps", "stop_on_acknowledge", "outside_hours")
         return {
             **({} if only_changed else {"team": given["team"]}),
-            "name": given["name"],
-            "enabled": given["enabled"],
-            "on": given["on"],
+            **{name: given[name] for name in plain},
+            "active_hours": given["active_hours"] or None,
             "all": reach == Reach.ALL,
             "tags": given["tags"] if reach == Reach.TAGS else [],
+            "names": given["names"] if reach == Reach.NAMES else [],
             "monitors": (
                 [monitor.pk for monitor in given["monitors"]] if reach == Reach.MONITORS else []
             ),
-            "steps": [{"channels": [channel.pk for channel in given["channels"]]}],
         }
 
 
@@ -156,8 +168,12 @@ class PolicyAdmin(ActionAdmin[Policy]):
         "on",
         "reach",
         "tags",
+        "names",
         "monitors",
-        "channels",
+        "steps",
+        "stop_on_acknowledge",
+        "active_hours",
+        "outside_hours",
         "created_at",
         "updated_at",
     )
@@ -193,6 +209,15 @@ class PolicyAdmin(ActionAdmin[Policy]):
             lambda policy: update_policy(policy=policy, values={"enabled": is_on}),
             done="Enabled" if is_on else "Disabled",
         )
+
+
+@admin.register(Escalation)
+class EscalationAdmin(RecordAdmin[Escalation]):
+    list_display = ("due_at", "event", "incident", "step", "repeat", "state", "skipped_because")
+    list_filter = ("state", "skipped_because")
+    list_select_related = ("incident__monitor", "step")
+    search_fields = ("incident__monitor__name", "step__policy__name")
+    ordering = ("-id",)
 
 
 class DeliverySpan(RecentFilter):

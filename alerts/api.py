@@ -14,6 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts.actions import (
+    LONGEST_DELAY_S,
+    SHORTEST_REPEAT_S,
     create_channel,
     create_policy,
     delete_channel,
@@ -25,7 +27,9 @@ from alerts.actions import (
     update_policy,
 )
 from alerts.channels import CHANNELS
-from alerts.models import Channel, Delivery, DeliveryStatus, Event, Policy
+from alerts.hours import HoursValues
+from alerts.models import Channel, Delivery, DeliveryStatus, Event, OutsideHours, Policy
+from incidents.models import Severity
 from uptime.api.pagination import page_of, slice_of
 from uptime.api.schema import describe
 from uptime.api.shapes import (
@@ -99,11 +103,27 @@ class ChannelPatch(Shape):
 
 
 class Step(Shape):
-    delay_seconds: Literal[0] = 0
+    delay_seconds: int = Field(0, ge=0, le=LONGEST_DELAY_S)
+    """After the event; decided by the state of things then."""
     channels: list[UUID] = Field(min_length=1)
+    severities: list[Severity] = []
+    """Of incidents that the step is for; none: all of them."""
+    repeat_seconds: int | None = Field(None, ge=SHORTEST_REPEAT_S, le=LONGEST_DELAY_S)
+    """How often it is told again that it lasts; null: never."""
+    max_repeats: int | None = Field(None, ge=1, le=1000)
+    """Null: until the incident is acknowledged or over."""
 
 
-class PolicyOut(Shape):
+class _PolicyParts(Shape):
+    stop_on_acknowledge: bool = True
+    """False: later steps and repeats go on until the incident is over."""
+    active_hours: HoursValues | None = None
+    """When it tells; null: at any time. The end of what was told is told at any hour."""
+    outside_hours: OutsideHours = OutsideHours.WAIT
+    """What falls outside is told when the hours begin, if it still lasts (`wait`), or not."""
+
+
+class PolicyOut(_PolicyParts):
     id: UUID
     created_at: datetime
     updated_at: datetime
@@ -111,16 +131,17 @@ class PolicyOut(Shape):
     enabled: bool
     on: list[Event]
     all: bool
-    """For all monitors; else for those with one of `tags`, or for `monitors`."""
+    """For all monitors; else for those with one of `tags` or `names`, or for `monitors`."""
     tags: list[str]
+    names: list[str]
     monitors: list[UUID]
     steps: list[Step]
 
 
-class PolicyIn(Shape):
-    """Which events of which monitors are told to which channels.
+class PolicyIn(_PolicyParts):
+    """Which events of which monitors are told to which channels, and when.
 
-    Give one of `all`, `tags` and `monitors`.
+    Give one of `all`, `tags`, `names` and `monitors`.
     """
 
     name: str = Field(min_length=1, max_length=200)
@@ -128,12 +149,14 @@ class PolicyIn(Shape):
     on: list[Event] = [Event.DOWN, Event.RECOVERED]
     all: bool = False
     tags: list[str] = []
+    names: list[str] = []
+    """Of monitors, in any case; `*` stands for any text."""
     monitors: list[UUID] = []
-    steps: list[Step] = Field(min_length=1, max_length=1)
+    steps: list[Step] = Field(min_length=1, max_length=20)
 
 
 class PolicyPatch(PolicyIn):
-    """The fields to change; any of `all`, `tags` and `monitors` replaces the three of them."""
+    """The fields to change; any of `all`, `tags`, `names` and `monitors` replaces the four."""
 
     model_config = ConfigDict(json_schema_extra=_as_changes)
 
@@ -143,7 +166,12 @@ class DeliveryOut(Shape):
     channel: UUID
     incident: UUID | None
     """Null for a test, and for the notice that the channel was disabled."""
-    event: Literal["down", "degraded", "recovered", "test", "disabled"]
+    event: Literal["down", "degraded", "recovered", "reminder", "test", "disabled"]
+    """A reminder tells that it is still down or degraded."""
+    step: int | None
+    """Which step of a policy told it, from 0; null for a test or notice."""
+    repeat: int
+    """For the how-manieth time that step tells it again; 0 is the first time."""
     status: DeliveryStatus
     attempts: int
     next_attempt_at: datetime | None
@@ -316,6 +344,8 @@ def present_delivery(delivery: Delivery) -> DeliveryOut:
         channel=delivery.channel_id,
         incident=delivery.incident_id,
         event=delivery.event,
+        step=delivery.step if delivery.step >= 0 else None,
+        repeat=delivery.repeat,
         status=DeliveryStatus(delivery.status),
         attempts=delivery.attempts,
         next_attempt_at=delivery.next_attempt_at,

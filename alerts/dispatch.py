@@ -1,9 +1,9 @@
-"""The dispatcher: leases what is due, sends many at once, records how each went."""
+"""The dispatcher: decides what is due later, leases what is due, sends many at once, records."""
 
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Thread
 from typing import ClassVar
 from uuid import UUID
@@ -12,6 +12,8 @@ import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from alerts.bell import Bell
+from alerts.escalation import AT_ONCE as ESCALATIONS_AT_ONCE
+from alerts.escalation import decide_due
 from alerts.outbox import (
     LEASE,
     NOTIFY_CHANNEL,
@@ -29,6 +31,7 @@ log = structlog.get_logger(__name__)
 AT_ONCE = 64
 AT_ONCE_PER_CHANNEL = 2  # one receiver that hangs holds two senders, not all
 LOOK_EVERY_S = 1.0
+ESCALATE_EVERY = timedelta(seconds=0.9)  # at each look that no commit caused
 DRAIN_S = 12.0
 
 
@@ -45,6 +48,7 @@ class Dispatcher:
         self._bell = Bell(NOTIFY_CHANNEL)
         self._in_flight: dict[UUID, Leased] = {}
         self._renewed_at: datetime | None = None
+        self._escalated_at: datetime | None = None
         # Appended to by the sending threads; what is here stays until it is recorded.
         self._finished: deque[tuple[Leased, Outcome]] = deque()
 
@@ -83,9 +87,10 @@ class Dispatcher:
             self._bell.wait(LOOK_EVERY_S)
 
     def step(self, now: datetime) -> bool:
-        """Record what has ended, start what is due. True if something was started: look again."""
+        """Record what has ended, start what is due. True if there may be more: look again."""
         self._record()
         self._renew(now)
+        is_more = self._escalate(now)
         leased = lease_deliveries(
             owner=self._owner,
             now=now,
@@ -95,7 +100,7 @@ class Dispatcher:
         )
         for one in leased:
             self._start(one)
-        return bool(leased)
+        return bool(leased) or is_more
 
     @property
     def is_busy(self) -> bool:
@@ -131,6 +136,15 @@ class Dispatcher:
             self._finished.popleft()
             del self._in_flight[leased.id]
             _log_outcome(leased, outcome, is_recorded)
+
+    def _escalate(self, now: datetime) -> bool:
+        """Decide what is due later; true if there may be more. Not at every commit's ring."""
+        if self._escalated_at is not None and now - self._escalated_at < ESCALATE_EVERY:
+            return False
+        if decide_due(now) >= ESCALATIONS_AT_ONCE:
+            return True
+        self._escalated_at = now
+        return False
 
     def _renew(self, now: datetime) -> None:
         if self._renewed_at is None or now - self._renewed_at >= LEASE / 3:

@@ -31,10 +31,11 @@ from monitors.models import Monitor
 
 TEST = "test"
 DISABLED = "disabled"
+REMINDER = "reminder"
 SUBJECT_LIMIT = 180
 VALUE_LIMIT = 600  # so that all lines of a message fit into 4,096 characters
 _TONELESS = (TEST, DISABLED, EventKind.ACKNOWLEDGED.value)
-_STATUS_AFTER = {Event.DOWN: "down", Event.DEGRADED: "degraded", Event.RECOVERED: "up"}
+_STATUS_AFTER = {Event.DOWN.value: "down", Event.DEGRADED.value: "degraded", "recovered": "up"}
 
 
 class _Frozen(BaseModel):
@@ -94,9 +95,10 @@ class Facts(_Frozen):
 
         An event that is none of these itself, a reminder for instance, has that of the status.
         """
-        if self.event in (*Event, *_TONELESS):
-            return "" if self.event in _TONELESS else self.event
-        return self.status if self.status in (Event.DOWN, Event.DEGRADED) else ""
+        if self.event in _STATUS_AFTER:
+            return self.event
+        is_trouble = self.status in (Event.DOWN, Event.DEGRADED) and self.event not in _TONELESS
+        return self.status if self.status and is_trouble else ""
 
     @property
     def is_trouble(self) -> bool:
@@ -177,10 +179,10 @@ def facts_of_transition(transition: Transition) -> Facts:
     return _incident_state(transition.incident, transition.kind, transition.event.at)
 
 
-def facts_of_incident(incident: Incident, now: datetime) -> Facts:
-    """As if it were told of just now: its trouble, or its end where it has ended."""
+def facts_of_incident(incident: Incident, now: datetime, *, event: str = "") -> Facts:
+    """As it is now: told of as `event`, else as its trouble, or its end where it has ended."""
     kind = Event.RECOVERED if incident.is_resolved else Event(incident.severity)
-    return _incident_state(incident, kind, now)
+    return _incident_state(incident, event or kind.value, now)
 
 
 def _incident_state(incident: Incident, kind: str, at: datetime) -> Facts:
@@ -190,7 +192,7 @@ def _incident_state(incident: Incident, kind: str, at: datetime) -> Facts:
         message=incident.message,
         monitor=_monitor_facts(incident.monitor),
         incident=_incident_facts(incident),
-        status=_STATUS_AFTER[Event(kind)],
+        status=_STATUS_AFTER.get(kind, incident.severity),
         severity=incident.severity,
         reason=incident.reason,
         started_at=incident.started_at,
@@ -303,12 +305,19 @@ def _subject(facts: Facts) -> str:
         return _one_line(f"Channel disabled: {facts.failed_channel.name}", SUBJECT_LIMIT)
     if facts.monitor is None:
         return "TEST: this channel works"
-    title = f"{facts.event.upper()}: {facts.monitor.name}"
-    if facts.event == Event.RECOVERED:
-        detail = f" after {duration_phrase(facts.duration)}"
+    if facts.event == REMINDER:
+        word, lasted = f"STILL {(facts.severity or '').upper()}", f" for {_lasted(facts)}"
     else:
-        detail = f" — {reason_phrase(facts.reason)}" if facts.reason else ""
-    return _one_line(title, SUBJECT_LIMIT - len(detail)) + detail
+        word, lasted = facts.event.upper(), ""
+    if facts.event == Event.RECOVERED:
+        detail = f" after {_lasted(facts)}"
+    else:
+        detail = lasted + (f" — {reason_phrase(facts.reason)}" if facts.reason else "")
+    return _one_line(f"{word}: {facts.monitor.name}", SUBJECT_LIMIT - len(detail)) + detail
+
+
+def _lasted(facts: Facts) -> str:
+    return duration_phrase(facts.duration)
 
 
 def _lines(facts: Facts) -> list[Line]:

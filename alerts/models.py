@@ -1,7 +1,7 @@
 """Who hears of it: channels, policies with steps, and the outbox of deliveries."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -11,7 +11,8 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.models import Team
-from incidents.models import Incident, IncidentEvent
+from alerts.wording import duration_phrase
+from incidents.models import Incident, IncidentEvent, Severity
 from monitors.models import Monitor
 from uptime import secrets
 from uptime.ids import uuid7
@@ -66,6 +67,7 @@ class Event(models.TextChoices):
 
     DOWN = "down", "Down"
     DEGRADED = "degraded", "Degraded"
+    HEARTBEAT_LATE = "heartbeat_late", "Late with its ping"
     RECOVERED = "recovered", "Recovered"
 
 
@@ -74,11 +76,19 @@ class Reach(models.TextChoices):
 
     ALL = "all", "All monitors"
     TAGS = "tags", "Monitors with a tag"
+    NAMES = "names", "Monitors by name"
     MONITORS = "monitors", "Chosen monitors"
 
 
+class OutsideHours(models.TextChoices):
+    """What becomes of what falls outside a policy's active hours."""
+
+    WAIT = "wait", "Told when they begin, if it is still so"
+    DROP = "drop", "Not told"
+
+
 class Policy(models.Model):
-    """Which events of which monitors are told to which channels."""
+    """Which events of which monitors are told to which channels, and when."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="policies")
@@ -86,8 +96,21 @@ class Policy(models.Model):
     enabled = models.BooleanField(default=True)
     reach = models.CharField(max_length=10, choices=Reach, default=Reach.ALL)
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    names = ArrayField(
+        models.CharField(max_length=200),
+        default=list,
+        blank=True,
+        help_text="Of monitors; * stands for any text.",
+    )
     monitors = models.ManyToManyField(Monitor, blank=True, related_name="policies")
-    on = ArrayField(models.CharField(max_length=10, choices=Event), default=list)
+    on = ArrayField(models.CharField(max_length=30, choices=Event), default=list)
+    stop_on_acknowledge = models.BooleanField(
+        default=True, help_text="Off: later steps and repeats go on until it is over."
+    )
+    active_hours = models.JSONField(
+        null=True, blank=True, help_text="As in the API; empty: at any time."
+    )
+    outside_hours = models.CharField(max_length=4, choices=OutsideHours, default=OutsideHours.WAIT)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -99,14 +122,28 @@ class Policy(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def event_labels(self) -> list[str]:
+        return [str(Event(one).label) for one in self.on]
+
 
 class PolicyStep(models.Model):
-    """One step of a policy: these channels, this long after the event."""
+    """One step of a policy: these channels, this long after the event, and again each so often.
+
+    `severities` are those of an incident that the step is for; none: all of them.
+    """
 
     id = models.BigAutoField(primary_key=True)
     policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="steps")
     position = models.PositiveSmallIntegerField(default=0)
     delay_s = models.PositiveIntegerField(default=0)
+    repeat_s = models.PositiveIntegerField(null=True, blank=True)
+    max_repeats = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Empty: until it is acknowledged or over."
+    )
+    severities = ArrayField(
+        models.CharField(max_length=10, choices=Severity), default=list, blank=True
+    )
     channels = models.ManyToManyField(Channel, related_name="steps")
 
     class Meta:
@@ -117,6 +154,76 @@ class PolicyStep(models.Model):
 
     def __str__(self) -> str:
         return f"step {self.position + 1} of {self.policy_id}"
+
+    @property
+    def when(self) -> str:
+        """In words, after whom it tells: `after 10 min, again every 30 min`; empty: at once."""
+        parts = []
+        if self.delay_s:
+            parts.append(f"after {duration_phrase(timedelta(seconds=self.delay_s))}")
+        if self.repeat_s:
+            parts.append(f"again every {duration_phrase(timedelta(seconds=self.repeat_s))}")
+        if self.max_repeats:
+            parts.append(f"at most {self.max_repeats} times")
+        if len(self.severities) == 1:
+            parts.append(f"only if {self.severities[0]}")
+        return ", ".join(parts)
+
+
+class EscalationState(models.TextChoices):
+    WAITING = "waiting", "Waiting"
+    TOLD = "told", "Told"
+    SKIPPED = "skipped", "Skipped"
+
+
+class Skip(models.TextChoices):
+    """Why nobody is told of what was to be told later."""
+
+    ACKNOWLEDGED = "acknowledged", "It was acknowledged"
+    RESOLVED = "resolved", "It was over"
+    CHANGED = "changed", "It became better or worse, and that was told"
+    POLICY = "policy", "The policy does not ask for it any more"
+    HOURS = "hours", "It fell outside the active hours"
+    NOBODY = "nobody", "There was nobody to tell"
+
+
+class Escalation(models.Model):
+    """What a step of a policy tells later: its delay, a repetition, the wait for active hours.
+
+    It is made in the transaction of the event, and decided at `due_at` by the state of things then.
+    `repeat` counts from 0, the first time. What is decided stays, as part of the incident's story.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="escalations")
+    incident_event = models.ForeignKey(
+        IncidentEvent, on_delete=models.CASCADE, related_name="escalations"
+    )
+    step = models.ForeignKey(PolicyStep, on_delete=models.CASCADE, related_name="escalations")
+    event = models.CharField(max_length=30, choices=Event)
+    repeat = models.PositiveIntegerField(default=0)
+    due_at = models.DateTimeField()
+    state = models.CharField(max_length=7, choices=EscalationState, default=EscalationState.WAITING)
+    skipped_because = models.CharField(max_length=12, choices=Skip, blank=True)
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["incident_event", "step", "repeat"], name="one_escalation_a_repeat"
+            ),
+        ]
+        indexes = [
+            # the dispatcher's look for what is due
+            models.Index(
+                fields=["due_at"],
+                name="escalation_due",
+                condition=models.Q(state="waiting"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} to step {self.step_id} at {self.due_at:%Y-%m-%d %H:%M:%S}"
 
 
 class DeliveryStatus(models.TextChoices):
@@ -166,9 +273,11 @@ class Delivery(models.Model):
 
     It is made in the transaction of the event that it tells of, and holds all that the message says
     (`facts`, as of that moment). `next_attempt_at` is null once it is sent or dead; while a sender
-    holds it, it is the moment when its lease lapses and it is sent again. `step` is -1 for a test
-    and -2 for the notice that the channel was disabled, which goes to the team's owners by e-mail.
-    `settled` are the receivers that are not tried again, as in `alerts.errors.DeliveryError`.
+    holds it, it is the moment when its lease lapses and it is sent again. `due_at` is when its
+    policies wanted it told: what several of them want told of one event at one moment is one
+    delivery. `step` is -1 for a test and -2 for the notice that the channel was disabled, which
+    goes to the team's owners by e-mail. `settled` are the receivers that are not tried again, as in
+    `alerts.errors.DeliveryError`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -180,8 +289,15 @@ class Delivery(models.Model):
     incident_event = models.ForeignKey(
         IncidentEvent, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
     )
-    event = models.CharField(max_length=10, help_text="down, degraded, recovered, test or disabled")
+    event = models.CharField(
+        max_length=30, help_text="What it tells: as in a policy, or reminder, test, disabled."
+    )
     step = models.SmallIntegerField(default=0)
+    repeat = models.PositiveIntegerField(default=0, help_text="0 is the first time.")
+    due_at = models.DateTimeField(default=timezone.now)
+    owes_recovery = models.BooleanField(
+        default=False, help_text="Whether its channel is to hear when it is over."
+    )
     facts = models.JSONField()
     status = models.CharField(max_length=8, choices=DeliveryStatus, default=DeliveryStatus.QUEUED)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -198,7 +314,7 @@ class Delivery(models.Model):
         verbose_name_plural = "deliveries"
         constraints = [
             models.UniqueConstraint(
-                fields=["incident_event", "channel", "step"], name="one_delivery_an_event"
+                fields=["incident_event", "channel", "due_at"], name="one_delivery_an_event"
             ),
         ]
         indexes = [

@@ -10,16 +10,17 @@ good is disabled, and its team's owners are told so by e-mail; a test that arriv
 """
 
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, QuerySet, prefetch_related_objects
 
 from accounts.models import Membership, Role
+from alerts.escalation import plan_escalation
 from alerts.messages import (
     DISABLED,
     TEST,
@@ -28,8 +29,16 @@ from alerts.messages import (
     facts_of_test,
     facts_of_transition,
 )
-from alerts.models import Channel, Delivery, DeliveryQuerySet, DeliveryStatus
-from alerts.policies import Telling, tellings
+from alerts.models import (
+    Channel,
+    Delivery,
+    DeliveryQuerySet,
+    DeliveryStatus,
+    Escalation,
+    Event,
+)
+from alerts.policies import Decision, Occasion, decide_tellings, names_of
+from alerts.rules import channels_owed, rules_of_teams, subject_of
 from incidents.transitions import Transition
 from uptime.clock import database_now
 from uptime.counters import count_delivery
@@ -48,17 +57,49 @@ LOOK = 64
 
 
 def queue_deliveries(transitions: Sequence[Transition]) -> int:
-    """Queue one delivery for each channel that the policies name for these transitions.
+    """Queue what the policies tell of these transitions at once, and plan what they tell later.
 
-    Runs in the caller's transaction, and a sender hears of it when that commits. Returns how many
-    deliveries were queued.
+    Runs in the caller's transaction, which holds the incidents' locks; a sender hears of it when
+    that commits. Returns how many deliveries were queued. The number of queries doesn't depend on
+    how many transitions there are.
     """
-    to_tell = list(tellings(transitions))
-    if to_tell:
-        now = database_now()
-        Delivery.objects.bulk_create([_delivery(telling, now) for telling in to_tell])
+    if not transitions:
+        return 0
+    now = database_now()
+    deliveries: list[Delivery] = []
+    escalations: list[Escalation] = []
+    for transition, decision in _decisions(transitions, now):
+        deliveries += _deliveries(transition, decision, now)
+        escalations += [plan_escalation(transition, later, now) for later in decision.later]
+    Delivery.objects.bulk_create(deliveries)
+    Escalation.objects.bulk_create(escalations)
+    if deliveries:
         announce()
-    return len(to_tell)
+    return len(deliveries)
+
+
+def _decisions(
+    transitions: Sequence[Transition], now: datetime
+) -> Iterator[tuple[Transition, Decision]]:
+    incidents = [transition.incident for transition in transitions]
+    prefetch_related_objects(incidents, "monitor")
+    rules = rules_of_teams(
+        {incident.team_id for incident in incidents}, {one.monitor_id for one in incidents}
+    )
+    owed = channels_owed([t.incident.pk for t in transitions if t.kind == Event.RECOVERED])
+    for transition in transitions:
+        incident = transition.incident
+        occasion = Occasion(
+            event=transition.kind,
+            events=names_of(transition.kind, incident.reason),
+            severity=transition.event.severity or incident.severity,
+            subject=subject_of(incident),
+        )
+        waiting = owed.setdefault(incident.pk, [])
+        decision = decide_tellings(rules.get(incident.team_id, ()), occasion, owed=waiting, now=now)
+        # one batch may hold an incident's beginning and its end
+        waiting += [channel for channel, told in decision.now.items() if told.owes_recovery]
+        yield transition, decision
 
 
 def queue_test(channel: Channel) -> Delivery:
@@ -83,18 +124,24 @@ def announce() -> None:
         cursor.execute(f"NOTIFY {NOTIFY_CHANNEL}")
 
 
-def _delivery(telling: Telling, now: datetime) -> Delivery:
-    transition = telling.transition
-    return Delivery(
-        team_id=transition.incident.team_id,
-        channel_id=telling.channel_id,
-        incident=transition.incident,
-        incident_event=transition.event,
-        event=transition.kind,
-        facts=facts_of_transition(transition).as_json(),
-        next_attempt_at=now,
-        created_at=now,
-    )
+def _deliveries(transition: Transition, decision: Decision, now: datetime) -> list[Delivery]:
+    facts = facts_of_transition(transition).as_json() if decision.now else {}
+    return [
+        Delivery(
+            team_id=transition.incident.team_id,
+            channel_id=channel,
+            incident=transition.incident,
+            incident_event=transition.event,
+            event=transition.kind,
+            step=told.step,
+            due_at=now,
+            owes_recovery=told.owes_recovery,
+            facts=facts,
+            next_attempt_at=now,
+            created_at=now,
+        )
+        for channel, told in decision.now.items()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +432,8 @@ def _hand_on(leased: Leased, now: datetime) -> None:
                 incident_event_id=row.incident_event_id,
                 event=row.event,
                 step=row.step,
+                repeat=row.repeat,
+                due_at=row.due_at,
                 facts=facts,
                 next_attempt_at=now,
                 created_at=now,

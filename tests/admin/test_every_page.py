@@ -18,6 +18,7 @@ from django_q.signing import SignedPackage
 from accounts.models import ApiToken, IdempotentRequest, SignInTries, Team, User
 from accounts.tokens import issue_token
 from alerts.actions import create_channel, create_policy, send_test
+from alerts.models import Escalation
 from incidents.models import Incident, IncidentEvent
 from monitors.models import Assignment, Chore, Ping, Result, Shift
 from probe.values import result_id
@@ -45,14 +46,21 @@ def world(root: User) -> list[str]:
             "config": {"bot_token": f"1234567:{SECRET}", "chat_id": "1"},
         },
     )
-    create_policy(
+    policy = create_policy(
         team=team, values={"name": "All", "all": True, "steps": [{"channels": [channel.pk]}]}
     )
     send_test(channel=channel)
     incident = Incident.objects.create(
         team=team, monitor=monitor, severity="down", started_at=now, confirmed_at=now
     )
-    IncidentEvent.objects.create(incident=incident, kind="opened")
+    event = IncidentEvent.objects.create(incident=incident, kind="opened")
+    Escalation.objects.create(
+        incident=incident,
+        incident_event=event,
+        step=policy.steps.get(),
+        event="down",
+        due_at=now,
+    )
     assignment = Assignment.objects.get(monitor=monitor)
     Result.objects.create(
         id=result_id(assignment.pk, now, 0),

@@ -266,7 +266,7 @@ class TestPolicies:
             "name": "All",
             "on": ["down", "recovered"],
             "reach": "all",
-            "channels": [str(channel.pk)],
+            "steps": json.dumps([{"channels": [str(channel.pk)]}]),
         }
         response = admin_client.post(page, form)
         assert response.status_code == 302, errors_of(response)
@@ -298,8 +298,9 @@ class TestPolicies:
         page = address(Policy, "change", policy.pk)
         form = filled(admin_client, page)
         assert errors_of(admin_client.post(page, {**form, "reach": "tags"}))
-        refused = admin_client.post(page, {**form, "channels": [str(stranger.pk)]})
-        assert "There is no channel" in str(errors_of(refused)["channels"])
+        foreign = json.dumps([{"channels": [str(stranger.pk)]}])
+        refused = admin_client.post(page, {**form, "steps": foreign})
+        assert "There is no channel" in str(errors_of(refused)["steps"])
         assert policy.steps.get().channels.get() == channel
 
 

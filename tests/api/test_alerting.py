@@ -90,7 +90,22 @@ class TestPolicies:
             "name": "All",
             "all": True,
             "on": ["down", "recovered"],
-            "steps": [{"delay_seconds": 0, "channels": [str(WebhookFactory(team=team).pk)]}],
+            "names": [],
+            "steps": [
+                {
+                    "delay_seconds": 0,
+                    "channels": [str(WebhookFactory(team=team).pk)],
+                    "severities": ["down"],
+                    "repeat_seconds": 3600,
+                    "max_repeats": 5,
+                }
+            ],
+            "stop_on_acknowledge": False,
+            "active_hours": {
+                "timezone": "America/New_York",
+                "windows": [{"days": ["sat", "sun"], "start": "10:00", "end": "16:00"}],
+            },
+            "outside_hours": "drop",
         }
 
     def test_are_made_read_changed_and_deleted(
@@ -117,6 +132,8 @@ class TestPolicies:
         [
             {"steps": []},
             {"steps": [{"delay_seconds": 60, "channels": []}]},
+            {"active_hours": {"timezone": "UTC"}},
+            {"active_hours": "always"},
             {"steps": [{"channels": ["01890000-0000-7000-8000-000000000000"]}]},
             {"steps": [{"channels": ["x"]}]},
             {"steps": "now"},
@@ -137,11 +154,25 @@ class TestPolicies:
         assert answer.json()["error"]["code"] == "invalid"
         assert not Policy.objects.exists()
 
-    def test_have_one_immediate_step(self, api: Api, body: dict[str, Any]) -> None:
+    def test_have_as_many_steps_as_are_given(self, api: Api, body: dict[str, Any]) -> None:
         [step] = body["steps"]
+        later = {**step, "delay_seconds": 900, "severities": []}
 
-        for steps in ([step, step], [{**step, "delay_seconds": 60}]):
-            assert api.post("policies/", {**body, "steps": steps}).status_code == 400
+        made = api.post("policies/", {**body, "steps": [step, later]})
+
+        assert made.json()["steps"] == [step, later]
+        changed = api.patch(f"policies/{made.json()['id']}/", {"steps": [later]})
+        assert changed.json()["steps"] == [later]
+
+    def test_need_no_more_than_a_name_a_reach_and_a_step(
+        self, api: Api, body: dict[str, Any]
+    ) -> None:
+        channels = body["steps"][0]["channels"]
+        least = {"name": "P", "names": ["shop-*"], "steps": [{"channels": channels}]}
+        made = api.post("policies/", least).json()
+        assert made["on"] == ["down", "recovered"]
+        assert (made["stop_on_acknowledge"], made["active_hours"]) == (True, None)
+        assert made["outside_hours"] == "wait"
 
     def test_name_only_the_teams_own(self, api: Api, body: dict[str, Any]) -> None:
         theirs = WebhookFactory(team=TeamFactory())

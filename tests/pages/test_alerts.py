@@ -9,7 +9,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Team
-from alerts.actions import create_channel, create_policy
+from alerts.actions import create_channel, create_policy, policy_values
 from alerts.channels import CHANNELS
 from alerts.models import Channel, Delivery, DeliveryStatus, Policy, Reach
 from tests.factories import make_monitor
@@ -117,8 +117,10 @@ def test_a_policy_is_made_for_all_for_tags_or_for_monitors(
         "reach": reach,
         # what belongs to another reach is sent too, and not taken
         "tags": "prod, web",
+        "names": "shop-*",
         "monitors": [str(monitor.pk)],
-        "channels": [str(channel.pk)],
+        "policy.steps.0.after_min": "0",
+        "policy.steps.0.channels": [str(channel.pk)],
         "enabled": "on",
     }
     answer = client.post(reverse("policy-new"), data)
@@ -126,6 +128,7 @@ def test_a_policy_is_made_for_all_for_tags_or_for_monitors(
     made = Policy.objects.get()
     assert (made.reach, made.on) == (reach, ["down", "degraded"])
     assert made.tags == (["prod", "web"] if reach == "tags" else [])
+    assert made.names == (["shop-*"] if reach == "names" else [])
     assert list(made.monitors.all()) == ([monitor] if reach == "monitors" else [])
     assert list(made.steps.get().channels.all()) == [channel]
 
@@ -133,7 +136,7 @@ def test_a_policy_is_made_for_all_for_tags_or_for_monitors(
 def test_a_policy_that_tells_nobody_is_refused_beside_its_fields(
     client: Client, channel: Channel
 ) -> None:
-    data = {"name": "P", "reach": "all"}
+    data = {"name": "P", "reach": "all", "policy.steps.3.after_min": "5"}
     shown = text(client.post(reverse("policy-new"), data), 422)
     assert "Choose at least one channel." in shown
     assert "Choose at least one." in shown
@@ -152,7 +155,12 @@ def test_monitors_are_found_by_name_and_chosen_ones_stay(
 
 def test_a_policy_is_changed_and_deleted(client: Client, team: Team, channel: Channel) -> None:
     made = policy(team, channel)
-    data = {"name": "Less", "on": ["down"], "reach": "all", "channels": [str(channel.pk)]}
+    data = {
+        "name": "Less",
+        "on": ["down"],
+        "reach": "all",
+        "policy.steps.0.channels": [str(channel.pk)],
+    }
     assert client.post(reverse("policy", args=[made.pk]), data).status_code == 302
     made.refresh_from_db()
     assert (made.name, made.enabled) == ("Less", False)
@@ -234,3 +242,75 @@ def test_what_a_channel_would_say_is_shown_before_it_is_saved(
     assert "connection_refused" not in shown
     assert "connect_refused" in shown
     assert Channel.objects.get(pk=channel.pk).config == channel.config
+
+
+def test_steps_and_hours_are_entered_and_shown_again(
+    client: Client, team: Team, channel: Channel
+) -> None:
+    data = {
+        "name": "Nights",
+        "on": ["down"],
+        "reach": "all",
+        "policy.steps.0.after_min": "0",
+        "policy.steps.0.channels": [str(channel.pk)],
+        "policy.steps.4.after_min": "10",
+        "policy.steps.4.channels": [str(channel.pk)],
+        "policy.steps.4.severities": ["down"],
+        "policy.steps.4.repeat_min": "30",
+        "policy.steps.4.max_repeats": "3",
+        "stop_on_acknowledge": "on",
+        "policy.windows.0.start": "22:00",
+        "policy.windows.0.end": "06:00",
+        "policy.windows.0.days": ["mon", "tue"],
+        "policy.windows.1.start": "",
+        "timezone": "Europe/Berlin",
+        "outside_hours": "drop",
+        "enabled": "on",
+    }
+    assert client.post(reverse("policy-new"), data).status_code == 302
+    values = policy_values(Policy.objects.get())
+    assert [step["delay_seconds"] for step in values["steps"]] == [0, 600]
+    assert values["steps"][1]["repeat_seconds"] == 1800
+    assert values["steps"][1]["max_repeats"] == 3
+    assert values["steps"][1]["severities"] == ["down"]
+    assert values["active_hours"] == {
+        "timezone": "Europe/Berlin",
+        "windows": [{"days": ["mon", "tue"], "start": "22:00", "end": "06:00"}],
+    }
+    assert values["outside_hours"] == "drop"
+    shown = text(client.get(reverse("policy", args=[Policy.objects.get().pk])))
+    assert re.search(r'name="policy.steps.1.after_min" value="10"', shown)
+    assert re.search(r'name="policy.windows.0.start" value="22:00"', shown)
+    assert re.search(r'value="tue"[^>]*checked', shown)
+    listed = text(client.get(reverse("policies")))
+    assert "after 10 min, again every 30 min, at most 3 times, only if down" in listed
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"policy.windows.0.start": "9"}, "Give a time of day"),
+        ({"timezone": "Mars/Olympus"}, "not the name of a time zone"),
+        ({"policy.windows.0.days": []}, "Choose at least one day."),
+        ({"policy.steps.0.repeat_min": "0.5"}, "greater than or equal to 60"),
+        ({"policy.steps.0.max_repeats": "2"}, "nothing to limit"),
+        ({"policy.steps.0.channels": []}, "Choose at least one channel."),
+    ],
+)
+def test_what_is_wrong_with_steps_and_hours_stands_beside_it(
+    client: Client, channel: Channel, wrong: dict[str, Any], sentence: str
+) -> None:
+    data = {
+        "name": "P",
+        "on": ["down"],
+        "reach": "all",
+        "policy.steps.0.after_min": "1",
+        "policy.steps.0.channels": [str(channel.pk)],
+        "policy.windows.0.start": "08:00",
+        "policy.windows.0.end": "18:00",
+        "policy.windows.0.days": ["mon"],
+        "timezone": "UTC",
+        **wrong,
+    }
+    shown = text(client.post(reverse("policy-new"), data), 422)
+    assert re.search(rf'class="error"[^>]*>[^<]*{sentence}', shown)

@@ -1,0 +1,62 @@
+"""What wall clocks show, as instants: the one place that knows of daylight-saving time."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Annotated
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, StringConstraints
+
+
+def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
+    """When, in UTC, the clocks of `zone` show the naive time `wall`.
+
+    A time that they skip is the instant of the change, one that they show twice is the first: so
+    later wall times never are earlier instants.
+    """
+    before = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    after = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    if before <= after and wall_time(after, zone) != wall:
+        return _change_between(before, after, zone)
+    return after
+
+
+def last_instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
+    """Likewise; of a time that they show twice, the second."""
+    second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    return second if wall_time(second, zone) == wall else instant_of(wall, zone)
+
+
+def wall_time(at: datetime, zone: ZoneInfo) -> datetime:
+    """What the clocks of `zone` show at the instant `at`, as a naive time."""
+    return at.astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """The first instant, to the second, of the offset that `zone` has at `after`."""
+    changed = after.astimezone(zone).utcoffset()
+    low, high = int(before.timestamp()), int(after.timestamp())
+    while high - low > 1:
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle, zone).utcoffset() == changed:
+            high = middle
+        else:
+            low = middle
+    return datetime.fromtimestamp(high, UTC)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _known_zone(name: str) -> str:
+    if name not in _zones():
+        raise ValueError("This is not the name of a time zone, such as Europe/Berlin.")
+    return name
+
+
+ZoneName = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=64), AfterValidator(_known_zone)
+]
+DAY = timedelta(days=1)
