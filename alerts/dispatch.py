@@ -9,7 +9,7 @@ from typing import ClassVar
 from uuid import UUID
 
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from alerts.bell import Bell
 from alerts.escalation import AT_ONCE as ESCALATIONS_AT_ONCE
@@ -25,6 +25,7 @@ from alerts.outbox import (
 )
 from alerts.sending import attempt_delivery
 from uptime.clock import database_now
+from uptime.database import may_pass
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +79,9 @@ class Dispatcher:
             on_beat()
             while self.step(database_now()) and not stop():
                 pass
-        except (OperationalError, InterfaceError) as error:
+        except (DatabaseError, InterfaceError) as error:
+            if not may_pass(error):
+                raise
             outage.begin(error)
             close_old_connections()
             self._bell.wait(outage.pause_s)
@@ -113,7 +116,9 @@ class Dispatcher:
         while self._in_flight and (left := ends_at - time.monotonic()) > 0:
             try:
                 self._record()
-            except (OperationalError, InterfaceError):
+            except (DatabaseError, InterfaceError) as error:
+                if not may_pass(error):
+                    raise
                 close_old_connections()
             if self._in_flight:
                 self._bell.wait(min(left, LOOK_EVERY_S))

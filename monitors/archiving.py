@@ -32,8 +32,6 @@ CHECKS_IN_ROW = 1500
 # A step ends after so many assignments, or once it has had so many results.
 ASSIGNMENTS_AT_ONCE = 25
 CHECKS_AT_ONCE = 10_000
-# Who waits for the partition's lock holds up whoever comes after: not for long.
-DROP_PATIENCE = "50ms"
 
 
 def pack_results(chore: Chore, now: datetime) -> bool:
@@ -183,7 +181,7 @@ def _drop(day: datetime) -> None:
     Raises `_Late`, or OperationalError when the lock is not to be had: somebody is reading.
     """
     with transaction.atomic():
-        drop_partition(day.date(), patience=DROP_PATIENCE)
+        drop_partition(day.date())
         # What came in before the lock left its mark; it has to be looked at first.
         if LateResult.objects.filter(hour__gte=day, hour__lt=day + DAY).exists():
             raise _Late

@@ -99,7 +99,7 @@ class Engine:
         storing = asyncio.create_task(self._store_forever())
         try:
             while not stop.is_set():
-                await self._lease()
+                await self._lease(stop)
                 await _wait(stop, self._limits.lease_every)
             await self._drain(hurry or asyncio.Event())
         finally:
@@ -111,7 +111,7 @@ class Engine:
     def in_flight(self) -> int:
         return len(self._waiting) + len(self._running) + sum(map(len, self._queued.values()))
 
-    async def _lease(self) -> None:
+    async def _lease(self, stop: asyncio.Event) -> None:
         limits = self._limits
         room = min(
             limits.in_flight - len(self._waiting) - len(self._running),
@@ -123,8 +123,7 @@ class Engine:
         try:
             now, jobs = await self._source.lease(limit=room, ahead=self._limits.ahead)
         except Exception as error:  # noqa: BLE001 - the loop's edge: what is away comes back
-            self._outage.begins("engine.lease.failed", error)
-            await asyncio.sleep(1)
+            await _wait(stop, self._outage.begins("engine.lease.failed", error))
             return
         self._outage.ends("engine.lease.failed")
         self._clock.learn(now, asked_at, time.monotonic())
@@ -196,8 +195,8 @@ class Engine:
         try:
             await self._sink.store(batch)
         except Exception as error:  # noqa: BLE001 - the loop's edge: kept, and tried again
-            self._outage.begins("engine.store.failed", error)
-            await asyncio.sleep(1)
+            pause = self._outage.begins("engine.store.failed", error)
+            await asyncio.sleep(pause.total_seconds())
             return False
         self._outage.ends("engine.store.failed")
         del self._finished[: len(batch)]
@@ -243,17 +242,29 @@ class Engine:
 
 
 class Outage:
-    """Tells of a source or sink that is away once when it goes and once when it is back."""
+    """Tells of a source or sink that is away once when it goes and once when it is back.
+
+    Between two tries it has the engine wait ever longer, from `FIRST_PAUSE` to `LONGEST_PAUSE`.
+    """
+
+    FIRST_PAUSE = timedelta(milliseconds=100)
+    LONGEST_PAUSE = timedelta(seconds=3)
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
+        self._pauses: dict[str, timedelta] = {}
 
-    def begins(self, event: str, error: Exception) -> None:
+    def begins(self, event: str, error: Exception) -> timedelta:
+        """Call it for each failed try; returns how long to wait before the next."""
         if event not in self._since:
             self._since[event] = time.monotonic()
             log.warning(event, kind=type(error).__name__, error=str(error).partition("\n")[0])
+        pause = self._pauses.get(event, self.FIRST_PAUSE)
+        self._pauses[event] = min(pause * 2, self.LONGEST_PAUSE)
+        return pause
 
     def ends(self, event: str) -> None:
+        self._pauses.pop(event, None)
         if (since := self._since.pop(event, None)) is not None:
             log.info("engine.works_again", after=event, seconds=round(time.monotonic() - since, 1))
 

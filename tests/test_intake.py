@@ -1,7 +1,6 @@
 """The one transaction: store, decide, apply, queue."""
 
 import itertools
-import time
 from dataclasses import replace
 from datetime import timedelta
 from threading import Thread
@@ -29,6 +28,7 @@ from tests.factories import (
     make_monitor,
     make_policy,
 )
+from tests.locks import wait_for_a_waiter
 from uptime.clock import database_now
 from uptime.intake import record_ping, take_in
 from uptime.operations import resolve_incident
@@ -366,7 +366,7 @@ def test_a_ping_that_meets_a_pause_does_not_start_the_checks_again() -> None:
         pause_monitor(monitor=monitor)
         racing = Thread(target=lambda: (ping(monitor), connections.close_all()))
         racing.start()
-        wait_for_a_lock()
+        wait_for_a_waiter()
     racing.join()
     assert Assignment.objects.get(monitor=monitor).next_due_at is None
     assert Ping.objects.filter(monitor=monitor).count() == 2
@@ -380,20 +380,9 @@ def test_a_ping_that_meets_a_removal_is_of_nobody() -> None:
         delete_monitor(monitor=Monitor.objects.get(pk=monitor.pk))
         racing = Thread(target=lambda: (answers.append(ping(monitor)), connections.close_all()))
         racing.start()
-        wait_for_a_lock()
+        wait_for_a_waiter()
     racing.join()
     assert answers == [False]
-
-
-def wait_for_a_lock() -> None:
-    """Return once another connection waits for one of ours."""
-    with connection.cursor() as cursor:
-        for _ in range(1000):
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone()[0]:
-                return
-            time.sleep(0.01)
-    raise AssertionError("nobody waits")
 
 
 def test_a_start_and_its_end_are_paired_by_rid() -> None:

@@ -1,18 +1,23 @@
 """Database helpers of the floor."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from psycopg import errors as postgres
 
 log = structlog.get_logger(__name__)
 
 # Classes of SQLSTATE that speak of the server and not of the statement: connection exceptions,
-# insufficient resources (too many connections), operator intervention (a shutdown, a start).
-_AWAY_CLASSES = ("08", "53", "57P")
+# insufficient resources (too many connections), operator intervention (a shutdown, a start), and
+# a server that only takes reads: a standby, until the line leads to its primary again.
+_AWAY_CLASSES = ("08", "53", "57P", "25006")
+
+_TRIES = 4
+_T = TypeVar("_T")
 
 
 @contextmanager
@@ -31,11 +36,43 @@ def hot_cursor() -> Iterator["psycopg.Cursor[Any]"]:
 
 def is_database_away(error: BaseException | None) -> bool:
     """Whether the database could not be asked, so that the same may go well in a moment."""
-    if not isinstance(error, OperationalError | InterfaceError):
+    if not isinstance(error, DatabaseError | InterfaceError):
         return False
-    # Without a code it is libpq or the pool that speaks: nobody there, or the line was cut.
     sqlstate = getattr(error.__cause__, "sqlstate", None)
-    return sqlstate is None or sqlstate.startswith(_AWAY_CLASSES)
+    if sqlstate is None:
+        # Without a code it is libpq or the pool that speaks: nobody there, or the line was cut.
+        return isinstance(error, OperationalError | InterfaceError)
+    return bool(sqlstate.startswith(_AWAY_CLASSES))
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether it is the server's present state, and not what it was asked, that made it fail.
+
+    It is away, or it took the statement back: for another's sake, or because it took too long.
+    """
+    return isinstance(error, OperationalError | InterfaceError) or is_database_away(error)
+
+
+def again_on_conflict(
+    action: Callable[[], _T], *, mend: Callable[[BaseException], bool] = lambda cause: False
+) -> _T:
+    """Do `action`, a transaction of its own, again where PostgreSQL took it back for another's sake
+    (deadlock, serialisation), or where `mend` says that it mended what psycopg's error tells of.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return action()
+        except DatabaseError as error:
+            cause = error.__cause__
+            if cause is None or connection.in_atomic_block or not tries_left:
+                raise
+            is_conflict = isinstance(
+                cause, postgres.DeadlockDetected | postgres.SerializationFailure
+            )
+            if not is_conflict and not mend(cause):
+                raise
+            log.info("database.again", cause=type(cause).__name__)
+    raise AssertionError("unreachable")
 
 
 class Outage:

@@ -49,7 +49,9 @@ NOT_LOOKED_AT = Part(False, "not looked at, because of what failed before it")
 
 
 def examine_database(now: datetime) -> Part:
-    """It answered with its time; that it did so in time is what is judged."""
+    """It answered with its time, and did so in time; it has to take writes as well."""
+    if vitals.is_read_only():
+        return Part(False, "it takes no writes: a standby, or set to read only")
     return Part(True)
 
 

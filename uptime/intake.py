@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
-from django.db import Error, InterfaceError, OperationalError, connection, transaction
+from django.db import transaction
 from psycopg import errors as postgres
 
 from alerts.outbox import queue_deliveries
@@ -23,6 +23,7 @@ from monitors.specs import spec_of
 from monitors.storing import Stored, lock_assignment, pull_forward, store_batch, store_ping
 from probe.values import Finished, Job, Observation, Reason, Status
 from uptime.clock import database_now
+from uptime.database import again_on_conflict, may_pass
 from uptime.metrics import record_batch
 
 log = structlog.get_logger(__name__)
@@ -31,23 +32,22 @@ log = structlog.get_logger(__name__)
 LONGEST_RUN = timedelta(hours=72)
 LARGEST_PING_BODY = 100_000
 
-_TRIES = 4
 _T = TypeVar("_T")
 
 
 def take_in(batch: Sequence[Finished], *, owner: UUID) -> int:
     """Take in what `owner` observed under its leases; returns how many checks counted.
 
-    A batch that comes again changes nothing: its leases are gone. Raises OperationalError or
-    InterfaceError when the database is away; deadlocks and missing partitions are mended here. A
-    check that can't be taken in is parked as a check error and keeps none of the others.
+    A batch that comes again changes nothing: its leases are gone. Raises what `may_pass` when the
+    database is away; deadlocks and missing partitions are mended here. A check that can't be taken
+    in is parked as a check error and keeps none of the others.
     """
     started = time.perf_counter()
     try:
         stored = _persistently(lambda: _take_in(batch, owner), days=_days_of(batch))
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:  # the loop's edge: one poisoned check must not hold up all that follow
+    except Exception as error:  # the loop's edge: one poisoned check must not hold up all others
+        if may_pass(error):
+            raise
         log.exception("intake.batch.refused", count=len(batch))
         return _take_in_apart(batch, owner)
     log.debug(
@@ -185,19 +185,14 @@ def _duration_ms(monitor: Monitor, kind: PingKind, rid: UUID | None, at: datetim
 
 def _persistently(action: Callable[[], _T], *, days: set[date]) -> _T:
     """Do it again where PostgreSQL asks for that: deadlock, serialisation, partition missing."""
-    for tries_left in reversed(range(_TRIES)):
-        try:
-            return action()
-        except Error as error:
-            cause = error.__cause__
-            if connection.in_atomic_block or not tries_left:
-                raise
-            if isinstance(cause, postgres.CheckViolation) and "no partition" in str(cause):
-                ensure_partitions(days)
-            elif not isinstance(cause, postgres.DeadlockDetected | postgres.SerializationFailure):
-                raise
-            log.info("intake.again", cause=type(cause).__name__)
-    raise AssertionError("unreachable")
+
+    def mend(cause: BaseException) -> bool:
+        is_missing = isinstance(cause, postgres.CheckViolation) and "no partition" in str(cause)
+        if is_missing:
+            ensure_partitions(days)
+        return is_missing
+
+    return again_on_conflict(action, mend=mend)
 
 
 def _days_of(batch: Sequence[Finished]) -> set[date]:

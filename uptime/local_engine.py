@@ -16,6 +16,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from monitors.leasing import lease_due, release_leases
 from monitors.specs import SpecCache
 from probe.values import Finished, Job
+from uptime.database import again_on_conflict
 from uptime.intake import take_in
 from uptime.process import name_thread
 
@@ -63,8 +64,10 @@ class LocalSource:
         await self._thread.run(lambda: release_leases(owner=self._owner, assignment_ids=ids))
 
     def _lease(self, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
-        now, leased = lease_due(
-            owner=self._owner, location_id=self._location_id, limit=limit, ahead=ahead
+        now, leased = again_on_conflict(
+            lambda: lease_due(
+                owner=self._owner, location_id=self._location_id, limit=limit, ahead=ahead
+            )
         )
         specs = self._specs.get((one.monitor_id, one.revision) for one in leased)
         jobs = [

@@ -37,6 +37,14 @@ def bounded_reads(limit: timedelta) -> Iterator[None]:
         yield
 
 
+def is_read_only() -> bool:
+    """Whether the database takes no writes, as a standby."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('transaction_read_only')::bool")
+        (is_so,) = cursor.fetchone()
+    return bool(is_so)
+
+
 def queue_depths(now: datetime) -> dict[str, int]:
     """How many tasks wait in each queue; those that run are not counted.
 

@@ -19,7 +19,7 @@ from monitors.models import Assignment, Monitor, Result, Status, StatusSpan
 from monitors.streaks import Streak, Thresholds, decide_streak
 from probe.values import Status as Seen
 from uptime import counters
-from uptime.bench.witness import Testimony
+from uptime.bench.witness import Evidence
 
 _TICK = timedelta(microseconds=1)
 
@@ -62,12 +62,12 @@ def open_books() -> list[Books]:
     ]
 
 
-def audit(books: Sequence[Books], testimony: Testimony) -> list[str]:
+def audit(books: Sequence[Books], evidence: Evidence) -> list[str]:
     """All discrepancies."""
     found = [line for one in books for account in ACCOUNTS for line in account(one)]
-    found += audit_answers(books, testimony)
+    found += audit_answers(books, evidence)
     found += audit_events()
-    found += audit_deliveries(testimony)
+    found += audit_deliveries(evidence)
     found += audit_counters(sum(len(one.results) for one in books))
     return found
 
@@ -163,11 +163,11 @@ def _turn(history: History, streak: Streak, at: datetime) -> None:
         history.incidents[-1] = (began, max(at, since, began))
 
 
-def audit_answers(books: Iterable[Books], testimony: Testimony) -> Iterator[str]:
+def audit_answers(books: Iterable[Books], evidence: Evidence) -> Iterator[str]:
     """No result tells of an answer that its target did not give."""
     for number, one in enumerate(books):
         answered = Counter(result.status for result in one.results if result.http_status)
-        for way, given in ((Seen.UP, testimony.up), (Seen.DOWN, testimony.down)):
+        for way, given in ((Seen.UP, evidence.up), (Seen.DOWN, evidence.down)):
             if answered[way] > given.get(number, 0):
                 yield f"{one.name}: {answered[way]} results {way}, {given.get(number, 0)} answers"
 
@@ -183,7 +183,7 @@ def audit_events() -> Iterator[str]:
             yield f"incident {incident.pk}: its timeline is {events[incident.pk]}"
 
 
-def audit_deliveries(testimony: Testimony) -> Iterator[str]:
+def audit_deliveries(evidence: Evidence) -> Iterator[str]:
     """Each event was told, under one key, and nothing that did not happen was."""
     keys: defaultdict[UUID, list[str]] = defaultdict(list)
     for delivery in Delivery.objects.all():
@@ -191,13 +191,13 @@ def audit_deliveries(testimony: Testimony) -> Iterator[str]:
         keys[delivery.incident_event_id].append(str(delivery.pk))
         if delivery.status != DeliveryStatus.SENT:
             yield f"delivery {delivery.pk} is {delivery.status}: {delivery.last_error}"
-        if str(delivery.pk) not in testimony.told:
+        if str(delivery.pk) not in evidence.told:
             yield f"delivery {delivery.pk} never arrived"
     for event in IncidentEvent.objects.values_list("id", flat=True):
         if len(keys[event]) != 1:
             yield f"event {event}: told under {len(keys[event])} keys"
     known = {key for of_event in keys.values() for key in of_event}
-    yield from (f"{key} was told and is no delivery" for key in testimony.told if key not in known)
+    yield from (f"{key} was told and is no delivery" for key in evidence.told if key not in known)
 
 
 def audit_counters(results: int) -> Iterator[str]:

@@ -29,7 +29,7 @@ from alerts.actions import create_channel, create_policy
 from monitors.actions import create_monitor
 from uptime.bench.books import Books, audit, audit_leases, open_books
 from uptime.bench.installation import STOP_WITHIN_S, Installation
-from uptime.bench.witness import Testimony, Witness, witness
+from uptime.bench.witness import Evidence, Witness, witness
 
 KEYS = {
     "discrepancies": "how many; the exit status is 1 unless it is 0",
@@ -99,10 +99,10 @@ def _run(
         discrepancies.append(f"it took {stop_s:.0f} s to stop")
     with product.database_alone():
         _connect(product)
-        books, testimony = open_books(), outside.testimony()
-        discrepancies += [*audit(books, testimony), *audit_leases()]
+        books, evidence = open_books(), outside.evidence()
+        discrepancies += [*audit(books, evidence), *audit_leases()]
         connection.close()
-    figures = _figures(books, testimony)
+    figures = _figures(books, evidence)
     return {
         "discrepancies": len(discrepancies),
         "faults": chaos.done,
@@ -293,16 +293,16 @@ def _trouble(product: Installation) -> list[str]:
         return [*found, f"no recovery: the web does not answer ({error})"]
 
 
-def _figures(books: Sequence[Books], testimony: Testimony) -> dict[str, float]:
+def _figures(books: Sequence[Books], evidence: Evidence) -> dict[str, float]:
     results = [result for one in books for result in one.results]
     answered = sum(result.http_status is not None for result in results)
-    asked = sum(testimony.up.values()) + sum(testimony.down.values())
+    asked = sum(evidence.up.values()) + sum(evidence.down.values())
     return {
         "results": len(results),
         "missed": sum(one.assignment.missed for one in books),
         "repeated": asked - answered,
         "unanswered": len(results) - answered,
         "incidents": sum(len(one.incidents) for one in books),
-        "deliveries": len(testimony.told),
-        "deliveries_repeated": sum(count > 1 for count in testimony.told.values()),
+        "deliveries": len(evidence.told),
+        "deliveries_repeated": sum(count > 1 for count in evidence.told.values()),
     }

@@ -3,7 +3,7 @@
     with witness(seed=1) as outside:
         outside.target(7)       # URL of the seventh target
         outside.calm()          # from now on all targets are up
-        outside.testimony()     # how often each target was asked, and what the receiver got
+        outside.evidence()     # how often each target was asked, and what the receiver got
 
 A process of its own, which no fault reaches: what it counted is the truth.
 """
@@ -26,7 +26,7 @@ SLOWNESS_S = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Testimony:
+class Evidence:
     """`up[n]` and `down[n]`: how often target n answered so. `told[id]`: how often that came."""
 
     up: dict[int, int]
@@ -48,10 +48,10 @@ class Witness:
     def calm(self) -> None:
         self._ask("calm")
 
-    def testimony(self) -> Testimony:
-        found = json.loads(self._ask("testimony"))
+    def evidence(self) -> Evidence:
+        found = json.loads(self._ask("evidence"))
         up, down = ({int(n): count for n, count in found[way].items()} for way in ("up", "down"))
-        return Testimony(up, down, found["told"])
+        return Evidence(up, down, found["told"])
 
     def _ask(self, what: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{what}", timeout=30) as answer:
@@ -115,8 +115,8 @@ class _Outside:
             self._told[event_id] += 1
         elif path == "calm":
             self._is_calm = True
-        elif path == "testimony":
-            return 200, json.dumps({**self._testimony(), "told": self._told}).encode(), 0
+        elif path == "evidence":
+            return 200, json.dumps({**self._evidence(), "told": self._told}).encode(), 0
         return 200, b"", 0
 
     def _is_down(self, number: int) -> bool:
@@ -126,7 +126,7 @@ class _Outside:
             self._rhythms[number] = Rhythm.of(self._seed, number)
         return self._rhythms[number].is_down(time.monotonic() - self._began)
 
-    def _testimony(self) -> dict[str, Counter[int]]:
+    def _evidence(self) -> dict[str, Counter[int]]:
         return {way: self._answers[way] for way in ("up", "down")}
 
 
