@@ -8,14 +8,19 @@ import ssl
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from urllib.parse import urlsplit
+
+from probe.kinds.traceroute import HOPS_AT_ONCE, TracerouteSettings
+from uptime.bench.conversations import CONVERSATIONS, Conversation
 
 
 def floor_cpu_ms(url: str, count: int) -> float:
     """CPU milliseconds of this process per bare exchange with `url`.
 
     For icmp three echoes over one open socket; for dns a question and its answer over a socket of
-    its own; for tls the handshake; for http, https and tcp as said above.
+    its own; for traceroute as many packets as a check sends to a host that is next door; for tls
+    the handshake; for the others as said above.
     """
     exchange = _exchange_of(url)
     exchange()  # the first one loads things
@@ -45,10 +50,14 @@ def _exchange_of(url: str) -> Callable[[], None]:
     assert parts.hostname is not None
     if parts.scheme == "icmp":
         return _pings(parts.hostname)
+    if parts.scheme == "traceroute":
+        return lambda: _trace(parts.hostname or "")
     is_secure = parts.scheme in ("https", "tls")
     address = (parts.hostname, parts.port or (443 if is_secure else 80))
     if parts.scheme == "dns":
         return lambda: _ask_name(address, parts.path.strip("/"))
+    if parts.scheme in CONVERSATIONS:
+        return lambda: _converse(address, CONVERSATIONS[parts.scheme])
     context = ssl.create_default_context() if is_secure else None
     request = _request(url) if parts.scheme in ("http", "https") else b""
     return lambda: _exchange(address, context, request)
@@ -77,6 +86,30 @@ def _ask_name(address: tuple[str, int], name: str) -> None:
         sock.connect(address)
         sock.send(query)
         sock.recv(2048)
+
+
+def _trace(host: str) -> None:
+    """Each packet meets a closed port, and the kernel's answer is waited for."""
+    packets = HOPS_AT_ONCE * TracerouteSettings().queries
+    for number in range(packets):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect((host, 33_434 + number))
+            sock.send(bytes(32))
+            with suppress(ConnectionRefusedError):
+                sock.recv(2048)
+
+
+def _converse(address: tuple[str, int], conversation: Conversation) -> None:
+    with socket.create_connection(address, timeout=10) as connection:
+        _take(connection, len(conversation.greeting))
+        for turn in conversation.turns:
+            connection.sendall(turn.ask)
+            _take(connection, len(turn.answer_to(turn.ask)))
+
+
+def _take(connection: socket.socket, count: int) -> None:
+    while count > 0:
+        count -= len(connection.recv(65536))
 
 
 def _request(url: str) -> bytes:

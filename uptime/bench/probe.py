@@ -3,7 +3,8 @@
 Runs in a process of its own, without Django or a database. Without --url it starts a loopback
 target (1 KiB answers; for https and tls a certificate of RSA 2048 bits from an authority of its
 own, which is verified in a full TLS 1.3 handshake for each check; for dns a name server; for icmp
-the machine itself, three packets a check, 0.2 s apart, so ask for many at once).
+and traceroute the machine itself, for icmp three packets a check, 0.2 s apart, so ask for many at
+once; for mail servers, databases and the like a look-alike that says just what is needed).
 """
 
 import asyncio
@@ -27,9 +28,10 @@ from uuid import uuid4
 from probe.kinds import KINDS
 from probe.prober import Prober
 from probe.values import Job, Spec, Status
+from uptime.bench.conversations import CONVERSATIONS
 from uptime.bench.floor import floor_cpu_ms
 from uptime.bench.measure import peak_memory_mb
-from uptime.bench.target import loopback_name_server, loopback_target
+from uptime.bench.target import loopback_name_server, loopback_partner, loopback_target
 
 KEYS = {
     "cpu_ms_per_probe": "CPU of the probing process per check, user and system",
@@ -39,7 +41,7 @@ KEYS = {
     "errors": "checks that were not up",
 }
 
-KINDS_MEASURED = ["http", "https", "tcp", "icmp", "dns", "tls"]
+KINDS_MEASURED = ["http", "https", "tcp", "icmp", "dns", "tls", "traceroute", *CONVERSATIONS]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -73,8 +75,11 @@ def _target(kind: str, url: str | None) -> Iterator[tuple[str, dict[str, str]]]:
     """The URL to check, its scheme the kind, and the environment in which it is trusted."""
     if url is not None:
         yield f"{kind}://{url.split('://')[-1]}", {}
-    elif kind == "icmp":
-        yield "icmp://127.0.0.1", {}
+    elif kind in ("icmp", "traceroute"):
+        yield f"{kind}://127.0.0.1", {}
+    elif kind in CONVERSATIONS:
+        with loopback_partner(kind) as url:
+            yield url, {}
     elif kind == "dns":
         with loopback_name_server() as url:
             yield url, {}
@@ -132,13 +137,21 @@ def make_certificates(authorities: Path, server: Path) -> None:
 
 def _job(url: str) -> Job:
     parts = urlsplit(url)
+    settings: dict[str, Any]
     name = "http" if parts.scheme == "https" else parts.scheme
     kind = KINDS[name]
-    target = url if name == "http" else parts.netloc
-    settings = kind.settings()
-    if name == "dns":
-        target = parts.path.strip("/")
-        settings = kind.settings.model_validate({"resolver": parts.netloc})
+    target, settings = parts.netloc, {}
+    match name:
+        case "http":
+            target = url
+        case "websocket":
+            target = f"ws://{parts.netloc}/"
+        case "dns":
+            target, settings = parts.path.strip("/"), {"resolver": parts.netloc}
+        case "domain":
+            target, settings = "example.org", {"rdap_url": f"http://{parts.netloc}"}
+        case "grpc":
+            settings = {"tls": False}
     spec = Spec(
         monitor_id=uuid4(),
         revision=1,
@@ -149,7 +162,7 @@ def _job(url: str) -> Job:
         failure_threshold=2,
         recovery_threshold=1,
         retry_interval=timedelta(seconds=5),
-        settings=settings,
+        settings=kind.settings.model_validate(settings),
     )
     return Job(1, spec, datetime.now(UTC))
 

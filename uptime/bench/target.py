@@ -2,6 +2,7 @@
 
 with loopback_target() as url: ...
 with loopback_name_server() as url: ...
+with loopback_partner("smtp") as url: ...
 """
 
 import asyncio
@@ -9,9 +10,12 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+
+from uptime.bench.conversations import CONVERSATIONS, Conversation
 
 BODY = b"x" * 1024
 ANSWER = (
@@ -38,6 +42,13 @@ def loopback_name_server() -> Iterator[str]:
     """Start a name server that has one address for every name; yields `dns://` it and a name."""
     with _process(_NAME_SERVER) as port:
         yield f"dns://127.0.0.1:{port}/x.example"
+
+
+@contextmanager
+def loopback_partner(protocol: str) -> Iterator[str]:
+    """Start a server that holds a conversation; yields its URL, the scheme the protocol."""
+    with _process(protocol) as port:
+        yield f"{protocol}://127.0.0.1:{port}/"
 
 
 @contextmanager
@@ -78,13 +89,40 @@ class _Answer(asyncio.Protocol):
         self._transport.close()
 
 
-async def _serve(certificate: str | None) -> None:
+class _Partner(asyncio.Protocol):
+    """The server's half of a conversation; it is the client that ends it."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._turns = iter(conversation.turns)
+        self._turn = next(self._turns, None)
+        self._asked = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._conversation.greeting:
+            transport.write(self._conversation.greeting)
+
+    def data_received(self, data: bytes) -> None:
+        self._asked += data
+        if self._turn is not None and self._turn.mark in self._asked:
+            if answer := self._turn.answer_to(self._asked):
+                self._transport.write(answer)
+            self._turn, self._asked = next(self._turns, None), b""
+
+
+async def _serve(what: str | None) -> None:
+    """A protocol to converse in, the PEM file of an HTTPS server, or nothing: plain HTTP."""
     context = None
-    if certificate is not None:
+    make: Callable[[], asyncio.Protocol] = _Answer
+    if what in CONVERSATIONS:
+        make = partial(_Partner, CONVERSATIONS[what])
+    elif what is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
+        context.load_cert_chain(what)
     server = await asyncio.get_running_loop().create_server(
-        _Answer, "127.0.0.1", 0, backlog=4096, ssl=context
+        make, "127.0.0.1", 0, backlog=4096, ssl=context
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
