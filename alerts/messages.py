@@ -71,8 +71,9 @@ class Facts(_Frozen):
     """What an alert tells of; as JSON it is the body of a webhook, with the field names of API.md.
 
     A test has neither monitor nor incident. `status` is the monitor's after the event, `severity`
-    how bad the incident is then: a recovery tells what it was last. `failed_channel` is the one in
-    whose place this is sent, if any; a notice that a channel was disabled is about it.
+    how bad the incident is then: a recovery tells what it was last. `changes` says how often the
+    status changed, where it flaps; then `status` is the worst of them. `failed_channel` is the one
+    in whose place this is sent, if any; a notice that a channel was disabled is about it.
     """
 
     event: str
@@ -87,6 +88,7 @@ class Facts(_Frozen):
     resolved_at: datetime | None = None
     duration_seconds: float | None = None
     locations: list[str] = []
+    changes: int = 0
     failed_channel: ChannelFacts | None = None
 
     @property
@@ -199,6 +201,7 @@ def _incident_state(incident: Incident, kind: str, at: datetime) -> Facts:
         resolved_at=incident.resolved_at,
         duration_seconds=round(incident.duration(at).total_seconds(), 3),
         locations=incident.locations,
+        changes=incident.changes,
     )
 
 
@@ -332,6 +335,7 @@ def _lines(facts: Facts) -> list[Line]:
         Line("Since", time_phrase(facts.started_at)),
         Line("Until", time_phrase(facts.resolved_at) if facts.resolved_at else ""),
         Line("For", duration_phrase(facts.duration)),
+        Line("Changes", f"{facts.changes} between up and down" if facts.changes else ""),
         Line("Where", ", ".join(facts.locations)),
         Line("Instead of", facts.failed_channel.name if facts.failed_channel else ""),
     ]

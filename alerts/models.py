@@ -68,6 +68,7 @@ class Event(models.TextChoices):
     DOWN = "down", "Down"
     DEGRADED = "degraded", "Degraded"
     HEARTBEAT_LATE = "heartbeat_late", "Late with its ping"
+    FLAPPING = "flapping", "Flapping"
     RECOVERED = "recovered", "Recovered"
 
 

@@ -89,10 +89,11 @@ def _decisions(
     owed = channels_owed([t.incident.pk for t in transitions if t.kind == Event.RECOVERED])
     for transition in transitions:
         incident = transition.incident
+        severity = transition.event.severity or incident.severity
         occasion = Occasion(
             event=transition.kind,
-            events=names_of(transition.kind, incident.reason),
-            severity=transition.event.severity or incident.severity,
+            events=names_of(transition.kind, incident.reason, severity),
+            severity=severity,
             subject=subject_of(incident),
         )
         waiting = owed.setdefault(incident.pk, [])

@@ -24,7 +24,7 @@ from alerts.models import Event, Reach, Skip
 from probe.values import Reason
 
 # What an incident is told of while it lasts.
-TROUBLES = (Event.DOWN, Event.DEGRADED, Event.HEARTBEAT_LATE)
+TROUBLES = (Event.DOWN, Event.DEGRADED, Event.HEARTBEAT_LATE, Event.FLAPPING)
 # So often a repeat is looked for that falls into the active hours, from one opening to the next.
 _LOOKS = 20
 
@@ -106,8 +106,13 @@ class Occasion:
     subject: Subject
 
 
-def names_of(event: str, reason: str) -> frozenset[str]:
-    """By which names a policy may ask for this event of an incident with this reason."""
+def names_of(event: str, reason: str, severity: str) -> frozenset[str]:
+    """By which names a policy may ask for this event of an incident with this reason.
+
+    Who asks for trouble of this severity hears that it flaps.
+    """
+    if event == Event.FLAPPING:
+        return names_of(severity, reason, severity) | {event}
     if event == Event.DOWN and reason == Reason.HEARTBEAT_MISSED:
         return frozenset({event, Event.HEARTBEAT_LATE.value})
     return frozenset({event})

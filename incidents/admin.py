@@ -37,6 +37,7 @@ class IncidentAdmin(RecordAdmin[Incident]):
         "started_at",
         "resolved_at",
         "acknowledged_by",
+        "changes",
     )
     list_filter = ("status", "severity")
     list_select_related = ("monitor", "team", "acknowledged_by")

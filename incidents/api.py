@@ -50,6 +50,10 @@ class IncidentOut(Shape):
     duration_seconds: float
     """Until now while it is not resolved."""
     locations: list[str]
+    flapping: bool
+    """It comes and goes: one incident, over when nothing has changed for the flap window."""
+    changes: int
+    """How often the status changed, where it flaps or flapped; else 0."""
     updates: list[UpdateOut]
     """Oldest first."""
 
@@ -152,6 +156,8 @@ def _present_incident(incident: Incident, now: datetime) -> IncidentOut:
         resolved_at=incident.resolved_at,
         duration_seconds=incident.duration(now).total_seconds(),
         locations=incident.locations,
+        flapping=incident.is_flapping,
+        changes=incident.changes,
         updates=[_present_update(event) for event in incident.events.all()],
     )
 

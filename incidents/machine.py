@@ -1,31 +1,49 @@
 """What the locations' states mean for the monitor. Pure: states and a quorum give a verdict.
 
-    pending ──▶ up ◀──▶ degraded ◀──▶ down        (a monitor that is checked)
-       ▲         ╲          │         ╱
-       └── resumed ──── paused ◀────┘
+                 a check passed                 quorum troubled              quorum down
+       pending ─────────────────▶ up ◀──────────────────────▶ degraded ◀──────────────▶ down
+          ▲  │                     ▲                             ▲                     │  ▲
+          │  └────── quorum down or degraded ────────────────────┴──▶     a check      │  │ fails
+       resumed                     └────── enough of them ────── recovering ◀─ passed ─┘  │ again
+          │                                                          └────────────────────┘
+       paused ◀── by hand, from any                unknown ◀── from any, while no location can tell
+       maintenance ◀── from any, while a window lasts; then as if resumed
 
-Down: at least `quorum` locations are down. Degraded: at least `quorum` locations are not up, down
-ones included. Up: else, once any location has seen the target up.
+Down: at least `quorum` locations are down. Recovering: they are, but their last checks passed, not
+enough of them yet. Degraded: at least `quorum` locations are not up, down ones included. Up: else,
+once any location has seen the target up. Unknown: no location knows; it is no proof of recovery, so
+an open incident stays as it is.
+
+A location that knows nothing (pending, unknown) has no vote. Trouble needs the whole quorum to
+begin, and the quorum of those that have a vote to go on: nobody's silence ends an incident.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from monitors.models import Status
 
+TROUBLE = (Status.DOWN, Status.RECOVERING, Status.DEGRADED)
+"""While a monitor is in one of these, it has an open incident."""
+
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_NO_VOTE = (Status.PENDING, Status.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
 class LocationState:
-    """One location's confirmed state and what its last check said."""
+    """One location's confirmed state and what its last check said.
+
+    `is_recovering`: it is down, and its last check passed.
+    """
 
     location: str
     state: Status
     troubled_since: datetime | None
     reason: str
     message: str
+    is_recovering: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +57,63 @@ class Verdict:
     locations: tuple[str, ...] = ()
 
 
-def decide_verdict(states: Sequence[LocationState], *, quorum: int) -> Verdict:
-    """The verdict of a monitor's locations."""
-    down = [one for one in states if one.state == Status.DOWN]
-    troubled = [one for one in states if one.state in (Status.DOWN, Status.DEGRADED)]
-    if down and len(down) >= quorum:
-        return _trouble(Status.DOWN, down)
-    if troubled and len(troubled) >= quorum:
-        return _trouble(Status.DEGRADED, troubled)
-    if any(one.state != Status.PENDING for one in states):
+def decide_verdict(
+    states: Sequence[LocationState],
+    *,
+    quorum: int,
+    before: Status,
+    changed_at: datetime | None = None,
+) -> Verdict:
+    """The verdict of a monitor's locations, in whatever order, on one that was `before`.
+
+    It dates from the first troubled check after `changed_at`: since then the monitor was `before`,
+    and that history stays.
+    """
+    voters = [one for one in states if one.state not in _NO_VOTE]
+    needed = max(min(quorum, len(voters)), 1) if before in TROUBLE else quorum
+    down = [one for one in voters if one.state == Status.DOWN]
+    troubled = [one for one in voters if one.state in (Status.DOWN, Status.DEGRADED)]
+    if down and len(down) >= needed:
+        return _trouble(_down_or_recovering(down, needed, before), down, changed_at)
+    if troubled and len(troubled) >= needed:
+        return _trouble(Status.DEGRADED, troubled, changed_at)
+    if voters:
         return Verdict(Status.UP)
-    return Verdict(Status.PENDING)
+    is_blind = bool(states) and all(one.state == Status.UNKNOWN for one in states)
+    return Verdict(Status.UNKNOWN if is_blind else Status.PENDING)
 
 
-def _trouble(status: Status, agreeing: Sequence[LocationState]) -> Verdict:
+def _down_or_recovering(down: Sequence[LocationState], needed: int, before: Status) -> Status:
+    firm = [one for one in down if not one.is_recovering]
+    was_down = before in (Status.DOWN, Status.RECOVERING)
+    return Status.RECOVERING if was_down and len(firm) < needed else Status.DOWN
+
+
+def _trouble(
+    status: Status, agreeing: Sequence[LocationState], changed_at: datetime | None
+) -> Verdict:
     """The verdict as the location tells it that saw the trouble first."""
-    first = min(agreeing, key=lambda one: one.troubled_since or _NEVER)
+    first = min(agreeing, key=lambda one: (one.troubled_since or _NEVER, one.location))
+    began = [one.troubled_since for one in agreeing if one.troubled_since]
     return Verdict(
         status=status,
-        since=first.troubled_since,
+        since=min((at for at in began if changed_at is None or at > changed_at), default=None),
         reason=first.reason,
         message=first.message,
         locations=tuple(sorted(one.location for one in agreeing)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FlapLimit:
+    """More than `changes` changes of status within `window` are flapping; 0 changes: never."""
+
+    changes: int
+    window: timedelta
+
+    def count(self, changed_at: Iterable[datetime], now: datetime) -> int:
+        """How many of these changes fall into the window that ends `now`."""
+        return sum(1 for at in changed_at if now - self.window < at <= now)
+
+    def is_exceeded_by(self, changes: int) -> bool:
+        return 0 < self.changes < changes

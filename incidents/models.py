@@ -34,7 +34,10 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
 
 
 class Incident(models.Model):
-    """One stretch of trouble of one monitor, from its first failing check to its recovery."""
+    """One stretch of trouble of one monitor, from its first failing check to its recovery.
+
+    One that flaps goes on over its recoveries, until nothing has changed for the flap window.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="incidents")
@@ -51,6 +54,12 @@ class Incident(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     resolved_at = models.DateTimeField(null=True, blank=True)
+    changes = models.PositiveIntegerField(
+        default=0, help_text="How often the status changed, once that is flapping; else 0."
+    )
+    calm_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it has flapped enough, unless it changes again."
+    )
 
     objects = IncidentQuerySet.as_manager()
 
@@ -66,6 +75,12 @@ class Incident(models.Model):
             # the team's list, newest first; a monitor's incidents
             models.Index(fields=["team", "-started_at"], name="incident_list"),
             models.Index(fields=["monitor", "-started_at"], name="incident_of_monitor"),
+            # what has stopped flapping, looked for every second
+            models.Index(
+                fields=["calm_at"],
+                name="incident_calm",
+                condition=models.Q(calm_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -78,6 +93,10 @@ class Incident(models.Model):
     def is_resolved(self) -> bool:
         return self.status == IncidentStatus.RESOLVED
 
+    @property
+    def is_flapping(self) -> bool:
+        return self.calm_at is not None
+
     def duration(self, now: datetime) -> timedelta:
         return (self.resolved_at or now) - self.started_at
 
@@ -85,6 +104,8 @@ class Incident(models.Model):
 class EventKind(models.TextChoices):
     OPENED = "opened", "Opened"
     SEVERITY_CHANGED = "severity_changed", "Severity changed"
+    FLAPPING = "flapping", "Flapping"
+    CALMED = "calmed", "Stopped flapping"
     ACKNOWLEDGED = "acknowledged", "Acknowledged"
     COMMENTED = "commented", "Commented"
     RESOLVED = "resolved", "Resolved"

@@ -1,24 +1,31 @@
 """Apply verdicts: the one writer of monitors' status, of incidents' state and of status spans.
 
 Everything here runs in the caller's transaction and returns the transitions that others may want
-to hear of. Locks are taken in one order everywhere: assignments, then monitors, by id.
+to hear of. Locks are taken in one order everywhere: assignments, monitors, incidents, each by id.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from django.db import transaction
+
 from accounts.models import User
-from incidents.machine import LocationState, Verdict, decide_verdict
+from incidents.machine import TROUBLE, FlapLimit, LocationState, Verdict, decide_verdict
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
-from monitors.models import Assignment, Monitor, Status
+from monitors.models import Assignment, Monitor, Status, StatusSpan
 from monitors.spans import StatusChange, store_statuses
+
+CALMED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A change that people may want to be told of: `kind` is down, degraded or recovered."""
+    """A change that people may want to be told of.
+
+    `kind` is down, degraded, recovered or flapping.
+    """
 
     incident: Incident
     event: IncidentEvent
@@ -28,8 +35,8 @@ class Transition:
 def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
     """Bring monitors in line with what their locations say, however many changed at once.
 
-    `checked_at` maps each monitor to the check that may have changed it. The caller's transaction
-    holds the locks of the assignments that it changed.
+    `checked_at` maps each monitor to the last check that may have changed it. The caller's
+    transaction holds the locks of the assignments that it changed.
     """
     monitors = list(
         Monitor.objects.filter(id__in=checked_at, enabled=True).select_for_update().order_by("id")
@@ -40,20 +47,47 @@ def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
         for incident in Incident.objects.filter(monitor__in=monitors)
         .unresolved()
         .select_for_update()
+        .order_by("id")
     }
-    changes = _Changes()
+    verdicts = []
     for monitor in monitors:
-        verdict = decide_verdict(states[monitor.id], quorum=monitor.quorum)
-        at, incident = checked_at[monitor.id], open_incidents.get(monitor.id)
-        if verdict.status == monitor.status:
-            changes.refresh_reason(monitor, incident, verdict)
+        incident = open_incidents.get(monitor.id)
+        verdict = decide_verdict(
+            states[monitor.id],
+            quorum=monitor.quorum,
+            before=_status_before(monitor, incident),
+            changed_at=monitor.last_change_at,
+        )
+        verdicts.append((monitor, incident, verdict))
+    turning = [monitor for monitor, _, verdict in verdicts if _is_turn(monitor, verdict)]
+    changes = _Changes(_changes_of(turning, before=min(checked_at.values())))
+    for monitor, incident, verdict in verdicts:
+        if _is_turn(monitor, verdict):
+            changes.turn(monitor, incident, verdict, checked_at[monitor.id])
         else:
-            changes.apply(monitor, incident, verdict, at)
+            changes.refresh(monitor, incident, verdict)
     return changes.write()
 
 
+def _status_before(monitor: Monitor, incident: Incident | None) -> Status:
+    """What the monitor was when it was last seen."""
+    if monitor.status == Status.UNKNOWN and incident is not None and not incident.is_flapping:
+        return Status(incident.severity)
+    return Status(monitor.status)
+
+
+def _is_turn(monitor: Monitor, verdict: Verdict) -> bool:
+    """Whether a stretch of another status begins; recovering is part of being down."""
+    return _stretch(Status(monitor.status)) != _stretch(verdict.status)
+
+
+def _stretch(status: Status) -> Status:
+    return Status.DOWN if status == Status.RECOVERING else status
+
+
 def _states_of(monitors: Iterable[Monitor]) -> dict[UUID, list[LocationState]]:
-    found: dict[UUID, list[LocationState]] = {monitor.id: [] for monitor in monitors}
+    windowed = {monitor.id: monitor.failure_window is not None for monitor in monitors}
+    found: dict[UUID, list[LocationState]] = {pk: [] for pk in windowed}
     rows = Assignment.objects.filter(monitor_id__in=found, is_active=True).values_list(
         "monitor_id",
         "location__slug",
@@ -61,105 +95,218 @@ def _states_of(monitors: Iterable[Monitor]) -> dict[UUID, list[LocationState]]:
         "troubled_since",
         "last_reason",
         "last_message",
+        "passes",
     )
-    for monitor_id, slug, state, since, reason, message in rows:
-        found[monitor_id].append(LocationState(slug, Status(state), since, reason, message))
+    for monitor_id, slug, state, since, reason, message, passes in rows:
+        is_recovering = state == Status.DOWN and passes > 0 and not windowed[monitor_id]
+        found[monitor_id].append(
+            LocationState(slug, Status(state), since, reason, message, is_recovering)
+        )
     return found
+
+
+def _changes_of(monitors: Iterable[Monitor], *, before: datetime) -> dict[UUID, list[datetime]]:
+    """When the status of those that may flap changed, as far as their limits look back."""
+    watched = {one.id: one.flap_window for one in monitors if one.flap_threshold}
+    found: dict[UUID, list[datetime]] = {monitor_id: [] for monitor_id in watched}
+    if watched:
+        rows = StatusSpan.objects.filter(
+            monitor__in=watched,
+            status__in=_COUNTED,
+            started_at__gt=before - max(watched.values()),
+        )
+        for monitor_id, started_at in rows.values_list("monitor_id", "started_at"):
+            found[monitor_id].append(started_at)
+    return found
+
+
+_COUNTED = (Status.UP, Status.DEGRADED, Status.DOWN)
 
 
 class _Changes:
     """What verdicts change, collected row by row and written set by set."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed_at: Mapping[UUID, Sequence[datetime]]) -> None:
+        self._changed_at = changed_at
         self._statuses: list[StatusChange] = []
         self._opened: list[Incident] = []
         self._changed: list[Incident] = []
+        self._events: list[IncidentEvent] = []
         self._transitions: list[Transition] = []
 
-    def apply(
+    def turn(
         self, monitor: Monitor, incident: Incident | None, verdict: Verdict, at: datetime
     ) -> None:
-        """A verdict that differs from the monitor's status."""
+        """A verdict that begins another stretch of the monitor's history."""
+        verdict = replace(verdict, status=_stretch(verdict.status))
         since = max(verdict.since or at, monitor.last_change_at)
-        self._statuses.append(
-            StatusChange(monitor.id, verdict.status, verdict.reason, verdict.message, since)
-        )
-        if verdict.status in (Status.DOWN, Status.DEGRADED):
-            severity = Severity(verdict.status.value)
-            if incident is None:
-                self._open(monitor, verdict, severity, since, max(at, since))
-            else:
-                self._change_severity(incident, verdict, severity, at)
-        elif incident is not None and verdict.status == Status.UP:
-            event = _resolved(incident, at=max(at, since), message="The checks pass again.")
-            self._tell(incident, event, "recovered")
-            self._changed.append(incident)
-
-    def refresh_reason(self, monitor: Monitor, incident: Incident | None, verdict: Verdict) -> None:
-        """Trouble that changed its cause: the page and the incident say the present one."""
-        if (monitor.reason, monitor.message) == (verdict.reason, verdict.message):
-            return
-        self._statuses.append(
-            StatusChange(monitor.id, verdict.status, verdict.reason, verdict.message, None)
-        )
+        self._set_status(monitor, verdict, since)
+        if verdict.status not in _COUNTED:
+            return  # nobody knows: what was told of stays as it is
+        at = max(at, since)
+        changes = self._flaps(monitor, incident, since, at)
         if incident is not None:
+            self._changed.append(incident)
+            self._go_on(incident, verdict, at, changes, monitor)
+        elif verdict.status in TROUBLE:
+            self._open(monitor, verdict, since, at, changes)
+
+    def refresh(self, monitor: Monitor, incident: Incident | None, verdict: Verdict) -> None:
+        """Trouble that changed its cause, or whose checks pass again: the page says the present."""
+        known = (monitor.status, monitor.reason, monitor.message)
+        if known == (verdict.status, verdict.reason, verdict.message):
+            return
+        self._set_status(monitor, verdict, None)
+        if incident is not None and verdict.status in TROUBLE:
             _explain(incident, verdict)
             self._changed.append(incident)
 
     def write(self) -> list[Transition]:
         store_statuses(self._statuses)
         Incident.objects.bulk_create(self._opened)
-        Incident.objects.bulk_update(
-            self._changed,
-            ["status", "severity", "reason", "message", "locations", "resolved_at"],
-            batch_size=500,
-        )
-        IncidentEvent.objects.bulk_create([one.event for one in self._transitions])
+        Incident.objects.bulk_update(self._changed, _WRITTEN, batch_size=500)
+        IncidentEvent.objects.bulk_create(self._events)
         return self._transitions
 
+    def _set_status(self, monitor: Monitor, verdict: Verdict, since: datetime | None) -> None:
+        self._statuses.append(
+            StatusChange(monitor.id, verdict.status, verdict.reason, verdict.message, since)
+        )
+
+    def _flaps(
+        self, monitor: Monitor, incident: Incident | None, since: datetime, at: datetime
+    ) -> int:
+        """How often the status changed, this time included, if that is flapping; else 0."""
+        if incident is not None and incident.is_flapping:
+            return incident.changes + 1
+        limit = FlapLimit(monitor.flap_threshold, monitor.flap_window)
+        changes = limit.count([*self._changed_at.get(monitor.id, ()), since], at)
+        return changes if limit.is_exceeded_by(changes) else 0
+
     def _open(
-        self,
-        monitor: Monitor,
-        verdict: Verdict,
-        severity: Severity,
-        since: datetime,
-        confirmed_at: datetime,
+        self, monitor: Monitor, verdict: Verdict, since: datetime, at: datetime, changes: int
     ) -> None:
         incident = Incident(
             team_id=monitor.team_id,
             monitor=monitor,
-            severity=severity,
+            severity=Severity(verdict.status.value),
             started_at=since,
-            confirmed_at=confirmed_at,
+            confirmed_at=at,
         )
         _explain(incident, verdict)
         self._opened.append(incident)
-        event = IncidentEvent(
-            incident=incident,
-            kind=EventKind.OPENED,
-            at=confirmed_at,
-            severity=severity,
-            message=verdict.message,
-        )
-        self._tell(incident, event, severity.value)
+        opened = self._note(incident, EventKind.OPENED, at, verdict.message, incident.severity)
+        if changes:
+            self._flap(incident, monitor, changes, at)
+        else:
+            self._tell(incident, opened, incident.severity)
 
-    def _change_severity(
-        self, incident: Incident, verdict: Verdict, severity: Severity, at: datetime
+    def _go_on(
+        self, incident: Incident, verdict: Verdict, at: datetime, changes: int, monitor: Monitor
     ) -> None:
-        incident.severity = severity
+        """Another stretch within an open incident, or its end."""
+        if verdict.status in TROUBLE:
+            self._worsen_or_ease(incident, verdict, at, is_quiet=bool(changes))
+        elif not changes:
+            event = _resolved(incident, at=at, message="The checks pass again.")
+            self._events.append(event)
+            self._tell(incident, event, "recovered")
+        if changes:
+            self._flap(incident, monitor, changes, at)
+
+    def _worsen_or_ease(
+        self, incident: Incident, verdict: Verdict, at: datetime, *, is_quiet: bool
+    ) -> None:
+        severity = Severity(verdict.status.value)
         _explain(incident, verdict)
-        self._changed.append(incident)
+        if severity == incident.severity:
+            return
+        if is_quiet:
+            incident.severity = Severity.DOWN  # of what flaps, the worst that it was
+            return
+        incident.severity = severity
+        event = self._note(incident, EventKind.SEVERITY_CHANGED, at, verdict.message, severity)
+        self._tell(incident, event, severity)
+
+    def _flap(self, incident: Incident, monitor: Monitor, changes: int, at: datetime) -> None:
+        """Count a change; only the first that is flapping is written down and told of."""
+        is_new = not incident.is_flapping
+        incident.changes, incident.calm_at = changes, at + monitor.flap_window
+        if is_new:
+            message = f"Changed {changes} times within {_minutes(monitor)}."
+            event = self._note(incident, EventKind.FLAPPING, at, message, incident.severity)
+            self._tell(incident, event, "flapping")
+
+    def _note(
+        self, incident: Incident, kind: EventKind, at: datetime, message: str, severity: str
+    ) -> IncidentEvent:
         event = IncidentEvent(
-            incident=incident,
-            kind=EventKind.SEVERITY_CHANGED,
-            at=at,
-            severity=severity,
-            message=verdict.message,
+            incident=incident, kind=kind, at=at, severity=severity, message=message
         )
-        self._tell(incident, event, severity.value)
+        self._events.append(event)
+        return event
 
     def _tell(self, incident: Incident, event: IncidentEvent, kind: str) -> None:
         self._transitions.append(Transition(incident, event, kind))
+
+
+_WRITTEN = [
+    "status",
+    "severity",
+    "reason",
+    "message",
+    "locations",
+    "resolved_at",
+    "changes",
+    "calm_at",
+]
+
+
+def _minutes(monitor: Monitor) -> str:
+    minutes = round(monitor.flap_window_s / 60)
+    return "a minute" if minutes == 1 else f"{minutes} minutes"
+
+
+@transaction.atomic
+def calm_down(now: datetime) -> list[Transition]:
+    """End the flapping of what did not change for its flap window.
+
+    An incident whose monitor is up is resolved; one that stays in trouble goes on as any other.
+    """
+    due = Incident.objects.filter(calm_at__lte=now)
+    waiting = list(due.values_list("pk", "monitor_id")[:CALMED_AT_ONCE])
+    if not waiting:
+        return []
+    monitors = {
+        monitor.id: monitor
+        for monitor in Monitor.objects.filter(id__in={pk for _, pk in waiting})
+        .select_for_update()
+        .order_by("id")
+    }
+    # Due once more: since they were found, a check may have changed them.
+    incidents = due.filter(pk__in=[pk for pk, _ in waiting], monitor__in=monitors)
+    transitions = []
+    for incident in incidents.select_for_update().order_by("id"):
+        if transition := _calm(incident, monitors[incident.monitor_id], now):
+            transitions.append(transition)
+    return transitions
+
+
+def _calm(incident: Incident, monitor: Monitor, now: datetime) -> Transition | None:
+    incident.monitor, incident.calm_at = monitor, None
+    calmed = f"No change for {_minutes(monitor)}, after {incident.changes} of them."
+    if monitor.status == Status.UP:
+        event = _resolved(incident, at=monitor.last_change_at, message=calmed)
+        event.at, kind = now, "recovered"
+    else:
+        event = IncidentEvent(incident=incident, kind=EventKind.CALMED, at=now, message=calmed)
+        if monitor.status in TROUBLE:
+            severity = _stretch(Status(monitor.status)).value
+            incident.severity = event.severity = Severity(severity)
+        kind = event.severity
+    incident.save(update_fields=_WRITTEN)
+    event.save()
+    return Transition(incident, event, kind) if kind else None
 
 
 def _explain(incident: Incident, verdict: Verdict) -> None:
@@ -173,6 +320,7 @@ def _resolved(
     """Resolve an incident in memory; returns the unsaved entry of its timeline."""
     incident.status = IncidentStatus.RESOLVED
     incident.resolved_at = max(at, incident.started_at)
+    incident.calm_at = None
     return IncidentEvent(
         incident=incident,
         kind=EventKind.RESOLVED,
@@ -195,7 +343,7 @@ def close_incident(
 ) -> IncidentEvent:
     """Resolve a locked incident and write it into its timeline."""
     event = _resolved(incident, at=at, message=message, by=by)
-    incident.save(update_fields=["status", "resolved_at"])
+    incident.save(update_fields=["status", "resolved_at", "calm_at"])
     event.save()
     return event
 

@@ -44,6 +44,7 @@ class MonitorForm(ActionForm[Monitor]):
         "interval_s": "interval",
         "timeout_ms": "timeout",
         "retry_interval_s": "retry_interval",
+        "flap_window_s": "flap_window",
     }
     kind = forms.ChoiceField(choices=lambda: [(kind.name, kind.label) for kind in KINDS.values()])
     locations = forms.ModelMultipleChoiceField(
@@ -67,6 +68,8 @@ class MonitorForm(ActionForm[Monitor]):
             "failure_window",
             "recovery_threshold",
             "quorum",
+            "flap_threshold",
+            "flap_window_s",
             "sla_target",
             "settings",
         )
@@ -124,6 +127,8 @@ class MonitorAdmin(ActionAdmin[Monitor]):
                     "failure_window",
                     "recovery_threshold",
                     "quorum",
+                    "flap_threshold",
+                    "flap_window_s",
                     "sla_target",
                 )
             },

@@ -320,6 +320,8 @@ def _present_monitor(row: MonitorRow, incident: UUID | None) -> MonitorOut:
         retry_interval=monitor.retry_interval_s,
         locations=list(row.locations),
         quorum=monitor.quorum,
+        flap_threshold=monitor.flap_threshold,
+        flap_window=monitor.flap_window_s,
         enabled=monitor.enabled,
         tags=monitor.tags,
         settings={**_default_settings(monitor.kind), **monitor.settings},

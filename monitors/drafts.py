@@ -45,6 +45,8 @@ class MonitorDraft(BaseModel):
         list[str], Field(min_length=1, max_length=100), AfterValidator(_unique)
     ] = [Location.LOCAL]
     quorum: Annotated[int, Field(ge=1, le=100)] = 1
+    flap_threshold: Annotated[int, Field(ge=0, le=100)] = 4
+    flap_window: Annotated[int, Field(ge=60, le=86_400)] = 900
     enabled: bool = True
     tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_unique)] = []
     settings: dict[str, Any] = {}
@@ -107,6 +109,8 @@ def columns_of(
         "recovery_threshold": draft.recovery_threshold,
         "retry_interval_s": draft.retry_interval_s,
         "quorum": draft.quorum,
+        "flap_threshold": draft.flap_threshold,
+        "flap_window_s": draft.flap_window,
         "tags": draft.tags,
         "settings": public,
         "secrets": encrypted,
@@ -175,6 +179,8 @@ def values_of(monitor: Monitor) -> dict[str, Any]:
             .values_list("location__slug", flat=True)
         ),
         "quorum": monitor.quorum,
+        "flap_threshold": monitor.flap_threshold,
+        "flap_window": monitor.flap_window_s,
         "enabled": monitor.enabled,
         "tags": list(monitor.tags),
         "settings": monitor.settings,

@@ -83,6 +83,16 @@ class MonitorForm(SettingsForm):
     quorum = forms.IntegerField(
         label="Locations that must agree", required=False, help_text="Before it counts as down."
     )
+    flap_threshold = forms.IntegerField(
+        label="Flapping after more than",
+        required=False,
+        help_text="Changes between up and down. Then it is one incident, told once. 0: never.",
+    )
+    flap_window = DurationField(
+        label="Changes within",
+        required=False,
+        help_text="It is over when nothing has changed for as long.",
+    )
     sla_target = PercentField(
         label="Promised uptime (%)", required=False, help_text="Such as 99.9. Optional."
     )
@@ -125,6 +135,7 @@ class MonitorForm(SettingsForm):
             Section("", [*self.show(first[:3]), *open_settings.parts, *self.show(first[3:])]),
             *folded,
             Section("When it counts as down", self.show([*judging, "locations", "quorum"])),
+            Section("When it comes and goes", self.show(["flap_threshold", "flap_window"])),
             Section("Bookkeeping", self.show(["sla_target", "key"])),
         ]
 
@@ -195,5 +206,7 @@ def _defaults(kind: Kind) -> dict[str, Any]:
         "retry_interval": int(kind.default_retry_interval.total_seconds()),
         "locations": [Location.LOCAL],
         "quorum": 1,
+        "flap_threshold": 4,
+        "flap_window": 900,
         "tags": [],
     }

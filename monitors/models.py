@@ -24,8 +24,10 @@ class Status(models.TextChoices):
     UP = "up", "Up"
     DEGRADED = "degraded", "Degraded"
     DOWN = "down", "Down"
+    RECOVERING = "recovering", "Recovering"
     PAUSED = "paused", "Paused"
     MAINTENANCE = "maintenance", "Maintenance"
+    UNKNOWN = "unknown", "Unknown"
 
 
 class Location(models.Model):
@@ -53,7 +55,15 @@ class MonitorQuerySet(models.QuerySet["Monitor"]):
 
     def worst_first(self) -> Self:
         """Order for the eye: what is wrong now comes first."""
-        order = [Status.DOWN, Status.DEGRADED, Status.PENDING, Status.UP, Status.MAINTENANCE]
+        order = [
+            Status.DOWN,
+            Status.RECOVERING,
+            Status.DEGRADED,
+            Status.UNKNOWN,
+            Status.PENDING,
+            Status.UP,
+            Status.MAINTENANCE,
+        ]
         rank = models.Case(
             *(models.When(status=status, then=place) for place, status in enumerate(order)),
             default=len(order),
@@ -94,6 +104,14 @@ class Monitor(models.Model):
         default=5, validators=[MinValueValidator(1), MaxValueValidator(86400)]
     )
     quorum = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1)])
+    flap_threshold = models.PositiveSmallIntegerField(
+        default=4,
+        validators=[MaxValueValidator(100)],
+        help_text="More changes of status than this within the flap window are flapping; 0: off.",
+    )
+    flap_window_s = models.PositiveIntegerField(
+        default=900, validators=[MinValueValidator(60), MaxValueValidator(86400)]
+    )
     enabled = models.BooleanField(default=True)
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     settings = models.JSONField(default=dict, blank=True)
@@ -148,6 +166,10 @@ class Monitor(models.Model):
         return timedelta(seconds=self.retry_interval_s)
 
     @property
+    def flap_window(self) -> timedelta:
+        return timedelta(seconds=self.flap_window_s)
+
+    @property
     def full_settings(self) -> dict[str, Any]:
         """The settings with their secrets, in the clear: for the prober, never for a reader."""
         return secrets.unseal(self.settings, self.secrets)
@@ -182,6 +204,9 @@ class Assignment(models.Model):
     )
     recent = models.BigIntegerField(
         default=0, help_text="The last 60 checks, the latest lowest; a bit is set where it failed."
+    )
+    unknowns = models.PositiveIntegerField(
+        default=0, help_text="Checks in a row that failed by a fault of ours."
     )
     troubled_since = models.DateTimeField(
         null=True, blank=True, help_text="When the present run of troubled checks began."
@@ -347,7 +372,10 @@ class Chore(models.Model):
 
 
 class StatusSpan(models.Model):
-    """One stretch of one status of a monitor. Spans of a monitor meet without gap or overlap."""
+    """One stretch of one status of a monitor. Spans of a monitor meet without gap or overlap.
+
+    Recovering is part of the stretch of down.
+    """
 
     id = models.BigAutoField(primary_key=True)
     monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="spans")

@@ -24,6 +24,7 @@ _FRESH = {
     "passes": 0,
     "troubles": 0,
     "recent": 0,
+    "unknowns": 0,
     "troubled_since": None,
 }
 

@@ -48,6 +48,10 @@ class MonitorOut(Shape):
     """Slugs of the places that it is checked from."""
     quorum: int
     """How many locations must agree on down."""
+    flap_threshold: int
+    """More changes of status than this within `flap_window` are one flapping incident; 0: off."""
+    flap_window: int
+    """Seconds; flapping is over when nothing has changed for as long."""
     enabled: bool
     """False: paused."""
     tags: list[str]

@@ -19,9 +19,11 @@ _CLASS_OF = {
     Status.UP: "up",
     Status.DEGRADED: "degraded",
     Status.DOWN: "down",
+    Status.RECOVERING: "down",
     Status.MAINTENANCE: "maintenance",
     Status.PAUSED: "paused",
     Status.PENDING: "unknown",
+    Status.UNKNOWN: "unknown",
 }
 
 
@@ -76,9 +78,10 @@ def summarize(spans: Iterable[Span], *, since: datetime, until: datetime) -> Sta
 
 def statistics_of(spent: Mapping[Status, timedelta], length: timedelta) -> Statistics:
     """The classes of a window of this length, of which so much was spent in each status."""
-    found = {_CLASS_OF[status]: time for status, time in spent.items()}
-    rest = length - sum(spent.values(), timedelta())
-    found["unknown"] = found.get("unknown", timedelta()) + rest
+    found = dict.fromkeys(_CLASS_OF.values(), timedelta())
+    for status, time in spent.items():
+        found[_CLASS_OF[status]] += time
+    found["unknown"] += length - sum(spent.values(), timedelta())
     return Statistics(**found)
 
 

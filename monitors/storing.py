@@ -16,7 +16,7 @@ from django.db import connection
 from monitors.cadence import Plan, plan_after_check, plan_confirmation
 from monitors.models import Status
 from monitors.rollups import note_late
-from monitors.streaks import Streak, Thresholds, decide_streak, is_confirming
+from monitors.streaks import Streak, Thresholds, decide_streak, is_confirming, is_recovering
 from probe.kinds import KINDS
 from probe.kinds.heartbeat import next_deadline
 from probe.values import Finished, Spec
@@ -50,6 +50,7 @@ _UPDATE_COLUMNS = {
     "passes": "int4",
     "troubles": "int4",
     "recent": "int8",
+    "unknowns": "int4",
     "troubled_since": "timestamptz",
     "missed": "int4",
     "last_status": "text",
@@ -81,7 +82,14 @@ class Stored:
         """Whether the monitor has to be looked at: a state changed, or why it is in trouble."""
         if self.before.state != self.after.state:
             return True
+        if self.after.state == Status.DOWN and self._is_recovering_changed:
+            return True
         return self.is_new_reason and not self.keeps_reason and self._is_in_trouble
+
+    @property
+    def _is_recovering_changed(self) -> bool:
+        thresholds = thresholds_of(self.finished.job.spec)
+        return is_recovering(self.before, thresholds) != is_recovering(self.after, thresholds)
 
     @property
     def keeps_reason(self) -> bool:
@@ -110,8 +118,9 @@ def store_batch(batch: Sequence[Finished], *, owner: UUID) -> list[Stored]:
         return []
     stored = []
     for finished in batch:
-        if row := locked.pop(finished.job.assignment_id, None):  # once, should it stand there twice
-            stored.append(_judge(finished, row))
+        job = finished.job
+        if row := locked.pop((job.assignment_id, job.due_at, job.attempt), None):
+            stored.append(_judge(finished, row))  # once, should it stand there twice
     _update_assignments(stored)
     copy_results([one.finished for one in stored])
     note_late([one.finished for one in stored], now=now)
@@ -140,23 +149,27 @@ def lock_assignment(assignment_id: int) -> Sequence[Any] | None:
 
 _LOCKED = (
     "id, next_due_at, attempt, last_reason,"
-    " state, failures, passes, troubles, recent, troubled_since"  # a Streak, in its order
+    " state, failures, passes, troubles, recent, unknowns, troubled_since"  # a Streak, in its order
 )
+
+
+_Lease = tuple[int, datetime, int]
 
 
 def _lock_leased(
     batch: Sequence[Finished], owner: UUID
-) -> tuple[datetime | None, dict[int, Sequence[Any]]]:
-    """The database's time, and the rows whose lease is still this owner's, for this due instant."""
-    due = {f.job.assignment_id: (f.job.due_at, f.job.attempt) for f in batch}
+) -> tuple[datetime | None, dict[_Lease, Sequence[Any]]]:
+    """The database's time, and the rows whose lease is still this owner's, by assignment, due
+    instant and attempt.
+    """
     with hot_cursor() as cursor:
         cursor.execute(
             f"SELECT clock_timestamp(), {_LOCKED} FROM monitors_assignment"  # noqa: S608 - a literal
             " WHERE id = ANY(%s) AND lease_owner = %s ORDER BY id FOR UPDATE",
-            [list(due), owner],
+            [list({finished.job.assignment_id for finished in batch}), owner],
         )
         rows = cursor.fetchall()
-    held = {row[0]: row for _, *row in rows if (row[1], row[2]) == due[row[0]]}
+    held = {(row[0], row[1], row[2]): row for _, *row in rows}
     return (rows[0][0] if rows else None), held
 
 
@@ -232,7 +245,8 @@ def _update_assignments(stored: Sequence[Stored]) -> None:
                 next_due_at = b.next_due_at, attempt = b.attempt,
                 lease_owner = NULL, lease_expires_at = NULL,
                 state = b.state, failures = b.failures, passes = b.passes,
-                troubles = b.troubles, recent = b.recent, troubled_since = b.troubled_since,
+                troubles = b.troubles, recent = b.recent, unknowns = b.unknowns,
+                troubled_since = b.troubled_since,
                 missed = a.missed + b.missed, last_status = b.last_status,
                 last_reason = coalesce(b.last_reason, a.last_reason),
                 last_message = coalesce(b.last_message, a.last_message),
@@ -259,6 +273,7 @@ def _assignment_values(one: Stored) -> tuple[object, ...]:
         after.passes,
         after.troubles,
         after.recent,
+        after.unknowns,
         after.troubled_since,
         plan.missed,
         seen.status.value,

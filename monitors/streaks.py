@@ -5,7 +5,10 @@
        │                                ▼                                            │
        └──────────────────────────▶ degraded ── failures ≥ failure_threshold ──▶  down
 
-One bad answer between good ones changes nothing; `unknown` (a fault of ours) is not looked at.
+One bad answer between good ones changes nothing. A check that is `unknown` (a fault of ours) is
+not looked at, but after `UNKNOWN_AFTER` of them in a row nobody knows what the target does: the
+state is unknown until a check sees it again. Trouble that was confirmed before needs no new
+confirmation then, and its recovery as many passes as ever.
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +20,8 @@ from probe.values import Status as Seen
 WINDOW = 60
 """How many checks a streak remembers one by one."""
 
+UNKNOWN_AFTER = 3
+"""Faults of ours in a row."""
 
 _TROUBLE = (Status.DOWN, Status.DEGRADED)
 
@@ -38,8 +43,8 @@ class Streak:
 
     `failures`: checks in a row that were down. `passes`: checks in a row that were better than the
     state, or up. `troubles`: checks in a row that were not up. `recent`: the last `WINDOW` checks,
-    the latest in the lowest bit, set where it was down. `troubled_since`: when the present trouble
-    began, the first of its checks.
+    the latest in the lowest bit, set where it was down. `unknowns`: checks in a row that said
+    nothing. `troubled_since`: when the present trouble began, the first of its checks.
     """
 
     state: Status = Status.PENDING
@@ -47,6 +52,7 @@ class Streak:
     passes: int = 0
     troubles: int = 0
     recent: int = 0
+    unknowns: int = 0
     troubled_since: datetime | None = None
 
     def failures_among(self, window: int) -> int:
@@ -56,7 +62,9 @@ class Streak:
 def decide_streak(before: Streak, *, seen: Seen, at: datetime, thresholds: Thresholds) -> Streak:
     """The streak after a check at `at` that saw `seen`."""
     if seen == Seen.UNKNOWN:
-        return before
+        unknowns = before.unknowns + 1
+        state = Status.UNKNOWN if unknowns >= UNKNOWN_AFTER else before.state
+        return replace(before, state=state, unknowns=unknowns)
     is_down = seen == Seen.DOWN
     counts_as_pass = seen == Seen.UP or (seen == Seen.DEGRADED and before.state == Status.DOWN)
     after = Streak(
@@ -65,9 +73,15 @@ def decide_streak(before: Streak, *, seen: Seen, at: datetime, thresholds: Thres
         passes=before.passes + 1 if counts_as_pass else 0,
         troubles=0 if seen == Seen.UP else before.troubles + 1,
         recent=(before.recent << 1 | is_down) & ((1 << WINDOW) - 1),
+        troubled_since=before.troubled_since,
     )
     state = _state(after, seen, thresholds)
-    is_troubled = after.troubles or _failing(after, thresholds) or state in _TROUBLE
+    is_troubled = (
+        after.troubles
+        or _failing(after, thresholds)
+        or state in _TROUBLE
+        or (state == Status.UNKNOWN and before.troubled_since)
+    )
     return replace(
         after,
         state=state,
@@ -89,10 +103,20 @@ def _state(run: Streak, seen: Seen, thresholds: Thresholds) -> Status:
             return Status.DOWN
         return Status.UP if seen == Seen.UP else Status.DEGRADED
     if seen == Seen.UP:
-        return Status.UP if is_recovered or run.state != Status.DEGRADED else Status.DEGRADED
+        was_troubled = run.state == Status.UNKNOWN and run.troubled_since is not None
+        must_recover = was_troubled or run.state == Status.DEGRADED
+        return Status.UP if is_recovered or not must_recover else run.state
     if run.troubles >= thresholds.failures:
         return Status.DEGRADED
     return run.state
+
+
+def is_recovering(streak: Streak, thresholds: Thresholds) -> bool:
+    """Whether it is down and its last check passed, so that it may soon be up again.
+
+    Of trouble that comes and goes a passing check says nothing.
+    """
+    return streak.state == Status.DOWN and streak.passes > 0 and not thresholds.window
 
 
 def is_confirming(streak: Streak, *, seen: Seen, thresholds: Thresholds) -> bool:

@@ -50,12 +50,15 @@ WINDOWS = {
 # In the order of their weight: what is wrong now comes first.
 _BY_WEIGHT = (
     Status.DOWN,
+    Status.RECOVERING,
     Status.DEGRADED,
+    Status.UNKNOWN,
     Status.PENDING,
     Status.UP,
     Status.MAINTENANCE,
     Status.PAUSED,
 )
+_WRONG = (Status.DOWN, Status.RECOVERING, Status.DEGRADED)
 
 
 @viewer
@@ -76,7 +79,8 @@ def monitor_list(request: TeamRequest) -> HttpResponse:
             "is_filtered": any(form.chosen(name) for name in form.fields),
             "counts": [(status, counts[status]) for status in _BY_WEIGHT if counts[status]],
             "total": sum(counts.values()),
-            "wrong": [(s, counts[s]) for s in (Status.DOWN, Status.DEGRADED) if counts[s]],
+            "wrong": [(s, counts[s]) for s in _WRONG if counts[s]],
+            "wrong_states": _WRONG,
             "page": page,
             "rows": monitor_rows(list(page.object_list)),
             "kinds": KINDS,

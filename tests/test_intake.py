@@ -75,7 +75,8 @@ def assert_spans_meet(monitor: Monitor) -> None:
         assert before.ended_at == after.started_at
         assert before.status != after.status
     assert spans[-1].ended_at is None
-    assert spans[-1].status == Monitor.objects.get(pk=monitor.pk).status
+    status = Monitor.objects.get(pk=monitor.pk).status
+    assert spans[-1].status == ("down" if status == Status.RECOVERING else status)
 
 
 def test_a_first_pass_makes_a_pending_monitor_up() -> None:
@@ -146,7 +147,7 @@ def test_why_it_is_down_stays_while_it_recovers_and_while_we_fail_ourselves() ->
     monitor = checks(make_monitor(recovery_threshold=3), REFUSED, REFUSED, UP, OURS)
     incident = Incident.objects.get()
     assert (monitor.status, monitor.reason, monitor.message) == (
-        Status.DOWN,
+        Status.RECOVERING,
         "connect_refused",
         "Refused.",
     )
@@ -158,9 +159,44 @@ def test_why_it_is_down_stays_while_it_recovers_and_while_we_fail_ourselves() ->
 
 
 def test_a_fault_of_ours_is_recorded_and_counts_for_nothing() -> None:
-    monitor = checks(make_monitor(), UP, OURS, OURS, OURS)
+    monitor = checks(make_monitor(), UP, OURS, OURS)
     assert monitor.status == Status.UP
-    assert Result.objects.filter(reason="check_error", status="unknown").count() == 3
+    assert Result.objects.filter(reason="check_error", status="unknown").count() == 2
+
+
+def test_what_was_not_seen_for_three_checks_is_unknown_and_nobody_is_told() -> None:
+    team = TeamFactory()
+    make_policy(team, WebhookFactory(team=team))
+    monitor = checks(make_monitor(team), UP, OURS, OURS, OURS)
+    assert monitor.status == Status.UNKNOWN
+    assert not Incident.objects.exists()
+    assert checks(monitor, UP).status == Status.UP
+    assert not Delivery.objects.exists()
+    assert_spans_meet(monitor)
+
+
+def test_an_incident_outlasts_the_time_in_which_nobody_knows() -> None:
+    team = TeamFactory()
+    make_policy(team, WebhookFactory(team=team))
+    monitor = checks(make_monitor(team), UP, REFUSED, REFUSED, OURS, OURS, OURS)
+    assert monitor.status == Status.UNKNOWN
+    assert Incident.objects.get().status == IncidentStatus.OPEN
+    assert checks(monitor, REFUSED).status == Status.DOWN
+    assert Incident.objects.count() == Delivery.objects.count() == 1
+    assert_spans_meet(monitor)
+
+
+def test_a_monitor_recovers_until_enough_checks_pass_and_counts_as_down_meanwhile() -> None:
+    monitor = checks(make_monitor(recovery_threshold=3), UP, REFUSED, REFUSED, UP)
+    assert (monitor.status, monitor.reason) == (Status.RECOVERING, "connect_refused")
+    assert_spans_meet(monitor)
+    assert checks(monitor, REFUSED).status == Status.DOWN
+    assert checks(monitor, UP, UP).status == Status.RECOVERING
+    assert Incident.objects.get().events.count() == 1
+    assert checks(monitor, UP).status == Status.UP
+    spans = monitor.spans.exclude(status="pending").order_by("started_at")
+    assert [span.status for span in spans] == ["up", "down", "up"]
+    assert_spans_meet(monitor)
 
 
 def test_a_batch_that_comes_again_changes_nothing() -> None:
@@ -303,7 +339,9 @@ def test_a_poisoned_check_is_parked_and_the_others_are_taken_in() -> None:
 def test_any_history_leaves_spans_without_gap_and_one_open_incident_at_most(
     letters: str, failures: int, recoveries: int
 ) -> None:
-    monitor = make_monitor(failure_threshold=failures, recovery_threshold=recoveries)
+    monitor = make_monitor(
+        failure_threshold=failures, recovery_threshold=recoveries, flap_threshold=0
+    )
     seen = {"u": UP, "g": SLOW, "d": REFUSED, "b": BROKEN, "?": OURS}
     for letter in letters:
         if letter == "p":
@@ -313,8 +351,12 @@ def test_any_history_leaves_spans_without_gap_and_one_open_incident_at_most(
             check(monitor, seen[letter])
         fresh = Monitor.objects.get(pk=monitor.pk)
         assert_spans_meet(monitor)
-        is_trouble = fresh.status in (Status.DOWN, Status.DEGRADED)
-        assert Incident.objects.filter(monitor=monitor).unresolved().count() == int(is_trouble)
+        open_now = Incident.objects.filter(monitor=monitor).unresolved().count()
+        if fresh.status == Status.UNKNOWN:
+            assert open_now <= 1
+        else:
+            is_trouble = fresh.status in (Status.DOWN, Status.RECOVERING, Status.DEGRADED)
+            assert open_now == int(is_trouble)
 
 
 def ping(monitor: Monitor, kind: PingKind = PingKind.SUCCESS, **values: object) -> bool:

@@ -15,7 +15,6 @@ import structlog
 from django.db import transaction
 from psycopg import errors as postgres
 
-from alerts.outbox import queue_deliveries
 from incidents.transitions import Transition, settle
 from monitors.models import Assignment, Monitor, Ping, PingKind
 from monitors.partitions import ensure_partitions
@@ -25,6 +24,7 @@ from probe.values import Finished, Job, Observation, Reason, Status
 from uptime.clock import database_now
 from uptime.database import again_on_conflict, may_pass
 from uptime.metrics import record_batch
+from uptime.operations import tell
 
 log = structlog.get_logger(__name__)
 
@@ -79,28 +79,18 @@ def _take_in(batch: Sequence[Finished], owner: UUID) -> list[Stored]:
             [one.monitor_id for one in failing],
             except_ids=[one.finished.job.assignment_id for one in failing],
         )
-        _tell(_settle(stored))
+        tell(_settle(stored))
         record_batch([one.finished for one in stored])
     return stored
 
 
 def _settle(stored: Sequence[Stored]) -> list[Transition]:
-    changed = {one.monitor_id: one.finished.started_at for one in stored if one.may_change_monitor}
+    changed: dict[UUID, datetime] = {}
+    for one in stored:
+        if one.may_change_monitor:  # from several locations, in whatever order
+            at = one.finished.started_at
+            changed[one.monitor_id] = max(at, changed.get(one.monitor_id, at))
     return settle(changed) if changed else []
-
-
-def _tell(transitions: Sequence[Transition]) -> None:
-    if not transitions:
-        return
-    queue_deliveries(transitions)
-    for one in transitions:
-        log.info(
-            "monitor.status.changed",
-            monitor=str(one.incident.monitor_id),
-            incident=str(one.incident.id),
-            kind=one.kind,
-            reason=one.incident.reason,
-        )
 
 
 def record_ping(
@@ -161,7 +151,7 @@ def _judge_ping(
     finished = Finished(job, observation, started_at=at, finished_at=at)
     stored = store_ping(finished, assignment_row=row)
     if stored.may_change_monitor:
-        _tell(settle({monitor.id: at}))
+        tell(settle({monitor.id: at}))
     record_batch([finished])
 
 

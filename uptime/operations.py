@@ -1,11 +1,33 @@
-"""What people do that others have to hear of: decided in `incidents`, told by `alerts`."""
+"""What others have to hear of: decided in `incidents`, told by `alerts`."""
 
-from django.db import transaction
+from collections.abc import Sequence
+
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
 
 from accounts.models import User
 from alerts.outbox import queue_deliveries
 from incidents.actions import close_by_hand
 from incidents.models import Incident
+from incidents.transitions import Transition, calm_down
+from uptime.clock import database_now
+
+log = structlog.get_logger(__name__)
+
+
+def tell(transitions: Sequence[Transition]) -> None:
+    """Queue what is to be told of these, in the transaction that made them."""
+    if not transitions:
+        return
+    queue_deliveries(transitions)
+    for one in transitions:
+        log.info(
+            "monitor.status.changed",
+            monitor=str(one.incident.monitor_id),
+            incident=str(one.incident.id),
+            kind=one.kind,
+            reason=one.incident.reason,
+        )
 
 
 @transaction.atomic
@@ -18,3 +40,17 @@ def resolve_incident(*, incident: Incident, by: User) -> Incident:
     transition = close_by_hand(incident=incident, by=by)
     queue_deliveries([transition])
     return transition.incident
+
+
+def review_incidents() -> None:
+    """Bring about what time alone decides: flapping that is over.
+
+    For whoever looks once a second. Any number of processes may do so at once.
+    """
+    try:
+        with transaction.atomic():
+            tell(calm_down(database_now()))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:  # the loop's edge: deliveries go on
+        log.exception("incidents.review.failed")

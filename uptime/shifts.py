@@ -37,6 +37,7 @@ from probe.prober import Prober
 from uptime.clock import database_now
 from uptime.database import Outage
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
+from uptime.operations import review_incidents
 from uptime.process import allow_many_files
 
 log = structlog.get_logger(__name__)
@@ -261,4 +262,6 @@ async def _watch(beat: Beat, stop: asyncio.Event, hurry: asyncio.Event) -> None:
 
 
 def _run_dispatcher(beat: Beat) -> None:
-    Dispatcher(beat.shift.id).run(lambda: beat.stopping.is_set() or beat.is_hurried)
+    Dispatcher(beat.shift.id).run(
+        lambda: beat.stopping.is_set() or beat.is_hurried, on_beat=review_incidents
+    )

@@ -69,7 +69,7 @@ def decided(
     now: datetime = AT_NOON,
 ) -> Decision:
     severity = "degraded" if event == "degraded" else "down"
-    occasion = Occasion(event, names_of(event, reason), severity, SHOP)
+    occasion = Occasion(event, names_of(event, reason, severity), severity, SHOP)
     return decide_tellings(rules, occasion, owed=owed, now=now)
 
 
@@ -95,6 +95,10 @@ def decided(
         ([rule(ANN, on=["recovered"])], "recovered", [], [ANN]),
         ([rule(ANN, on=["recovered"])], "recovered", [BEN, ANN], [BEN, ANN]),
         ([rule(ANN, on=["degraded", "recovered"])], "recovered", [], []),
+        ([rule(ANN)], "flapping", [], [ANN]),
+        ([rule(ANN, on=["degraded"])], "flapping", [], []),
+        ([rule(ANN, on=["flapping"])], "flapping", [], [ANN]),
+        ([rule(ANN, on=["flapping", "recovered"])], "recovered", [], []),
     ],
 )
 def test_who_is_told_of_the_shop_in_production(

@@ -59,6 +59,7 @@ def test_the_document_says_everything(
         "resolved_at": None,
         "duration_seconds": 5.0,
         "locations": ["local"],
+        "changes": 0,
         "failed_channel": None,
     }
 

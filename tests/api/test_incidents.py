@@ -57,6 +57,8 @@ def test_an_incident_tells_what_where_and_since_when(api: Api, team: Team) -> No
         "resolved_at": "2026-03-01T12:05:00Z",
         "duration_seconds": 300,
         "locations": ["local"],
+        "flapping": False,
+        "changes": 0,
     }
     assert [(one["kind"], one["severity"], one["author"]) for one in updates] == [
         ("opened", "down", None)

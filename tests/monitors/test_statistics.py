@@ -136,7 +136,7 @@ def test_it_is_what_counting_second_by_second_finds(spans: list[Span], length: i
         now = NOON + timedelta(seconds=second)
         here = [s.status for s in spans if s.ended_at and s.started_at <= now < s.ended_at]
         name = here[0].value if here else "unknown"
-        counted["unknown" if name == "pending" else name] += 1
+        counted[{"pending": "unknown", "recovering": "down"}.get(name, name)] += 1
 
     found = summarize(spans, since=NOON, until=NOON + timedelta(seconds=length))
 

@@ -116,7 +116,8 @@ def audit_history(books: Books) -> Iterator[str]:
     ends = [one.ended_at for one in books.spans]
     if ends != [*(one.started_at for one in books.spans[1:]), None]:
         yield f"{books.name}: its spans don't meet, or the last one has an end"
-    if books.spans and books.spans[-1].status != books.monitor.status:
+    now = Status.DOWN if books.monitor.status == Status.RECOVERING else books.monitor.status
+    if books.spans and books.spans[-1].status != now:
         yield f"{books.name}: is {books.monitor.status}, its span says {books.spans[-1].status}"
     incidents = [(one.started_at, one.resolved_at) for one in books.incidents]
     if incidents != expected.incidents:
@@ -147,8 +148,12 @@ def replay(books: Books) -> History:
 
 def _turn(history: History, streak: Streak, at: datetime) -> None:
     """What `incidents.transitions` does with a location's new state."""
+    status, changed_at = history.spans[-1]
     verdict = decide_verdict(
-        [LocationState("", streak.state, streak.troubled_since, "", "")], quorum=1
+        [LocationState("", streak.state, streak.troubled_since, "", "")],
+        quorum=1,
+        before=status,
+        changed_at=changed_at,
     )
     since = max(verdict.since or at, history.spans[-1][1])
     if history.spans[-1][1] >= since:

@@ -145,6 +145,7 @@ def _make_monitors(outside: Witness, count: int) -> None:
                 "target": outside.target(number),
                 "interval": INTERVAL_S,
                 "retry_interval": 1,
+                "flap_threshold": 0,  # each outage an incident, as the books have it
             },
         )
     connection.close()

@@ -14,6 +14,9 @@ STATES = {
     "up": _TICKED,
     "degraded": _TRIANGLE,
     "down": _OCTAGON,
+    "recovering": '<path d="M8.2 3h7.6L21 8.2v7.6L15.8 21H8.2L3 15.8V8.2z"/>'
+    '<path d="M12 16.5v-9m-3.5 3.5L12 7.5l3.5 3.5"/>',
+    "flapping": '<path d="M3 12h3l2.5-7 4 14 3-10.5 1.5 3.5h4"/>',
     "pending": (
         '<circle cx="12" cy="12" r="9" stroke-dasharray="3.2 3.9"/><path d="M12 8v4l2.5 2"/>'
     ),

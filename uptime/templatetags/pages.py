@@ -20,6 +20,8 @@ STATE_LABELS = {
     "up": "Up",
     "degraded": "Degraded",
     "down": "Down",
+    "recovering": "Recovering",
+    "flapping": "Flapping",
     "pending": "Pending",
     "paused": "Paused",
     "maintenance": "Maintenance",
