@@ -1,18 +1,16 @@
-"""The ASGI application: Django behind a limit for request bodies."""
+"""The ASGI application: published files, then Django behind a limit for request bodies."""
 
 import json
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "uptime.settings")
 
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Any, Any, Any], Awaitable[None]]
+from statuspages.places import PublicFiles
+from uptime.asgi_types import App, Message, Receive, Send
+from uptime.public_files import serve_published
 
 MAX_BODY_BYTES = 10_000_000
 
@@ -65,4 +63,8 @@ async def _refuse(send: Send, max_bytes: int) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-application = limit_body(get_asgi_application(), MAX_BODY_BYTES)
+application = serve_published(
+    limit_body(get_asgi_application(), MAX_BODY_BYTES),
+    PublicFiles(settings.DATA_DIR),
+    base_url=settings.BASE_URL,
+)

@@ -1,6 +1,7 @@
 """The web process: gunicorn with its ASGI worker, configured here and nowhere else."""
 
 import gc
+import threading
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
+from statuspages.publishing import Publisher
 from uptime.environment import listen_address
 from uptime.preflight import explain, listen
 from uptime.process import die_with_parent
@@ -103,3 +105,7 @@ def _before_fork(arbiter: Any, worker: Any) -> None:
 
 def _after_fork(arbiter: Any, worker: Any) -> None:
     die_with_parent()
+    never = threading.Event()
+    threading.Thread(
+        target=Publisher().run, args=(never.wait,), name="publisher", daemon=True
+    ).start()

@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "monitors",
     "incidents",
     "alerts",
+    "statuspages",
 ]
 
 MIDDLEWARE = [

@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("uptime.api.urls")),
     path("ping/", include("monitors.ping_urls")),
+    path("", include("statuspages.public_urls")),
     path("", include("uptime.pages_urls")),
 ]
 

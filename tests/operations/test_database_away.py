@@ -15,6 +15,8 @@ import pytest
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
+from statuspages.documents import STALE_MARK, Document
+from statuspages.places import PublicFiles
 from tests.operations.product import database_url, environment, free_port, wait_until
 from uptime.bench.line import Line
 from uptime.environment import BASE_DIR
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.xdist_group("operations")
 # The pool waits 2 s for a connection; the rest is for a busy machine.
 QUICK_S = 5
 TOKEN = "Token upt_of_nobody"
+PAGE = b"All was well, " + STALE_MARK + b"."
 
 
 @dataclass
@@ -60,6 +63,8 @@ def web(
 ) -> Iterator[Web]:
     """A web that was started before its database was there."""
     home = tmp_path_factory.mktemp("away")
+    long_ago = Document(PAGE, "text/html", fresh_until=1.0, stale_note="since long ago")
+    PublicFiles(home).pages.put("acme", {"index": long_ago})
     port = free_port()
     socket_dir = connection.settings_dict["OPTIONS"]["host"]
     line = Line(socket_dir, port=free_port())
@@ -110,6 +115,14 @@ def test_a_page_is_one_that_says_so(web: Web) -> None:
 def test_a_browser_that_is_signed_in_learns_that_the_web_itself_lives(web: Web) -> None:
     answer = web.get("/health/live", Cookie=f"sessionid={'a' * 32}")
     assert answer.status == 200
+
+
+def test_a_status_page_is_served_as_it_was_last_and_says_so(web: Web) -> None:
+    answer = web.get("/status/acme/")
+    assert answer.status == 200
+    assert answer.body == "All was well, since long ago."
+    again = web.get("/status/acme/", **{"If-None-Match": answer.headers["ETag"]})
+    assert again.status == 304
 
 
 def test_metrics_are_as_quick(web: Web) -> None:
