@@ -98,7 +98,8 @@ async def observe(job: Job, net: Net) -> Observation:
         return Observation(
             Status.DOWN,
             Reason.HEARTBEAT_MISSED,
-            f"No ping has ever come: the first was expected by {_utc(job.due_at)}.",
+            "No success or failure was ever reported: the first was expected by"
+            f" {_utc(job.due_at)}.",
         )
     expected = next_expected(settings, job.spec.interval, job.last_seen_at)
     if expected + timedelta(seconds=settings.grace) > job.due_at:
@@ -106,8 +107,8 @@ async def observe(job: Job, net: Net) -> Observation:
     return Observation(
         Status.DOWN,
         Reason.HEARTBEAT_MISSED,
-        f"No ping since {_utc(job.last_seen_at)}: expected one by {_utc(expected)},"
-        f" grace {settings.grace:g} s.",
+        f"No success or failure reported since {_utc(job.last_seen_at)}: expected one by"
+        f" {_utc(expected)}, grace {settings.grace:g} s.",
     )
 
 

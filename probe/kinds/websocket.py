@@ -173,6 +173,13 @@ def _check_upgrade(session: Session, plan: WebsocketPlan, head: bytes, key: str)
     session.headers = headers = _parse_headers(head[status_line.end() :])
     if session.http_status != 101:
         raise Trouble(Reason.HTTP_STATUS, _status_message(session))
+    for name, word in (("upgrade", "websocket"), ("connection", "upgrade")):
+        if word not in _words(headers.get(name, "")):
+            raise Trouble(
+                Reason.HTTP_PROTOCOL,
+                f"{session.place} upgrades to no WebSocket ({name.title()} is"
+                f" {shown(headers.get(name, '').encode())}), {session.after}.",
+            )
     digest = hashlib.sha1(f"{key}{_GUID}".encode(), usedforsecurity=False).digest()
     expected = base64.b64encode(digest).decode()
     if (accept := headers.get("sec-websocket-accept", "")) != expected:
@@ -188,6 +195,10 @@ def _check_upgrade(session: Session, plan: WebsocketPlan, head: bytes, key: str)
             f"{session.place} chose the subprotocol {agreed or 'none'!r}, expected"
             f" {plan.subprotocol or 'none'!r}.",
         )
+
+
+def _words(header: str) -> set[str]:
+    return {word.strip().lower() for word in header.split(",")}
 
 
 def _status_message(session: Session) -> str:

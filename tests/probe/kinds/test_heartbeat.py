@@ -100,8 +100,8 @@ async def test_silence_past_the_deadline_is_missed(check: Check) -> None:
     )
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.HEARTBEAT_MISSED)
     assert seen.message == (
-        "No ping since 2026-11-22 10:00:00 UTC: expected one by 2026-11-22 10:01:00 UTC,"
-        " grace 60 s."
+        "No success or failure reported since 2026-11-22 10:00:00 UTC: expected one by"
+        " 2026-11-22 10:01:00 UTC, grace 60 s."
     )
 
 
@@ -109,7 +109,8 @@ async def test_a_heartbeat_that_never_beat_is_missed(check: Check) -> None:
     seen = await check("heartbeat", due_at=utc("2026-11-22 10:02"))
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.HEARTBEAT_MISSED)
     assert seen.message == (
-        "No ping has ever come: the first was expected by 2026-11-22 10:02:00 UTC."
+        "No success or failure was ever reported: the first was expected by"
+        " 2026-11-22 10:02:00 UTC."
     )
 
 

@@ -103,6 +103,16 @@ FAILURES: dict[str, tuple[Conduct, Reason, str]] = {
         Reason.HTTP_STATUS,
         r"Status 401 \(Unauthorized\) after \d+ ms, expected 101 \(Switching Protocols\)\.",
     ),
+    "it switches to something else": (
+        http.answer(b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        r'HOST upgrades to no WebSocket \(Upgrade is "h2c"\), after \d+ ms\.',
+    ),
+    "it doesn't say that it switches": (
+        http.answer(b"HTTP/1.1 101 Switching\r\nUpgrade: WebSocket\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        r'HOST upgrades to no WebSocket \(Connection is ""\), after \d+ ms\.',
+    ),
     "its proof is wrong": (
         websocket.say(headers={"Sec-WebSocket-Accept": "nonsense"}),
         Reason.HTTP_PROTOCOL,
