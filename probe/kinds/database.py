@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -29,10 +30,14 @@ from probe.kinds.base import (
 )
 from probe.net import Deadline, Net, Trouble, describe_errno, is_address, reason_of_errno
 from probe.starttls import shown
+from probe.streams import connect
 from probe.values import Job, Observation, Phases, Reason, Spec, Status
 
 MAX_ROWS = 1000
 """How many rows of an answer are taken in."""
+
+_PATIENCE = 0.75
+"""The share of the time after which a silent port is knocked at, to see whether it is open."""
 
 _WORDS = {
     os.strerror(number).lower(): number
@@ -131,6 +136,7 @@ class Asking:
         self.doing = "connecting"
         self.connect_ms: float | None = None
         self.first_byte_ms: float | None = None
+        self.is_open = False
         self._started_at = time.monotonic()
 
     def connected(self) -> None:
@@ -226,12 +232,13 @@ async def _ask_in_time(
     asking: Asking, ask: Ask, deadline: Deadline, *, attempts_left: int
 ) -> list[Row]:
     plan, share_s = asking.plan, max(deadline.remaining_s / attempts_left, 0)
+    knocking = asyncio.create_task(_knock(asking, share_s * _PATIENCE))
     try:
         async with asyncio.timeout(share_s):
             return await ask(asking)
     except TimeoutError:
         limit = deadline.timeout_s
-        if asking.connect_ms is None:
+        if asking.connect_ms is None and not asking.is_open:
             raise Trouble(
                 Reason.CONNECT_TIMEOUT, f"No connection to {plan.place} within {limit:g} s."
             ) from None
@@ -240,6 +247,19 @@ async def _ask_in_time(
         ) from None
     except OSError as error:
         raise broken(asking, error.errno or 0) from None
+    finally:
+        knocking.cancel()
+
+
+async def _knock(asking: Asking, after_s: float) -> None:
+    """Whether the port is open that a client library hasn't done with: libraries don't say whether
+    it is the connection or the greeting that they wait for."""
+    await asyncio.sleep(after_s)
+    if asking.connect_ms is None:
+        with suppress(Trouble):
+            (await connect(asking.plan.host, [asking.address], asking.plan.port)).close()
+            asking.is_open = True
+            asking.doing = "waiting for the greeting or the login"
 
 
 def _is_final(trouble: Trouble) -> bool:
