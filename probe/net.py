@@ -255,6 +255,9 @@ _RECORDS = {"auto": "A or AAAA", "4": "A", "6": "AAAA"}
 _PATIENCE = 0.25
 """The share of the time after which a name server that has not answered is asked once more."""
 
+_SHARED_FATE = {ares.ARES_EBADRESP, ares.ARES_ECONNREFUSED}
+"""What c-ares says to all who wait on one socket when one of them is answered with rubbish."""
+
 
 class Resolver:
     """Names to addresses, through the system's resolvers or one of the check's own."""
@@ -269,50 +272,31 @@ class Resolver:
         family = _FAMILIES[ip_version]
         if host == "localhost":
             server = None  # no business of a name server's, RFC 6761 section 6.3
-        while (remaining_s := deadline.remaining_s) > 0:
-            try:
-                async with asyncio.timeout(remaining_s):
-                    return await self._look_up(host, family, server, remaining_s * _PATIENCE)
-            except TimeoutError:
-                break
-            except pycares.AresError as error:
-                # c-ares gives up sooner than the check when it has seen faster answers
-                if error.args[0] != ares.ARES_ETIMEOUT:
-                    raise self._trouble(error.args[0], host, ip_version, server) from None
-        raise Trouble(
-            Reason.DNS_TIMEOUT,
-            _sentence(
-                f"{_name(server)} did not answer for {host} within {deadline.timeout_s:g} s."
-            ),
-        )
-
-    async def _look_up(
-        self, host: str, family: socket.AddressFamily, server: str | None, patience_s: float
-    ) -> list[str]:
-        """Ask; where no answer has come after a while, ask again beside it, each family by itself.
-
-        A datagram may have been lost, and some name servers never answer for AAAA: one family's
-        addresses will do then. Raises AresError.
-        """
-        lookup = self._channel(server).lookup
-        lookups = [lookup(host, family)]
-        first = lookups[0]
         try:
-            await asyncio.wait(lookups, timeout=patience_s)
-            if not first.done():
-                both = (socket.AF_INET, socket.AF_INET6)
-                families = both if family == socket.AF_UNSPEC else (family,)
-                lookups += (lookup(host, each) for each in families)
-            while not first.done():
-                done, _ = await asyncio.wait(lookups, return_when=asyncio.FIRST_COMPLETED)
-                failed = [each for each in done if each.exception() is not None]
-                if answered := done.difference(failed):
-                    return answered.pop().result()
-                lookups = [each for each in lookups if each not in failed]
-            return first.result()
+            return await self._resolve(host, family, server, deadline)
+        except pycares.AresError as error:
+            raise self._trouble(error.args[0], host, ip_version, server) from None
+        except TimeoutError:
+            raise Trouble(
+                Reason.DNS_TIMEOUT,
+                _sentence(
+                    f"{_name(server)} did not answer for {host} within {deadline.timeout_s:g} s."
+                ),
+            ) from None
+
+    async def _resolve(
+        self, host: str, family: socket.AddressFamily, server: str | None, deadline: Deadline
+    ) -> list[str]:
+        try:
+            return await _ask(lambda: self._channel(server), host, family, deadline)
+        except pycares.AresError as error:
+            if error.args[0] not in _SHARED_FATE:
+                raise
+        own = _Channel(server)
+        try:
+            return await _ask(lambda: own, host, family, deadline)
         finally:
-            for each in lookups:
-                each.cancel()
+            own.retire()
 
     def _channel(self, server: str | None) -> _Channel:
         channel = self._channels.get(server)
@@ -346,6 +330,52 @@ def _name(server: str | None) -> str:
 
 def _sentence(text: str) -> str:
     return f"The{text[3:]}" if text.startswith("the ") else text
+
+
+async def _ask(
+    choose_channel: Callable[[], _Channel],
+    host: str,
+    family: socket.AddressFamily,
+    deadline: Deadline,
+) -> list[str]:
+    """Ask until there is an answer. Raises TimeoutError at the deadline, or AresError."""
+    while (remaining_s := deadline.remaining_s) > 0:
+        try:
+            async with asyncio.timeout(remaining_s):
+                return await _look_up(choose_channel(), host, family, remaining_s * _PATIENCE)
+        except pycares.AresError as error:
+            # c-ares gives up sooner than the check when it has seen faster answers
+            if error.args[0] != ares.ARES_ETIMEOUT:
+                raise
+    raise TimeoutError
+
+
+async def _look_up(
+    channel: _Channel, host: str, family: socket.AddressFamily, patience_s: float
+) -> list[str]:
+    """Ask; where no answer has come after a while, ask again beside it, each family by itself.
+
+    A datagram may have been lost, and some name servers never answer for AAAA: one family's
+    addresses will do then. Raises AresError.
+    """
+    first = channel.lookup(host, family)
+    lookups = [first]
+    try:
+        await asyncio.wait(lookups, timeout=patience_s)
+        if not first.done():
+            both = (socket.AF_INET, socket.AF_INET6)
+            families = both if family == socket.AF_UNSPEC else (family,)
+            lookups += (channel.lookup(host, each) for each in families)
+        while not first.done():
+            done, _ = await asyncio.wait(lookups, return_when=asyncio.FIRST_COMPLETED)
+            failed = [each for each in done if each.exception() is not None]
+            if answered := done.difference(failed):
+                return answered.pop().result()
+            lookups = [each for each in lookups if each not in failed]
+        return first.result()
+    finally:
+        for each in lookups:
+            each.cancel()
 
 
 class _Channel:

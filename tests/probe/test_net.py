@@ -170,6 +170,28 @@ async def test_a_resolver_that_never_answers_for_aaaa_does_no_harm(kind: str, ch
     assert seen.status == Status.UP, seen.message
 
 
+async def test_malformed_answers_for_one_name_do_not_fail_another(check: Check) -> None:
+    def keep_waiting(query: bytes) -> bytes | list[bytes]:
+        spoilt = sum(name == "bad.example" for name, _ in names.asked)
+        return [] if spoilt < 8 else dns.say("x.example. 1 IN A 127.0.0.1")(query)
+
+    garble = dns.tamper(dns.say("bad.example. 1 IN A 127.0.0.1"), lambda answer: answer[:-3])
+    async with (
+        serve(http.answer(http.OK)) as server,
+        serve_names({"x.example": keep_waiting, "bad.example": garble}) as names,
+    ):
+        settings = {"resolver": names.address, "ip_version": "4"}
+        checking = asyncio.create_task(
+            check("http", f"http://x.example:{server.port}", timeout=3, **settings)
+        )
+        await asyncio.sleep(0)
+        for _ in range(4):
+            bad = await check("http", "http://bad.example", **settings)
+            assert (bad.reason, "malformed" in bad.message) == (Reason.DNS_SERVFAIL, True)
+        seen = await checking
+    assert seen.status == Status.UP, seen.message
+
+
 async def test_a_name_is_resolved_once_per_check(check: Check) -> None:
     async with (
         serve(http.answer(http.OK)) as server,
