@@ -16,6 +16,9 @@ from uptime.database import hot_cursor
 # A lease outlives the longest check (120 s) and the wait for its exact instant. It only matters
 # where no living engine is there to notice that the owner's shift stopped beating.
 LEASE = timedelta(seconds=180)
+# No engine leases farther ahead. It is what bounds the search for leases that are given back: at an
+# interval of a minute each second more is a sixtieth of all rows.
+_FARTHEST_AHEAD_S = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,15 @@ def lease_due(
 
     Returns the database's time and the leased. One statement, one commit.
     """
+    # statement_timestamp(), where a scan is to end: clock_timestamp() may be another for each row,
+    # so an index is read to its end.
     with hot_cursor() as cursor:
         cursor.execute(
             """
             WITH due AS (
                 SELECT id FROM monitors_assignment
                 WHERE location_id = %(location)s
-                  AND next_due_at <= clock_timestamp() + make_interval(secs => %(ahead_s)s)
+                  AND next_due_at <= statement_timestamp() + make_interval(secs => %(ahead_s)s)
                   AND (lease_owner IS NULL OR lease_expires_at < clock_timestamp())
                 ORDER BY next_due_at
                 LIMIT %(limit)s
@@ -53,7 +58,9 @@ def lease_due(
                 UPDATE monitors_assignment AS a
                 SET lease_owner = %(owner)s,
                     lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s)
-                FROM due WHERE a.id = due.id
+                -- An array, and not a join: its length is not estimated from the limit, and so no
+                -- planner thinks that to read the whole table would be cheaper.
+                WHERE a.id = ANY(ARRAY(SELECT id FROM due))
                 RETURNING a.id, a.monitor_id, a.revision, a.next_due_at, a.attempt, a.last_seen_at,
                     a.fingerprint
             )
@@ -75,16 +82,20 @@ def lease_due(
 
 
 def release_leases(*, owner: UUID, assignment_ids: Sequence[int] | None = None) -> int:
-    """Give back what `owner` leased and did not check (all of it, or these); returns how many."""
+    """Give back what `owner` leased and did not check (all of it, or these); returns how many.
+
+    Leased rows are all due, or nearly: by location, the index on `next_due_at` bounds the scan.
+    """
     chosen = "" if assignment_ids is None else "AND id = ANY(%(ids)s)"
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             UPDATE monitors_assignment SET lease_owner = NULL, lease_expires_at = NULL
-            WHERE next_due_at <= clock_timestamp() + interval '10 seconds'
+            WHERE location_id IN (SELECT id FROM monitors_location)
+              AND next_due_at <= statement_timestamp() + make_interval(secs => %(ahead_s)s)
               AND lease_owner = %(owner)s {chosen}
             """,  # noqa: S608 - `chosen` is one of two literals
-            {"owner": owner, "ids": list(assignment_ids or [])},
+            {"owner": owner, "ids": list(assignment_ids or []), "ahead_s": _FARTHEST_AHEAD_S},
         )
         return int(cursor.rowcount)
 
@@ -92,7 +103,7 @@ def release_leases(*, owner: UUID, assignment_ids: Sequence[int] | None = None) 
 def release_orphans(*, living: Iterable[UUID]) -> int:
     """Give back the leases of owners that are not among `living`; returns how many.
 
-    Leased rows are all due, or nearly, so the index on `next_due_at` bounds the scan.
+    The scan is bounded as in `release_leases`.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -101,11 +112,11 @@ def release_orphans(*, living: Iterable[UUID]) -> int:
             WHERE id IN (
                 SELECT id FROM monitors_assignment
                 WHERE location_id IN (SELECT id FROM monitors_location)
-                  AND next_due_at <= clock_timestamp() + interval '10 seconds'
+                  AND next_due_at <= statement_timestamp() + make_interval(secs => %(ahead_s)s)
                   AND lease_owner IS NOT NULL AND lease_owner <> ALL(%(living)s)
                 FOR UPDATE SKIP LOCKED
             )
             """,
-            {"living": list(living)},
+            {"living": list(living), "ahead_s": _FARTHEST_AHEAD_S},
         )
         return int(cursor.rowcount)

@@ -40,6 +40,8 @@ SETTINGS = {
     "wal_compression": "on",
     "max_wal_size": "512MB",
     "jit": "off",
+    # What is hot is in memory, and the rest on no spinning disk: an index is worth its while.
+    "random_page_cost": "1.1",
     "unix_socket_permissions": "0700",
     # Life and death of the server, not the statements that failed: their text holds values, and
     # the program that sent them logs the error itself.

@@ -1,0 +1,178 @@
+"""The lease alone, among very many assignments, while what is leased is taken in as well.
+
+On a scratch database, in real time: what falls due is leased four times a second, a second ahead,
+and each time once more when nothing is left. The floor is an update of as many rows by their ids.
+"""
+
+import time
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from statistics import median
+from typing import Any
+from uuid import uuid4
+
+from django.db import connection
+
+from monitors.leasing import Leased, lease_due, release_leases
+from monitors.models import Location
+from monitors.specs import SpecCache
+from probe.values import Finished, Job
+from uptime.bench.engine import scratch_database
+from uptime.bench.intake import SEEN
+from uptime.bench.measure import Meter
+from uptime.bench.multitude import make_multitude
+from uptime.bench.plans import watch_plans
+from uptime.database import hot_cursor
+from uptime.intake import take_in
+
+KEYS = {
+    "assignments": "how many there were",
+    "leased_per_s": "checks leased and taken in per second",
+    "lease_p50_ms": "one lease, median",
+    "lease_max_ms": "the longest",
+    "lease_empty_p50_ms": "one lease where nothing is due, median",
+    "lease_cpu_ms_per_check": "CPU of the leasing process, per check",
+    "lease_postgres_cpu_ms_per_check": "CPU of PostgreSQL for the lease, per check",
+    "floor_cpu_ms_per_check": "CPU of an update of the same rows by their ids, both sides",
+    "hot_percent": "updates of assignments that touched no index; of two a check one must",
+    "growth_percent": "of the assignments' table and indexes, over the run",
+    "whole_scans": "statements that read a large table whole; 0, or they are printed",
+}
+
+LEASE_EVERY_S = 0.25
+AHEAD = timedelta(seconds=1)
+_LARGE = {"monitors_assignment", "monitors_monitor", "monitors_statusspan"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--assignments", type=int, default=100_000, help="how many (100000)")
+    parser.add_argument("--rate", type=int, default=500, help="checks a second (500)")
+    parser.add_argument("--seconds", type=int, default=10, help="to measure for (10)")
+    parser.add_argument("--fillfactor", type=int, help="of the assignments; else the product's")
+
+
+def run(options: Mapping[str, Any]) -> dict[str, float]:
+    count = options["assignments"]
+    with scratch_database() as postgres_pid:
+        if options["fillfactor"]:
+            _execute(f"ALTER TABLE monitors_assignment SET (fillfactor = {options['fillfactor']})")
+        print(f"Making {count} assignments", flush=True)
+        make_multitude(count, interval=timedelta(seconds=count / options["rate"]))
+        _execute("VACUUM (FREEZE, ANALYZE) monitors_assignment")
+        _execute("CHECKPOINT")
+        bench = _Bench(postgres_pid)
+        whole_scans = bench.explain()
+        before = _size()
+        bench.run(options["seconds"])
+        time.sleep(1.1)  # statistics are told once a second
+        return {
+            "assignments": count,
+            **bench.figures(),
+            "hot_percent": _hot_percent(),
+            "growth_percent": round((_size() / before - 1) * 100, 1),
+            "whole_scans": whole_scans,
+        }
+
+
+class _Bench:
+    def __init__(self, postgres_pid: int) -> None:
+        self._lease, self._floor = Meter(postgres_pid), Meter(postgres_pid)
+        self._specs, self._owner = SpecCache(), uuid4()
+        self._location_id = Location.objects.get(slug=Location.LOCAL).pk
+        self._full_ms: list[float] = []
+        self._empty_ms: list[float] = []
+        self._taken, self._wall_s = 0, 0.0
+
+    def explain(self) -> int:
+        """Print the plans of a round's statements; how many read a large table whole."""
+        time.sleep(1)
+        with watch_plans() as plans:
+            self._take_in(self._lease_once(AHEAD))
+            release_leases(owner=self._owner)
+        for plan in plans:
+            print(plan, flush=True)
+        return sum(bool(_LARGE & set(plan.scanned_whole())) for plan in plans)
+
+    def run(self, seconds: float) -> None:
+        began = time.monotonic()
+        while (now := time.monotonic()) < began + seconds:
+            with self._lease.measuring():
+                leased = self._timed(self._full_ms, AHEAD)
+            assert not self._timed(self._empty_ms, AHEAD / 2)
+            with self._floor.measuring():
+                self._touch(leased)
+            self._take_in(leased)
+            self._taken += len(leased)
+            time.sleep(max(0, now + LEASE_EVERY_S - time.monotonic()))
+        self._wall_s = time.monotonic() - began
+
+    def figures(self) -> dict[str, float]:
+        count = max(1, self._taken)
+        floor_s = self._floor.cpu_s + self._floor.postgres_cpu_s
+        return {
+            "leased_per_s": round(self._taken / self._wall_s, 1),
+            "lease_p50_ms": round(median(self._full_ms), 2),
+            "lease_max_ms": round(max(self._full_ms), 2),
+            "lease_empty_p50_ms": round(median(self._empty_ms), 2),
+            "lease_cpu_ms_per_check": round(self._lease.cpu_s / count * 1000, 4),
+            "lease_postgres_cpu_ms_per_check": round(self._lease.postgres_cpu_s / count * 1000, 4),
+            "floor_cpu_ms_per_check": round(floor_s / count * 1000, 4),
+        }
+
+    def _timed(self, spent_ms: list[float], ahead: timedelta) -> list[Leased]:
+        began = time.perf_counter()
+        leased = self._lease_once(ahead)
+        spent_ms.append((time.perf_counter() - began) * 1000)
+        return leased
+
+    def _lease_once(self, ahead: timedelta) -> list[Leased]:
+        _, leased = lease_due(
+            owner=self._owner, location_id=self._location_id, limit=100_000, ahead=ahead
+        )
+        return leased
+
+    def _touch(self, leased: Sequence[Leased]) -> None:
+        with hot_cursor() as cursor:
+            cursor.execute(
+                "UPDATE monitors_assignment SET lease_owner = %s WHERE id = ANY(%s)",
+                [self._owner, [one.assignment_id for one in leased]],
+            )
+
+    def _take_in(self, leased: Sequence[Leased]) -> None:
+        """Each at its instant, which may lie a little ahead: the next slot is an interval later."""
+        specs = self._specs.get((one.monitor_id, one.revision) for one in leased)
+        batch = [
+            Finished(
+                Job(one.assignment_id, specs[one.monitor_id], one.due_at),
+                SEEN,
+                started_at=one.due_at,
+                finished_at=one.due_at + timedelta(milliseconds=12),
+            )
+            for one in leased
+        ]
+        for begin in range(0, len(batch), 500):
+            take_in(batch[begin : begin + 500], owner=self._owner)
+
+
+def _execute(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _size() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_total_relation_size('monitors_assignment')")
+        (size,) = cursor.fetchone()
+    assert isinstance(size, int)
+    return size
+
+
+def _hot_percent() -> float:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT n_tup_hot_upd * 100.0 / greatest(n_tup_upd, 1) FROM pg_stat_user_tables"
+            " WHERE relname = 'monitors_assignment'"
+        )
+        (percent,) = cursor.fetchone()
+    return round(float(percent), 1)
