@@ -163,10 +163,20 @@ class PolicyPatch(PolicyIn):
 
 class DeliveryOut(Shape):
     id: UUID
-    channel: UUID
+    channel: UUID | None
+    """Null for a notice that goes to the team's owners by e-mail and is about no channel."""
     incident: UUID | None
-    """Null for a test, and for the notice that the channel was disabled."""
-    event: Literal["down", "degraded", "recovered", "reminder", "test", "disabled"]
+    """Null for a test and for a notice."""
+    event: Literal[
+        "down",
+        "degraded",
+        "recovered",
+        "reminder",
+        "test",
+        "disabled",
+        "location_blind",
+        "location_sighted",
+    ]
     """A reminder tells that it is still down or degraded."""
     step: int | None
     """Which step of a policy told it, from 0; null for a test or notice."""

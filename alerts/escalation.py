@@ -208,7 +208,7 @@ def _latest_troubles(incidents: Iterable[UUID]) -> dict[UUID, UUID]:
 
 def queue_once(deliveries: Sequence[Delivery]) -> None:
     """Queue deliveries of incidents that the caller has locked, each event and moment once."""
-    wanted: dict[tuple[UUID | None, UUID, datetime], Delivery] = {}
+    wanted: dict[tuple[UUID | None, UUID | None, datetime], Delivery] = {}
     for one in deliveries:
         known = wanted.setdefault((one.incident_event_id, one.channel_id, one.due_at), one)
         known.owes_recovery |= one.owes_recovery

@@ -27,14 +27,18 @@ from alerts.wording import (
 )
 from incidents.models import EventKind, Incident
 from incidents.transitions import Transition
-from monitors.models import Monitor
+from monitors.models import Location, Monitor
 
 TEST = "test"
 DISABLED = "disabled"
 REMINDER = "reminder"
+LOCATION_BLIND = "location_blind"
+LOCATION_SIGHTED = "location_sighted"
+NOTICES = (DISABLED, LOCATION_BLIND, LOCATION_SIGHTED)
+"""What a team's owners are told by e-mail, without a policy."""
 SUBJECT_LIMIT = 180
 VALUE_LIMIT = 600  # so that all lines of a message fit into 4,096 characters
-_TONELESS = (TEST, DISABLED, EventKind.ACKNOWLEDGED.value)
+_TONELESS = (TEST, *NOTICES, EventKind.ACKNOWLEDGED.value)
 _STATUS_AFTER = {Event.DOWN.value: "down", Event.DEGRADED.value: "degraded", "recovered": "up"}
 
 
@@ -70,10 +74,11 @@ class ChannelFacts(_Frozen):
 class Facts(_Frozen):
     """What an alert tells of; as JSON it is the body of a webhook, with the field names of API.md.
 
-    A test has neither monitor nor incident. `status` is the monitor's after the event, `severity`
-    how bad the incident is then: a recovery tells what it was last. `changes` says how often the
-    status changed, where it flaps; then `status` is the worst of them. `failed_channel` is the one
-    in whose place this is sent, if any; a notice that a channel was disabled is about it.
+    A test and a notice have neither monitor nor incident. `status` is the monitor's after the
+    event, `severity` how bad the incident is then: a recovery tells what it was last. `changes`
+    says how often the status changed, where it flaps; then `status` is the worst of them.
+    `failed_channel` is the one in whose place this is sent, if any; a notice that a channel was
+    disabled is about it.
     """
 
     event: str
@@ -223,6 +228,27 @@ def facts_of_dead_channel(channel: Channel, why: str, now: datetime) -> Facts:
     )
 
 
+def facts_of_location(
+    location: Location, *, blind_since: datetime, sighted_at: datetime | None
+) -> Facts:
+    """A notice that the location has lost the network, or that it sees again."""
+    if sighted_at is None:
+        message = "Most of what it checks and asks is silent at once: its own network is gone."
+    else:
+        message = "The network is back. What was due meanwhile counts as unknown, not as down."
+    return Facts(
+        event=LOCATION_SIGHTED if sighted_at else LOCATION_BLIND,
+        occurred_at=sighted_at or blind_since,
+        message=message,
+        started_at=blind_since,
+        resolved_at=sighted_at,
+        duration_seconds=(
+            round((sighted_at - blind_since).total_seconds(), 3) if sighted_at else None
+        ),
+        locations=[location.slug],
+    )
+
+
 def channel_facts(channel: Channel) -> ChannelFacts:
     url = settings.BASE_URL + reverse("channel", args=[channel.pk])
     return ChannelFacts(id=channel.pk, name=channel.name, url=url)
@@ -306,6 +332,11 @@ def _links(facts: Facts) -> list[Link]:
 def _subject(facts: Facts) -> str:
     if facts.event == DISABLED and facts.failed_channel:
         return _one_line(f"Channel disabled: {facts.failed_channel.name}", SUBJECT_LIMIT)
+    if facts.event == LOCATION_BLIND:
+        return _one_line(f"Location blind: {', '.join(facts.locations)}", SUBJECT_LIMIT)
+    if facts.event == LOCATION_SIGHTED:
+        title = f"Location sees again: {', '.join(facts.locations)}"
+        return _one_line(f"{title}, after {duration_phrase(facts.duration)}", SUBJECT_LIMIT)
     if facts.monitor is None:
         return "TEST: this channel works"
     if facts.event == REMINDER:
@@ -326,6 +357,8 @@ def _lasted(facts: Facts) -> str:
 def _lines(facts: Facts) -> list[Line]:
     if facts.event == DISABLED and facts.failed_channel:
         return _lines_of_dead_channel(facts, facts.failed_channel)
+    if facts.event in (LOCATION_BLIND, LOCATION_SIGHTED):
+        return _lines_of_location(facts)
     if facts.monitor is None or facts.started_at is None:
         return [Line("Test", facts.message), Line("Sent", time_phrase(facts.occurred_at))]
     lines = [
@@ -349,6 +382,20 @@ def _lines_of_dead_channel(facts: Facts, channel: ChannelFacts) -> list[Line]:
         Line("Since", time_phrase(facts.occurred_at)),
         Line("To do", "Mend its settings and send a test: one that arrives enables it again."),
     ]
+
+
+def _lines_of_location(facts: Facts) -> list[Line]:
+    lines = [
+        Line("Location", ", ".join(facts.locations)),
+        Line("What", facts.message),
+        Line("Since", time_phrase(facts.started_at) if facts.started_at else ""),
+        Line("Until", time_phrase(facts.resolved_at) if facts.resolved_at else ""),
+        Line(
+            "Meanwhile",
+            "" if facts.resolved_at else "Checks go on; what gets no answer is not judged.",
+        ),
+    ]
+    return [line for line in lines if line.value]
 
 
 def _why(facts: Facts) -> str:

@@ -276,14 +276,17 @@ class Delivery(models.Model):
     (`facts`, as of that moment). `next_attempt_at` is null once it is sent or dead; while a sender
     holds it, it is the moment when its lease lapses and it is sent again. `due_at` is when its
     policies wanted it told: what several of them want told of one event at one moment is one
-    delivery. `step` is -1 for a test and -2 for the notice that the channel was disabled, which
-    goes to the team's owners by e-mail. `settled` are the receivers that are not tried again, as in
+    delivery. `step` is -1 for a test and -2 for a notice, which goes to the team's owners by
+    e-mail: that the channel was disabled, or (without a channel) that a location of the team's
+    monitors went blind or sees again. `settled` are the receivers that are not tried again, as in
     `alerts.errors.DeliveryError`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="deliveries")
-    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="deliveries")
+    channel = models.ForeignKey(
+        Channel, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
+    )
     incident = models.ForeignKey(
         Incident, on_delete=models.CASCADE, null=True, blank=True, related_name="deliveries"
     )

@@ -17,12 +17,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet, prefetch_related_objects
+from django.db.models import F, Q, QuerySet, prefetch_related_objects
 
 from accounts.models import Membership, Role
 from alerts.escalation import plan_escalation
 from alerts.messages import (
     DISABLED,
+    NOTICES,
     TEST,
     channel_facts,
     facts_of_dead_channel,
@@ -158,7 +159,7 @@ class Leased:
     attempt: int
     event: str
     facts: dict[str, Any]
-    channel_id: UUID
+    channel_id: UUID | None
     channel_type: str
     channel_enabled: bool
     config: dict[str, Any]
@@ -203,7 +204,7 @@ def lease_deliveries(
     candidates = (
         Delivery.objects.due(now)
         .in_turn()
-        .exclude(channel__in=room.full_channels())
+        .exclude(room.is_full())
         .exclude(pk__in=[leased.id for leased in held])
         .order_by("next_attempt_at", "pk")
         .values_list("pk", "channel_id")[:LOOK]
@@ -217,17 +218,20 @@ class _Room:
 
     def __init__(self, per_channel: int, held: Collection[Leased]) -> None:
         self._per_channel = per_channel
-        self._used: dict[UUID, int] = {}
+        self._used: dict[UUID | None, int] = {}
         for leased in held:
             self.takes(leased.channel_id)
 
-    def takes(self, channel_id: UUID) -> bool:
+    def takes(self, channel_id: UUID | None) -> bool:
         used = self._used.get(channel_id, 0)
         self._used[channel_id] = used + 1
         return used < self._per_channel
 
-    def full_channels(self) -> list[UUID]:
-        return [channel for channel, used in self._used.items() if used >= self._per_channel]
+    def is_full(self) -> Q:
+        """Deliveries of channels that have no room; notices without one are as one channel."""
+        full = [channel for channel, used in self._used.items() if used >= self._per_channel]
+        condition = Q(channel__in=[channel for channel in full if channel])
+        return condition | Q(channel=None) if None in full else condition
 
 
 def _take(chosen: Sequence[UUID], owner: UUID, now: datetime) -> list[Leased]:
@@ -248,7 +252,7 @@ def _take(chosen: Sequence[UUID], owner: UUID, now: datetime) -> list[Leased]:
     trusted = _teams_of_staff({row.team_id for row in rows})
     return [
         _leased_notice(row, owner)
-        if row.event == DISABLED
+        if row.event in NOTICES
         else _leased(row, owner, reaches_private=row.team_id in trusted)
         for row in rows
     ]
@@ -261,6 +265,7 @@ def _teams_of_staff(teams: Collection[UUID]) -> set[UUID]:
 
 
 def _leased(row: Delivery, owner: UUID, *, reaches_private: bool) -> Leased:
+    channel = row.channel or Channel()  # of a notice that is about none
     return Leased(
         id=row.pk,
         owner=owner,
@@ -268,17 +273,17 @@ def _leased(row: Delivery, owner: UUID, *, reaches_private: bool) -> Leased:
         event=row.event,
         facts=row.facts,
         channel_id=row.channel_id,
-        channel_type=row.channel.type,
-        channel_enabled=row.channel.enabled,
-        config=row.channel.config,
-        secrets=row.channel.secrets,
+        channel_type=channel.type,
+        channel_enabled=channel.enabled,
+        config=channel.config,
+        secrets=channel.secrets,
         reaches_private=reaches_private,
         settled=row.settled,
     )
 
 
 def _leased_notice(row: Delivery, owner: UUID) -> Leased:
-    """A notice goes to the owners by e-mail: its own channel is what it is about."""
+    """A notice goes to the owners by e-mail: its own channel, if any, is what it is about."""
     owners = Membership.objects.filter(team=row.team_id, role=Role.OWNER, user__is_active=True)
     emails = list(owners.order_by("pk").values_list("user__email", flat=True)[:OWNERS_TOLD])
     return replace(
@@ -316,8 +321,7 @@ def record_outcome(leased: Leased, outcome: Outcome) -> bool:
         if not _still_ours(leased).update(lease_owner=None, **changes):
             # It took longer than the lease and another sender has it: that one's outcome counts.
             return False
-        if leased.event != DISABLED:
-            _note_on_channel(leased, outcome, now)
+        _note_on_channel(leased, outcome, now)
         if changes["status"] == DeliveryStatus.DEAD:
             _hand_on(leased, now)
         count_delivery(channel_type=leased.channel_type, outcome=changes["status"].value)
@@ -375,6 +379,8 @@ def bounded(retry_after: timedelta | None) -> timedelta:
 
 
 def _note_on_channel(leased: Leased, outcome: Outcome, now: datetime) -> None:
+    if leased.event in NOTICES or leased.channel_id is None:
+        return
     channel = Channel.objects.filter(pk=leased.channel_id)
     if outcome.error is None:
         channel.update(last_sent_at=now, last_error="")
@@ -417,11 +423,13 @@ def _hand_on(leased: Leased, now: datetime) -> None:
 
     Among channels that stand in for each other it goes round once: none is told of an event twice.
     """
-    if leased.event in (TEST, DISABLED) or not isinstance(leased.facts, dict):
+    if leased.event in (TEST, *NOTICES) or not isinstance(leased.facts, dict):
         return
     row = Delivery.objects.select_related("channel").get(pk=leased.id)
+    if row.channel is None or row.incident_event_id is None:
+        return
     fallback_id = row.channel.fallback_id
-    if row.incident_event_id is None or fallback_id is None or not _is_kept(fallback_id):
+    if fallback_id is None or not _is_kept(fallback_id):
         return
     facts = {**row.facts, "failed_channel": channel_facts(row.channel).model_dump(mode="json")}
     Delivery.objects.bulk_create(

@@ -40,6 +40,7 @@ _REASONS = {
     Reason.LATENCY: "slow",
     Reason.TARGET_FORBIDDEN: "target in a forbidden network",
     Reason.CHECK_ERROR: "check could not be made",
+    Reason.LOCATION_BLIND: "location without network",
 }
 _COLORS = {"down": "#c62828", "degraded": "#b26a00", "recovered": "#2e7d32"}
 _SIGNS = {"down": "🔴", "degraded": "🟠", "recovered": "🟢"}

@@ -22,6 +22,7 @@ from monitors.models import (
     Shift,
     StatusSpan,
 )
+from probe.anchors import clean_anchor
 from probe.kinds import KINDS
 from uptime.admin_site import (
     ActionAdmin,
@@ -189,16 +190,24 @@ class MonitorAdmin(ActionAdmin[Monitor]):
         )
 
 
+class LocationForm(forms.ModelForm[Location]):
+    def clean_anchors(self) -> list[str]:
+        try:
+            return [clean_anchor(name) for name in self.cleaned_data["anchors"]]
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
 @admin.register(Location)
 class LocationAdmin(Admin[Location]):
     """A location that has assignments can't be deleted: results name them."""
 
-    list_display = ("slug", "name", "created_at")
+    form = LocationForm
+    list_display = ("slug", "name", "blind_since", "created_at")
     search_fields = ("slug", "name")
-    readonly_fields = ("created_at",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Location | None = None) -> list[str]:
-        return ["slug", "created_at"] if obj else ["created_at"]
+        return ["slug", "blind_since", "created_at"] if obj else ["blind_since", "created_at"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is not None and (obj.slug == Location.LOCAL or obj.assignments.exists()):
@@ -402,7 +411,7 @@ class ChoreAdmin(RecordAdmin[Chore]):
 
 @admin.register(Shift)
 class ShiftAdmin(RecordAdmin[Shift]):
-    list_display = ("duty", "host", "pid", "started_at", "beat_at", "is_draining")
+    list_display = ("duty", "host", "pid", "started_at", "beat_at", "is_draining", "blind_since")
     list_filter = ("duty", "is_draining")
     search_fields = ("host",)
     ordering = ("-beat_at",)

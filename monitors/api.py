@@ -431,7 +431,13 @@ def _present_spans(spans: Sequence[StatusSpan]) -> list[SpanOut]:
 
 def _present_places(locations: Sequence[Location]) -> list[LocationOut]:
     return [
-        LocationOut(slug=one.slug, name=one.name, created_at=one.created_at) for one in locations
+        LocationOut(
+            slug=one.slug,
+            name=one.name,
+            blind_since=one.blind_since,
+            created_at=one.created_at,
+        )
+        for one in locations
     ]
 
 

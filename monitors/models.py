@@ -37,6 +37,20 @@ class Location(models.Model):
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
+    anchors = ArrayField(
+        models.CharField(max_length=300),
+        default=list,
+        blank=True,
+        help_text="What answers as long as the network is there, separated by commas: host:port, or"
+        " “resolver” for the location's name servers. Empty: the resolver, if it ever answers, and"
+        " hosts of monitors that were up.",
+    )
+    blind_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Since when its engines have no network; what gets no answer is not judged.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -448,6 +462,9 @@ class Shift(models.Model):
     started_at = models.DateTimeField()
     beat_at = models.DateTimeField()
     is_draining = models.BooleanField(default=False)
+    blind_since = models.DateTimeField(
+        null=True, help_text="Since when it has lost the network; see `probe.sight`."
+    )
 
     def __str__(self) -> str:
         return f"{self.duty} on {self.host} (pid {self.pid})"

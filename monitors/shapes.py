@@ -214,6 +214,8 @@ class BulkOut(Shape):
 class LocationOut(Shape):
     slug: str
     name: str
+    blind_since: datetime | None
+    """Since when it has been without its network: what gets no answer there is not judged."""
     created_at: datetime
 
 

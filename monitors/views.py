@@ -27,7 +27,7 @@ from monitors.charts import (
 )
 from monitors.figures import time_spent
 from monitors.forms import FilterForm, MonitorForm
-from monitors.models import Monitor, Ping, Result, Status
+from monitors.models import Location, Monitor, Ping, Result, Status
 from monitors.reads import drawn_stretches, monitor_rows, recent_results
 from monitors.snippets import snippets_for
 from monitors.statistics import statistics_of
@@ -79,6 +79,7 @@ def monitor_list(request: TeamRequest) -> HttpResponse:
             "is_filtered": any(form.chosen(name) for name in form.fields),
             "counts": [(status, counts[status]) for status in _BY_WEIGHT if counts[status]],
             "total": sum(counts.values()),
+            "blind": Location.objects.exclude(blind_since=None),
             "wrong": [(s, counts[s]) for s in _WRONG if counts[s]],
             "wrong_states": _WRONG,
             "page": page,
@@ -106,6 +107,9 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         "row": row,
         "uptime": _uptime(monitor, now),
         "band": status_band(drawn, since=a_day_ago, until=now),
+        "blind": Location.objects.filter(
+            assignments__monitor=monitor, assignments__is_active=True
+        ).exclude(blind_since=None),
         "history": monitor.spans.order_by("-started_at", "-id")[:SPANS_LISTED],
         # by its reverse name: this package does not know of the next one
         "incidents": monitor.incidents.order_by("-started_at")[:INCIDENTS_LISTED],

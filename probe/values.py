@@ -56,6 +56,7 @@ class Reason(StrEnum):
     LATENCY = "latency"
     TARGET_FORBIDDEN = "target_forbidden"
     CHECK_ERROR = "check_error"
+    LOCATION_BLIND = "location_blind"
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,8 @@ def test_live_is_not_cached_and_not_written_to(client: Client) -> None:
 
 def test_everything_is_well_while_an_engine_beats(shift: Shift) -> None:
     parts = examined()
-    assert list(parts) == ["database", "broker", "checks", "overdue", "deliveries", "history"]
+    named = ["database", "broker", "checks", "overdue", "sight", "deliveries", "history"]
+    assert list(parts) == named
     assert all(part.is_ok for part in parts.values())
     assert parts["checks"].facts == {"engines": 1, "engines_draining": 0}
 
@@ -241,7 +242,7 @@ class TestReady:
         monkeypatch.setitem(health.PARTS, "broker", broken)
         response = client.get("/health/ready")
         assert response.status_code == 503
-        failing = ["broker", "checks", "overdue", "deliveries", "history"]
+        failing = ["broker", "checks", "overdue", "sight", "deliveries", "history"]
         assert response.json()["failing"] == failing
         assert "fault of ours" in response.json()["parts"]["broker"]["message"]
         assert SECRET not in response.content.decode()

@@ -231,7 +231,7 @@ def test_a_scrape_is_a_fixed_number_of_queries(
     for place in range(20):
         Monitor.objects.create(team=team, name=f"Shop {place}", kind="http")
         Location.objects.create(slug=f"place-{place}", name="Place")
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         scraped(client)
 
 

@@ -76,6 +76,19 @@ def examine_overdue(now: datetime) -> Part:
     return _judge_age(age, MAX_OVERDUE, "a check has been due for {age}, and nobody took it")
 
 
+def examine_sight(now: datetime) -> Part:
+    """Whether what this installation's own engines see can be judged."""
+    since = vitals.blind_locations().get(Location.LOCAL)
+    engines = vitals.blind_engines(now)
+    if since is None:
+        return Part(True, facts={"engines_blind": engines})
+    return Part(
+        False,
+        f"no network for {round((now - since).total_seconds())} s: what gets no answer is unknown",
+        {"engines_blind": engines, "blind_since": since.isoformat()},
+    )
+
+
 def examine_deliveries(now: datetime) -> Part:
     age = vitals.waiting_deliveries(now)
     return _judge_age(age, MAX_WAITING, "a delivery has been due for {age}, and nobody sent it")
@@ -98,6 +111,7 @@ PARTS: dict[str, Callable[[datetime], Part]] = {
     "broker": examine_broker,
     "checks": examine_checks,
     "overdue": examine_overdue,
+    "sight": examine_sight,
     "deliveries": examine_deliveries,
     "history": examine_history,
 }

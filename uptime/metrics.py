@@ -190,6 +190,12 @@ def _gauges() -> Iterator[Metric]:
         {slug: age.total_seconds() for slug, age in vitals.overdue_checks(now).items()},
     )
     yield _gauge(
+        "uptime_location_blind",
+        "Whether a location has lost its network, so that nothing is judged there.",
+        ["location"],
+        {slug: int(since is not None) for slug, since in vitals.blind_locations().items()},
+    )
+    yield _gauge(
         "uptime_delivery_overdue_seconds",
         "How long the oldest delivery has been due without being sent.",
         [],

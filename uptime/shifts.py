@@ -14,7 +14,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import cache
 from multiprocessing import get_context
@@ -32,13 +32,18 @@ from alerts.dispatch import Dispatcher
 from alerts.outbox import release_deliveries
 from monitors.leasing import release_leases, release_orphans
 from monitors.models import Location, Shift
+from monitors.sight import hosts_up
+from probe.anchors import make_anchors
 from probe.engine import Engine, Limits
 from probe.prober import Prober
+from probe.sight import Sight
+from probe.values import Job, Observation
 from uptime.clock import database_now
 from uptime.database import Outage
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
 from uptime.operations import review_incidents
 from uptime.process import allow_many_files
+from uptime.sight import report_sight
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +54,8 @@ DEAD_AFTER = timedelta(seconds=10)
 OVERTIME = timedelta(seconds=60)
 
 _LOCK_KEY = 0x7570_7368_6674
+
+Observe = Callable[[Job], Awaitable[Observation]]
 
 # Set by the worker command when it is told to stop; its forked workers share it.
 stop_requested = get_context("fork").Event()
@@ -94,7 +101,15 @@ def begin_shift(duty: str) -> Shift | None:
         if stop_requested.is_set() or working_shifts(duty, database_now()).exists():
             return None
         return Shift.objects.create(
-            duty=duty, host=host(), pid=os.getpid(), started_at=Now(), beat_at=Now()
+            duty=duty,
+            host=host(),
+            pid=os.getpid(),
+            started_at=Now(),
+            beat_at=Now(),
+            # What the one before it could not see, it can't take for seen.
+            blind_since=Location.objects.get(slug=Location.LOCAL).blind_since
+            if duty == "checks"
+            else None,
         )
 
 
@@ -231,19 +246,47 @@ def _run_engine(beat: Beat) -> None:
 
 async def _check(beat: Beat) -> None:
     leases, results = DatabaseThread("lease"), DatabaseThread("store")
-    location_id = await leases.run(lambda: Location.objects.get(slug=Location.LOCAL).id)
-    source = LocalSource(owner=beat.shift.id, location_id=location_id, thread=leases)
-    sink = LocalSink(owner=beat.shift.id, thread=results)
     stop, hurry = asyncio.Event(), asyncio.Event()
     watching = asyncio.create_task(_watch(beat, stop, hurry))
     try:
         async with Prober() as prober:
-            engine = Engine(source=source, sink=sink, observe=prober.observe, limits=_limits())
-            await engine.run(stop, hurry=hurry)
+            await run_engine(beat.shift, prober.observe, leases, results, stop, hurry)
     finally:
         watching.cancel()
         leases.close()
         results.close()
+
+
+async def run_engine(
+    shift: Shift,
+    observe: Observe,
+    leases: DatabaseThread,
+    results: DatabaseThread,
+    stop: asyncio.Event,
+    hurry: asyncio.Event,
+) -> None:
+    """The check engine of this installation's own location, with its eyes open, until `stop`."""
+    location = await leases.run(lambda: Location.objects.get(slug=Location.LOCAL))
+    source = LocalSource(owner=shift.id, location_id=location.id, thread=leases)
+    sink = LocalSink(owner=shift.id, thread=results)
+
+    async def tell(is_blind: bool) -> None:
+        await leases.run(lambda: report_sight(shift_id=shift.id, is_blind=is_blind))
+
+    sight = Sight(
+        observe=observe,
+        anchors=make_anchors(location.anchors),
+        tell=tell,
+        is_blind=shift.blind_since is not None,
+        were_up=await leases.run(lambda: hosts_up(location.id)),
+    )
+    looking = asyncio.create_task(sight.watch())
+    try:
+        engine = Engine(source=source, sink=sink, observe=sight.observe, limits=_limits())
+        await engine.run(stop, hurry=hurry)
+    finally:
+        looking.cancel()
+        await asyncio.wait([looking])
 
 
 def _limits() -> Limits:

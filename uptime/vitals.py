@@ -92,6 +92,17 @@ def overdue_checks(now: datetime) -> dict[str, timedelta]:
     return {slug: now - due_at if due_at else timedelta() for slug, due_at in rows}
 
 
+def blind_locations() -> dict[str, datetime | None]:
+    """Since when each location has been without its network; None where it sees."""
+    return dict(Location.objects.values_list("slug", "blind_since"))
+
+
+def blind_engines(now: datetime) -> int:
+    """How many check engines that beat of late have lost the network."""
+    living = Shift.objects.filter(duty="checks", beat_at__gte=now - SILENCE)
+    return living.exclude(blind_since=None).count()
+
+
 def waiting_deliveries(now: datetime) -> timedelta:
     """How long the oldest delivery whose time has come has waited for a sender."""
     due = Delivery.objects.neglected(now).aggregate(oldest=Min("next_attempt_at"))["oldest"]

@@ -98,13 +98,13 @@ def test_going_back_in_the_browser_brings_the_whole_page(client: Client) -> None
 def test_the_list_takes_as_many_queries_for_fifty_monitors_as_for_one(
     client: Client, team: Team, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    # session, user, memberships; counts, tags, number, page, assignments
+    # session, user, memberships; counts, tags, number, page, assignments, blind locations
     make_monitor(team)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         client.get(reverse("home"))
     for _ in range(55):
         make_monitor(team, tags=["a"])
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         shown = page(client, reverse("home"))
     assert "1–50 of 56" in shown
     assert 'href="?page=2"' in shown
@@ -148,11 +148,11 @@ def test_a_page_takes_as_many_queries_whatever_its_history(
     # session, user, memberships; monitor, assignments; history; ids, results, packed ones;
     # incidents. What goes past the ORM, once for the band and each uptime, is not counted.
     monitor = make_monitor(team)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         client.get(monitor.get_absolute_url())
     for second in range(30):
         make_result(monitor, second, latency_ms=10.0, dns_ms=1.0)
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         client.get(monitor.get_absolute_url())
 
 

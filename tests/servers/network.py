@@ -158,6 +158,17 @@ class Internet:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
             _set_address(control, f"lo:{self._owned}", address, 32)
 
+    def cut(self) -> None:
+        """Take the link down: the kernel says that nothing beyond can be reached."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            fcntl.ioctl(control, _SIOCSIFFLAGS, _request("world", struct.pack("h", 0)))
+
+    def mend(self) -> None:
+        """Bring the link up again, for IPv4."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            _bring_up(control, "world")
+            _add_default_route(control)
+
     def allow_pings(self, *, for_all: bool) -> None:
         """Let every group open unprivileged ICMP sockets, or none."""
         text = "0 2147483647" if for_all else "1 0"
@@ -226,17 +237,25 @@ def _configure() -> None:
         # no pause to make sure of addresses (RFC 4862 section 5.4): nobody else is there
         Path("/proc/sys/net/ipv6/conf/world/accept_dad").write_text("0")
         for name in ("lo", "world"):
-            fcntl.ioctl(control, _SIOCSIFFLAGS, _request(name, struct.pack("h", _IFF_UP_RUNNING)))
+            _bring_up(control, name)
         _set_address(control, "world", OUR_IPV4, 24)
-        device = ctypes.create_string_buffer(b"world")
-        route = struct.pack("@L", 0) + struct.pack("H14x", socket.AF_INET) * 3
-        route += struct.pack("@HhLPhPLLH", _RTF_UP, 0, 0, 0, 0, ctypes.addressof(device), 0, 0, 0)
-        fcntl.ioctl(control, _SIOCADDRT, route + bytes(6))
+        _add_default_route(control)
         index = struct.unpack_from("i", fcntl.ioctl(control, _SIOCGIFINDEX, _request("world")), 16)
         address = socket.inet_pton(socket.AF_INET6, OUR_IPV6)
         fcntl.ioctl(control6, _SIOCSIFADDR, struct.pack("16sIi", address, 3, *index))
     while _is_tentative(address):  # for a moment; packets would leave with another address
         time.sleep(0.001)
+
+
+def _bring_up(control: socket.socket, name: str) -> None:
+    fcntl.ioctl(control, _SIOCSIFFLAGS, _request(name, struct.pack("h", _IFF_UP_RUNNING)))
+
+
+def _add_default_route(control: socket.socket) -> None:
+    device = ctypes.create_string_buffer(b"world")
+    route = struct.pack("@L", 0) + struct.pack("H14x", socket.AF_INET) * 3
+    route += struct.pack("@HhLPhPLLH", _RTF_UP, 0, 0, 0, 0, ctypes.addressof(device), 0, 0, 0)
+    fcntl.ioctl(control, _SIOCADDRT, route + bytes(6))
 
 
 def _is_tentative(address: bytes) -> bool:
