@@ -6,6 +6,7 @@ from accounts import views as accounts
 from alerts import views as alerts
 from incidents import views as incidents
 from monitors import views as monitors
+from statuspages import views as statuspages
 
 urlpatterns = [
     path("", monitors.monitor_list, name="home"),
@@ -46,6 +47,56 @@ urlpatterns = [
     path("policies/<uuid:policy_id>/delete/", alerts.remove_policy, name="policy-delete"),
     path("deliveries/", alerts.delivery_list, name="deliveries"),
     path("deliveries/<uuid:delivery_id>/retry/", alerts.retry, name="delivery-retry"),
+    path("status-pages/", statuspages.status_page_list, name="status-pages"),
+    path("status-pages/new/", statuspages.new_status_page, name="status-page-new"),
+    path("status-pages/<uuid:page_id>/", statuspages.status_page, name="status-page"),
+    path(
+        "status-pages/<uuid:page_id>/edit/", statuspages.edit_status_page, name="status-page-edit"
+    ),
+    path("status-pages/<uuid:page_id>/link/", statuspages.new_link, name="status-page-link"),
+    path(
+        "status-pages/<uuid:page_id>/delete/",
+        statuspages.remove_status_page,
+        name="status-page-delete",
+    ),
+    path("status-pages/<uuid:page_id>/embeds/", statuspages.page_embeds, name="status-page-embeds"),
+    path(
+        "status-pages/<uuid:page_id>/components/new/",
+        statuspages.new_component,
+        name="component-new",
+    ),
+    path("components/<uuid:component_id>/", statuspages.edit_component, name="component"),
+    path(
+        "components/<uuid:component_id>/move/", statuspages.shift_component, name="component-move"
+    ),
+    path(
+        "components/<uuid:component_id>/delete/",
+        statuspages.remove_component,
+        name="component-delete",
+    ),
+    path(
+        "status-pages/<uuid:page_id>/posts/new/<slug:kind>/",
+        statuspages.new_post,
+        name="status-post-new",
+    ),
+    path("posts/<uuid:post_id>/", statuspages.post_page, name="status-post"),
+    path("posts/<uuid:post_id>/update/", statuspages.update_post_phase, name="status-post-update"),
+    path("posts/<uuid:post_id>/edit/", statuspages.edit_post, name="status-post-edit"),
+    path("posts/<uuid:post_id>/delete/", statuspages.remove_post, name="status-post-delete"),
+    path("post-templates/", statuspages.template_list, name="post-templates"),
+    path("post-templates/new/<slug:kind>/", statuspages.new_template, name="post-template-new"),
+    path("post-templates/<uuid:template_id>/", statuspages.edit_template, name="post-template"),
+    path(
+        "post-templates/<uuid:template_id>/delete/",
+        statuspages.remove_template,
+        name="post-template-delete",
+    ),
+    path("monitors/<uuid:monitor_id>/badges/", statuspages.monitor_badges, name="monitor-badges"),
+    path(
+        "monitors/<uuid:monitor_id>/badges/switch/",
+        statuspages.switch_badges,
+        name="monitor-badges-switch",
+    ),
     path("profile/", accounts.profile, name="profile"),
     path("profile/name/", accounts.rename, name="profile-name"),
     path("profile/password/", accounts.change_password, name="profile-password"),

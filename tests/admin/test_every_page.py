@@ -22,6 +22,13 @@ from alerts.models import Escalation
 from incidents.models import Incident, IncidentEvent
 from monitors.models import Assignment, Chore, Ping, Result, Shift
 from probe.values import result_id
+from statuspages.actions import (
+    add_component,
+    create_page,
+    publish_post,
+    save_template,
+    show_badges,
+)
 from tests.admin.pages import address
 from tests.factories import MembershipFactory, make_monitor
 
@@ -50,6 +57,14 @@ def world(root: User) -> list[str]:
         team=team, values={"name": "All", "all": True, "steps": [{"channels": [channel.pk]}]}
     )
     send_test(channel=channel)
+    page = create_page(
+        team=team,
+        values={"name": "S", "slug": "s", "visibility": "password", "password": SECRET},
+    )
+    add_component(page=page, values={"name": "C", "monitor": monitor.pk})
+    publish_post(page=page, values={"title": "T", "phase": "investigating"})
+    save_template(team=team, values={"name": "N", "title": "T", "phase": "resolved"})
+    show_badges(monitor=monitor)
     incident = Incident.objects.create(
         team=team, monitor=monitor, severity="down", started_at=now, confirmed_at=now
     )

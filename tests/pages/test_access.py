@@ -11,6 +11,7 @@ from accounts.models import Role, Team
 from alerts.actions import create_channel, create_policy
 from alerts.models import Delivery
 from incidents.models import Incident
+from statuspages.actions import add_component, create_page, publish_post, save_template
 from tests.factories import MembershipFactory, TeamFactory, make_monitor
 from tests.pages.conftest import signed_in
 from uptime import pages_urls
@@ -89,7 +90,13 @@ def test_somebody_in_no_team_is_told_what_to_do(db: None) -> None:
 
 def filled(pattern: URLPattern) -> str:
     """An address of a page, with made-up values in its places."""
-    values = {"kind_name": "http", "type_name": "email", "uidb64": "x", "token": "y-z"}
+    values = {
+        "kind": "incident",
+        "kind_name": "http",
+        "type_name": "email",
+        "uidb64": "x",
+        "token": "y-z",
+    }
     names = pattern.pattern.converters or {}
     kwargs = {name: values.get(name, uuid4()) for name in names}
     return reverse(pattern.name, kwargs=kwargs)
@@ -112,7 +119,18 @@ def foreign(db: None) -> dict[str, object]:
         values={"name": "P", "all": True, "steps": [{"channels": [str(channel.pk)]}]},
     )
     delivery = Delivery.objects.create(team=other, channel=channel, event="test", facts={})
+    page = create_page(team=other, values={"name": "S", "slug": "s"})
+    component = add_component(page=page, values={"name": "C"})
+    post = publish_post(page=page, values={"title": "T", "phase": "investigating"})
+    template = save_template(
+        team=other, values={"name": "N", "title": "T", "phase": "investigating"}
+    )
     return {
+        "page_id": page.pk,
+        "component_id": component.pk,
+        "post_id": post.pk,
+        "template_id": template.pk,
+        "kind": "incident",
         "monitor_id": monitor.pk,
         "incident_id": incident.pk,
         "channel_id": channel.pk,

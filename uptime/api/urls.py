@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from alerts import api as alerts
 from incidents import api as incidents
 from monitors import api as monitors
+from statuspages import api as statuspages
 from uptime.api.docs import Docs, schema_document
 from uptime.api.views import NoSuchAddress
 
@@ -37,5 +38,12 @@ urlpatterns = [
     path("deliveries/", alerts.Deliveries.as_view()),
     path("deliveries/<uuid:id>/", alerts.OneDelivery.as_view()),
     path("deliveries/<uuid:id>/retry/", alerts.RetryDelivery.as_view()),
+    path("status-pages/", statuspages.StatusPages.as_view()),
+    path("status-pages/<uuid:id>/", statuspages.OneStatusPage.as_view()),
+    path("status-pages/<uuid:id>/components/", statuspages.PageComponents.as_view()),
+    path("status-pages/<uuid:id>/posts/", statuspages.PagePosts.as_view()),
+    path("components/<uuid:id>/", statuspages.OneComponent.as_view()),
+    path("posts/<uuid:id>/", statuspages.OnePost.as_view()),
+    path("posts/<uuid:id>/updates/", statuspages.PostUpdates.as_view()),
     re_path("", NoSuchAddress.as_view()),
 ]

@@ -51,6 +51,12 @@ ICONS = {
         '<path d="M18 9a6 6 0 1 0-12 0c0 6-2.5 7-2.5 7h17S18 15 18 9"/>'
         '<path d="M10 20a2.2 2.2 0 0 0 4 0"/>'
     ),
+    "status-pages": (
+        '<rect x="3" y="4" width="18" height="16" rx="2.5"/><path d="M3 9h18M7.5 13v3.5M12 13v3.5'
+        'M16.5 13v3.5"/>'
+    ),
+    "up-arrow": '<path d="M12 19V5M6 11l6-6 6 6"/>',
+    "down-arrow": '<path d="M12 5v14M6 13l6 6 6-6"/>',
     "profile": '<circle cx="12" cy="8" r="4"/><path d="M4 21c0-4 3.5-6.5 8-6.5s8 2.5 8 6.5"/>',
     "add": '<path d="M12 5v14M5 12h14"/>',
     "search": '<circle cx="11" cy="11" r="6.5"/><path d="m16 16 4.5 4.5"/>',
