@@ -72,7 +72,7 @@ class Received:
     def on_debug(self, kind: int, text: bytes) -> None:
         """libcurl's own words, the only place where it tells of bytes that it threw away and of a
         certificate that was asked of us."""
-        if kind != pycurl.INFOTYPE_TEXT:
+        if kind:  # not pycurl.INFOTYPE_TEXT, which is 0: this is called a dozen times a check
             return
         if text.startswith(b"Excess"):
             found = _EXCESS.match(text)
