@@ -11,7 +11,6 @@ from uuid import UUID
 import structlog
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
-from alerts.bell import Bell
 from alerts.escalation import AT_ONCE as ESCALATIONS_AT_ONCE
 from alerts.escalation import decide_due
 from alerts.outbox import (
@@ -24,6 +23,7 @@ from alerts.outbox import (
     renew_leases,
 )
 from alerts.sending import attempt_delivery
+from uptime.bell import Bell
 from uptime.clock import database_now
 from uptime.database import may_pass
 

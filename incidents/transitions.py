@@ -16,6 +16,7 @@ from incidents.machine import TROUBLE, FlapLimit, LocationState, Verdict, decide
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
 from monitors.models import Assignment, Monitor, Status, StatusSpan
 from monitors.spans import StatusChange, store_statuses
+from uptime.changes import Topic, tell_changed
 
 CALMED_AT_ONCE = 500
 
@@ -166,6 +167,7 @@ class _Changes:
         Incident.objects.bulk_create(self._opened)
         Incident.objects.bulk_update(self._changed, _WRITTEN, batch_size=500)
         IncidentEvent.objects.bulk_create(self._events)
+        tell_changed(Topic.INCIDENTS, {one.pk for one in (*self._opened, *self._changed)})
         return self._transitions
 
     def _set_status(self, monitor: Monitor, verdict: Verdict, since: datetime | None) -> None:
@@ -345,6 +347,7 @@ def close_incident(
     event = _resolved(incident, at=at, message=message, by=by)
     incident.save(update_fields=["status", "resolved_at", "calm_at"])
     event.save()
+    tell_changed(Topic.INCIDENTS, [incident.pk])
     return event
 
 
@@ -358,6 +361,7 @@ def add_event(
     author: User | None = None,
     is_public: bool = False,
 ) -> IncidentEvent:
+    tell_changed(Topic.INCIDENTS, [incident.pk])
     return IncidentEvent.objects.create(
         incident=incident,
         kind=kind,

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import connection
 
 from monitors.models import Status
+from uptime.changes import Topic, tell_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +85,4 @@ def store_statuses(changes: Sequence[StatusChange]) -> None:
             """,  # noqa: S608 - likewise
             columns,
         )
+    tell_changed(Topic.MONITORS, [one.monitor_id for one in changes])

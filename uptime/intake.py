@@ -21,6 +21,7 @@ from monitors.partitions import ensure_partitions
 from monitors.specs import spec_of
 from monitors.storing import Stored, lock_assignment, pull_forward, store_batch, store_ping
 from probe.values import Finished, Job, Observation, Reason, Status
+from uptime.changes import Topic, tell_changed
 from uptime.clock import database_now
 from uptime.database import again_on_conflict, may_pass
 from uptime.metrics import record_batch
@@ -80,6 +81,7 @@ def _take_in(batch: Sequence[Finished], owner: UUID) -> list[Stored]:
             except_ids=[one.finished.job.assignment_id for one in failing],
         )
         tell(_settle(stored))
+        tell_changed(Topic.CHECKS, [one.finished.job.assignment_id for one in stored])
         record_batch([one.finished for one in stored])
     return stored
 
@@ -152,6 +154,7 @@ def _judge_ping(
     stored = store_ping(finished, assignment_row=row)
     if stored.may_change_monitor:
         tell(settle({monitor.id: at}))
+    tell_changed(Topic.CHECKS, [row[0]])
     record_batch([finished])
 
 

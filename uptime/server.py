@@ -104,7 +104,10 @@ def _before_fork(arbiter: Any, worker: Any) -> None:
 
 
 def _after_fork(arbiter: Any, worker: Any) -> None:
+    from uptime.live import hub
+
     die_with_parent()
+    hub.is_ending = lambda: not worker.alive
     never = threading.Event()
     threading.Thread(
         target=Publisher().run, args=(never.wait,), name="publisher", daemon=True

@@ -3,6 +3,10 @@
 "use strict";
 
 const REFRESH_MS = 5000;
+// With a live stream the server says when; the look now and then is for what it does not tell.
+const LIVE_REFRESH_MS = 15000;
+const TOLD_MS = 1000;
+const RECONNECT_MS = 10000;
 const HURRY_MS = 1000;
 const HURRY_FOR_MS = 15000;
 
@@ -61,12 +65,20 @@ let hurryUntil = 0;
 let lastRefresh = Date.now();
 
 function refresh() {
+  connect();
   if (document.hidden) return;
-  if (Date.now() - lastRefresh < (isHurried() ? HURRY_MS : REFRESH_MS)) return;
+  if (Date.now() - lastRefresh < pause()) return;
   lastRefresh = Date.now();
+  wasTold = false;
   for (const element of document.querySelectorAll("[data-refresh]")) {
     if (!isBusy(element)) htmx.trigger(element, "refresh");
   }
+}
+
+function pause() {
+  if (wasTold) return TOLD_MS;
+  if (isHurried()) return HURRY_MS;
+  return isLive ? LIVE_REFRESH_MS : REFRESH_MS;
 }
 
 // Something is expected: what was just asked for, or what the server says the page waits for.
@@ -81,6 +93,44 @@ function isBusy(element) {
   const types = element.contains(document.activeElement) &&
     document.activeElement.matches("input, textarea, select");
   return marks || types || element.querySelector("details[open]") !== null;
+}
+
+// ------------------------------------------------------------------ live
+
+// The stream of what the page shows: each event brings a refresh, at most one a second. A page that
+// nobody sees has none, for a browser opens only six connections to a server.
+let stream = null;
+let streamAddress = "";
+let isLive = false;
+let wasTold = false;
+let brokeAt = 0;
+
+function connect() {
+  const shown = document.hidden ? null : document.querySelector("[data-live]");
+  const address = shown ? `/api/v1/events/${shown.dataset.live}` : "";
+  const isBroken = stream !== null && stream.readyState === EventSource.CLOSED;
+  if (address === streamAddress && !isBroken) return;
+  if (isBroken && Date.now() - brokeAt < RECONNECT_MS) return;
+  if (stream !== null) stream.close();
+  isLive = false;
+  streamAddress = address;
+  stream = address ? openStream(address) : null;
+}
+
+function openStream(address) {
+  const opened = new EventSource(address);
+  opened.onopen = () => {
+    isLive = true;
+    wasTold = true; // whatever changed since the page was made
+  };
+  opened.onerror = () => {
+    isLive = false;
+    brokeAt = Date.now();
+  };
+  for (const name of ["check.update", "monitor.status", "incident.update", "resync"]) {
+    opened.addEventListener(name, () => { wasTold = true; });
+  }
+  return opened;
 }
 
 function setStale(isStale) {

@@ -13,6 +13,11 @@ import pytest
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
+from accounts.models import Scope
+from accounts.tokens import issue_token
+from incidents.actions import pause_monitor
+from monitors.models import Monitor
+from tests.factories import MembershipFactory, make_monitor
 from tests.operations.product import (
     database_url,
     environment,
@@ -22,7 +27,8 @@ from tests.operations.product import (
 )
 from uptime.environment import BASE_DIR
 
-pytestmark = pytest.mark.xdist_group("operations")
+# All of one kind, or the last of them, which ends the process, would not be run last.
+pytestmark = [pytest.mark.xdist_group("operations"), pytest.mark.django_db(transaction=True)]
 
 NAME = "web-under-test"
 
@@ -74,7 +80,6 @@ def test_it_serves_pages_and_static_files(web: Web) -> None:
     assert web.get("/static/no-such-file.css") == 404
 
 
-@pytest.mark.django_db
 def test_requests_leave_no_connections_behind(web: Web) -> None:
     for _ in range(40):
         assert web.get("/login/") == 200
@@ -89,6 +94,39 @@ def test_a_client_that_goes_away_does_no_harm(web: Web) -> None:
         with socket.create_connection(("127.0.0.1", web.port)) as client:
             client.sendall(b"GET /login/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert web.get("/login/") == 200
+
+
+def open_stream(web: Web, token: str) -> socket.socket:
+    """A stream of live events whose beginning has come."""
+    client = socket.create_connection(("127.0.0.1", web.port), timeout=20)
+    client.sendall(
+        f"GET /api/v1/events/ HTTP/1.1\r\nHost: localhost\r\n"
+        f"Authorization: Token {token}\r\n\r\n".encode()
+    )
+    assert read_until(client, b"retry:").startswith(b"HTTP/1.1 200")
+    return client
+
+
+def read_until(client: socket.socket, wanted: bytes) -> bytes:
+    """What comes until `wanted` is in it."""
+    read = b""
+    while wanted not in read:
+        more = client.recv(4096)
+        assert more, read
+        read += more
+    return read
+
+
+def test_more_streams_than_database_connections_leave_room_for_requests(web: Web) -> None:
+    member = MembershipFactory()
+    token = issue_token(user=member.user, team=member.team, scope=Scope.READ)
+    streams = [open_stream(web, token) for _ in range(15)]
+    assert web.get("/login/") == 200
+    make_monitor(member.team)
+    pause_monitor(monitor=Monitor.objects.get())
+    for stream in streams:
+        read_until(stream, b"paused")
+        stream.close()
 
 
 def test_a_body_beyond_the_limit_is_refused(web: Web) -> None:
@@ -108,9 +146,16 @@ def test_a_port_in_use_is_one_line(web: Web, tmp_path_factory: pytest.TempPathFa
     ]
 
 
-def test_sigterm_ends_it_though_a_client_stays_connected(web: Web) -> None:
-    with socket.create_connection(("127.0.0.1", web.port)) as client:
+def test_sigterm_ends_it_though_clients_stay_connected(web: Web) -> None:
+    member = MembershipFactory()
+    token = issue_token(user=member.user, team=member.team, scope=Scope.READ)
+    with (
+        open_stream(web, token) as stream,
+        socket.create_connection(("127.0.0.1", web.port)) as client,
+    ):
         client.sendall(b"GET /login/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(12) == b"HTTP/1.1 200"
         web.process.send_signal(signal.SIGTERM)
         assert web.process.wait(15) == 0
+        while stream.recv(4096):
+            pass  # it was ended, not cut

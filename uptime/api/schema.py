@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from pydantic import BaseModel
 from rest_framework.permissions import SAFE_METHODS
@@ -19,19 +20,23 @@ def describe(
     name: str,
     summary: str,
     *,
-    answer: type[BaseModel] | None,
+    answer: type[BaseModel] | tuple[OpenApiTypes, str] | None,
     status: int = 200,
     query: type[Query] | None = None,
     body: type[BaseModel] | None = None,
 ) -> Callable[[F], F]:
-    """What a handler takes and gives; `name` is its `operationId`."""
+    """What a handler takes and gives; `name` is its `operationId`.
+
+    `answer` is a shape, or a plain type with its media type, or nothing.
+    """
+    shape, media = answer if isinstance(answer, tuple) else (answer, None)
     decorate: Callable[[F], F] = extend_schema(
         operation_id=name,
         summary=summary,
         parameters=_parameters(query) if query else [],
         request=body,
         responses={
-            status: answer or OpenApiResponse(description="Done."),
+            (status, media) if media else status: shape or OpenApiResponse(description="Done."),
             "default": OpenApiResponse(Error, description="Not served; `error` says why."),
         },
     )

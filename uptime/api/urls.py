@@ -7,6 +7,7 @@ from incidents import api as incidents
 from monitors import api as monitors
 from statuspages import api as statuspages
 from uptime.api.docs import Docs, schema_document
+from uptime.api.events import Events
 from uptime.api.views import NoSuchAddress
 
 app_name = "api"
@@ -45,5 +46,6 @@ urlpatterns = [
     path("components/<uuid:id>/", statuspages.OneComponent.as_view()),
     path("posts/<uuid:id>/", statuspages.OnePost.as_view()),
     path("posts/<uuid:id>/updates/", statuspages.PostUpdates.as_view()),
+    path("events/", Events.as_view()),
     re_path("", NoSuchAddress.as_view()),
 ]

@@ -1,4 +1,4 @@
-"""What a sender sleeps on: it wakes for a NOTIFY of the database and for its own threads."""
+"""What a waiter sleeps on: it wakes for a NOTIFY of the database and for its own threads."""
 
 import socket
 from contextlib import suppress
@@ -38,8 +38,11 @@ class Bell:
                 cursor.execute(f"LISTEN {self._channel}")
             self._listener = listener
 
-    def wait(self, timeout: float) -> None:
-        """Return when it rings or a notification comes, or after `timeout` seconds."""
+    def wait(self, timeout: float) -> list[str]:
+        """Return when it rings or a notification comes, or after `timeout` seconds.
+
+        Returns what the notifications said.
+        """
         sources: list[Any] = [self._wakee]
         if self._listener is not None:
             sources.append(self._listener.connection)
@@ -47,7 +50,12 @@ class Bell:
         if self._wakee in ready:
             self._hush()
         if self._listener is not None and self._listener.connection in ready:
-            self._take_notifications(self._listener)
+            return self._take_notifications(self._listener)
+        return []
+
+    @property
+    def is_listening(self) -> bool:
+        return self._listener is not None
 
     def close(self) -> None:
         self._forget_listener()
@@ -59,13 +67,13 @@ class Bell:
             while self._wakee.recv(4096):
                 pass
 
-    def _take_notifications(self, listener: BaseDatabaseWrapper) -> None:
+    def _take_notifications(self, listener: BaseDatabaseWrapper) -> list[str]:
         try:
-            for _ in listener.connection.notifies(timeout=0):
-                pass
+            return [one.payload for one in listener.connection.notifies(timeout=0)]
         except psycopg.Error:
             # The database went away; whoever waits finds out at its next query and calls `listen`.
             self._forget_listener()
+            return []
 
     def _forget_listener(self) -> None:
         if self._listener is not None:
