@@ -16,6 +16,8 @@ PARTS = ["probe", "monitors", "incidents", "alerts", "statuspages"]
 FLOOR = {
     "uptime.clock",
     "uptime.counters",
+    "uptime.bell",
+    "uptime.changes",
     "uptime.database",
     "uptime.environment",
     "uptime.errors",
