@@ -5,6 +5,7 @@ change nothing; so does everything that is not the team's own.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from pydantic import (
     Field,
     StrictBool,
     StringConstraints,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -33,6 +36,7 @@ from alerts.models import (
     Policy,
     PolicyStep,
     Reach,
+    Schedule,
 )
 from alerts.outbox import announce, queue_test
 from incidents.models import Severity
@@ -100,6 +104,8 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
     given = validate(_ChannelValues, {**_values_of(channel), **values})
     if given.type != channel.type:
         raise Invalid({"type": ["A channel keeps its type. Add another channel instead."]})
+    if channel.member_id and "config" in values and given.config != channel.config:
+        raise Invalid({"config": ["It goes to a member's address: there is nothing to set."]})
     model = CHANNELS[channel.type].config
     kept = {name: MASK for name in _generated(model) if name in channel.config}
     incoming = keep_secrets({**kept, **given.config}, channel.secrets)
@@ -181,10 +187,18 @@ class StepValues(_Values):
     """One step of a policy, as the API and the form know it."""
 
     delay_seconds: int = Field(default=0, ge=0, le=LONGEST_DELAY_S)
-    channels: list[UUID] = Field(min_length=1, max_length=100)
+    schedules: list[UUID] = Field(default=[], max_length=20)
+    channels: list[UUID] = Field(default=[], max_length=100, validate_default=True)
     severities: list[Severity] = []
     repeat_seconds: int | None = Field(default=None, ge=SHORTEST_REPEAT_S, le=LONGEST_DELAY_S)
     max_repeats: int | None = Field(default=None, ge=1, le=1000)
+
+    @field_validator("channels")
+    @classmethod
+    def _tells_somebody(cls, channels: list[UUID], info: ValidationInfo) -> list[UUID]:
+        if not channels and not info.data.get("schedules"):
+            raise ValueError("Choose at least one channel or schedule.")
+        return channels
 
     @model_validator(mode="after")
     def _limits_what_repeats(self) -> Self:
@@ -263,6 +277,7 @@ def _step_values(step: PolicyStep) -> dict[str, Any]:
     return {
         "delay_seconds": step.delay_s,
         "channels": [channel.pk for channel in step.channels.all()],
+        "schedules": [schedule.pk for schedule in step.schedules.all()],
         "severities": step.severities,
         "repeat_seconds": step.repeat_s,
         "max_repeats": step.max_repeats,
@@ -274,7 +289,7 @@ _REACHES = ("all", "tags", "names", "monitors")
 
 def _save_policy(policy: Policy, given: _PolicyValues) -> Policy:
     monitors = _own(Monitor.objects.filter(team=policy.team), given.monitors, field="monitors")
-    told = [_channels_of(policy, step, place) for place, step in enumerate(given.steps)]
+    told = [_told_by(policy, step, place) for place, step in enumerate(given.steps)]
     policy.name, policy.enabled, policy.reach = given.name, given.enabled, given.reach
     policy.on = [event for event in Event if event in given.on]
     policy.tags = list(dict.fromkeys(given.tags))
@@ -285,20 +300,27 @@ def _save_policy(policy: Policy, given: _PolicyValues) -> Policy:
     with transaction.atomic():
         policy.save()
         policy.monitors.set(monitors)
-        for position, (step, channels) in enumerate(zip(given.steps, told, strict=True)):
-            _save_step(policy, position, step, channels)
+        for position, (step, whom) in enumerate(zip(given.steps, told, strict=True)):
+            _save_step(policy, position, step, whom)
         policy.steps.filter(position__gte=len(given.steps)).delete()
     return policy
 
 
-def _channels_of(policy: Policy, step: StepValues, place: int) -> list[Channel]:
-    ours = Channel.objects.filter(team=policy.team)
-    return _own(ours, step.channels, field=f"steps.{place}.channels")
+@dataclass(frozen=True, slots=True)
+class _Whom:
+    channels: list[Channel]
+    schedules: list[Schedule]
 
 
-def _save_step(
-    policy: Policy, position: int, step: StepValues, channels: Collection[Channel]
-) -> None:
+def _told_by(policy: Policy, step: StepValues, place: int) -> _Whom:
+    team, field = policy.team, f"steps.{place}"
+    return _Whom(
+        _own(Channel.objects.filter(team=team), step.channels, field=f"{field}.channels"),
+        _own(Schedule.objects.filter(team=team), step.schedules, field=f"{field}.schedules"),
+    )
+
+
+def _save_step(policy: Policy, position: int, step: StepValues, whom: _Whom) -> None:
     # The row stays: what incidents under way still have to tell by it follows the change.
     stored, _ = PolicyStep.objects.update_or_create(
         policy=policy,
@@ -310,10 +332,11 @@ def _save_step(
             "severities": [one for one in Severity if one in step.severities],
         },
     )
-    stored.channels.set(channels)
+    stored.channels.set(whom.channels)
+    stored.schedules.set(whom.schedules)
 
 
-Row = TypeVar("Row", Monitor, Channel)
+Row = TypeVar("Row", Monitor, Channel, Schedule)
 
 
 def _own(rows: QuerySet[Row], ids: Collection[UUID], *, field: str) -> list[Row]:

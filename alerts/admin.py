@@ -20,7 +20,22 @@ from alerts.actions import (
     update_policy,
 )
 from alerts.channels import CHANNELS
-from alerts.models import Channel, Delivery, Escalation, Event, Policy, Reach
+from alerts.models import (
+    Channel,
+    Delivery,
+    Escalation,
+    Event,
+    Override,
+    Policy,
+    Reach,
+    Schedule,
+)
+from alerts.on_call.actions import (
+    create_schedule,
+    delete_schedule,
+    schedule_values,
+    update_schedule,
+)
 from uptime.admin_site import ActionAdmin, ActionForm, RecentFilter, RecordAdmin, act_on_each
 
 
@@ -209,6 +224,57 @@ class PolicyAdmin(ActionAdmin[Policy]):
             lambda policy: update_policy(policy=policy, values={"enabled": is_on}),
             done="Enabled" if is_on else "Disabled",
         )
+
+
+class ScheduleForm(ActionForm[Schedule]):
+    """A schedule; its layers as the API knows them."""
+
+    value_names = {"time_zone": "timezone"}
+    layers = forms.JSONField(help_text="A list; members are told by their e-mails.")
+
+    class Meta:
+        model = Schedule
+        fields = ("team", "name", "time_zone")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance._state.adding:
+            self.initial["layers"] = schedule_values(self.instance)["layers"]
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ActionAdmin[Schedule]):
+    form = ScheduleForm
+    list_display = ("name", "team", "time_zone")
+    list_select_related = ("team",)
+    search_fields = ("name", "team__name")
+    ordering = ("name", "id")
+    autocomplete_fields = ("team",)
+    fields = ("team", "name", "time_zone", "layers", "created_at", "updated_at")
+    readonly_fields = ("created_at", "updated_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Schedule | None = None) -> list[str]:
+        return [*self.readonly_fields, *(["team"] if obj else [])]
+
+    def create(self, values: dict[str, Any], request: HttpRequest) -> Schedule:
+        return create_schedule(team=values.pop("team"), values=values)
+
+    def update(self, obj: Schedule, values: dict[str, Any], request: HttpRequest) -> object:
+        return update_schedule(schedule=obj, values=values)
+
+    def remove(self, obj: Schedule) -> None:
+        delete_schedule(schedule=obj)
+
+
+@admin.register(Override)
+class OverrideAdmin(RecordAdmin[Override]):
+    list_display = ("schedule", "member", "starts_at", "ends_at")
+    list_select_related = ("schedule", "member__user", "member__team")
+    search_fields = ("schedule__name", "member__user__email")
+    ordering = ("-id",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("alerts.delete_override")
 
 
 @admin.register(Escalation)

@@ -105,7 +105,10 @@ class ChannelPatch(Shape):
 class Step(Shape):
     delay_seconds: int = Field(0, ge=0, le=LONGEST_DELAY_S)
     """After the event; decided by the state of things then."""
-    channels: list[UUID] = Field(min_length=1)
+    channels: list[UUID] = []
+    """Give channels, schedules, or both."""
+    schedules: list[UUID] = []
+    """Whoever is on call by these then, through their own contacts."""
     severities: list[Severity] = []
     """Of incidents that the step is for; none: all of them."""
     repeat_seconds: int | None = Field(None, ge=SHORTEST_REPEAT_S, le=LONGEST_DELAY_S)
@@ -386,7 +389,7 @@ def _policies(view: ApiView) -> QuerySet[Policy]:
     return (
         Policy.objects.filter(team=view.team)
         .order_by("name", "id")
-        .prefetch_related("monitors", "steps__channels")
+        .prefetch_related("monitors", "steps__channels", "steps__schedules")
     )
 
 

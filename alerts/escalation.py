@@ -120,7 +120,8 @@ class _Decisions:
 
     def write(self) -> None:
         monitors = {row.incident.monitor_id for row in self.rows}
-        rules = rules_of_policies({row.step.policy_id for row in self.rows}, monitors)
+        policies = {row.step.policy_id for row in self.rows}
+        rules = rules_of_policies(policies, monitors, self.now)
         latest = _latest_troubles({row.incident_id for row in self.rows})
         for row in self.rows:
             is_changed = latest.get(row.incident_id) != row.incident_event_id

@@ -11,7 +11,7 @@ from accounts.models import Team
 from alerts.actions import policy_values
 from alerts.channels.base import ChannelType
 from alerts.hours import DAYS
-from alerts.models import Channel, Event, OutsideHours, Policy, Reach
+from alerts.models import Channel, Event, OutsideHours, Policy, Reach, Schedule
 from incidents.models import Severity
 from monitors.models import Monitor
 from uptime.settings_forms import NEW_ROW, ListField, Section, SettingsForm, Shown
@@ -84,6 +84,7 @@ class _StepRow(BaseModel):
 
     after_min: float | None = Field(None, title="After (min)")
     channels: list[str] = Field([], title="Tell")
+    schedules: list[str] = Field([], title="Whoever is on call by")
     severities: list[str] = Field([], title="Only if it is")
     repeat_min: float | None = Field(None, title="Again every (min)")
     max_repeats: int | None = Field(None, title="At most so often")
@@ -164,6 +165,8 @@ class PolicyForm(SettingsForm):
         )
         channels = Channel.objects.filter(team=team).values_list("id", "name")
         self._offer_in_rows("steps", "channels", [(str(key), name) for key, name in channels])
+        schedules = Schedule.objects.filter(team=team).values_list("id", "name")
+        self._offer_in_rows("steps", "schedules", [(str(key), name) for key, name in schedules])
         self._offer_in_rows("steps", "severities", list(Severity.choices))
         self._offer_in_rows("windows", "days", [(day, day.title()) for day in DAYS])
         for name in ("start", "end"):
@@ -285,6 +288,7 @@ def _entered_step(step: Mapping[str, Any]) -> dict[str, Any]:
         "after_min": step["delay_seconds"] / 60,
         "repeat_min": repeat_s / 60 if repeat_s else None,
         "channels": [str(key) for key in step["channels"]],
+        "schedules": [str(key) for key in step.get("schedules", [])],
     }
 
 
@@ -316,7 +320,6 @@ def _readable(path: str, sentence: str) -> str:
     if "at least 1 item" not in sentence:
         return sentence
     return {
-        "channels": "Choose at least one channel.",
         "steps": "Say at least one step: whom to tell.",
         "days": "Choose at least one day.",
     }.get(path.rpartition(".")[2], "Choose at least one.")

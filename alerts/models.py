@@ -10,12 +10,20 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.utils import timezone
 
-from accounts.models import Team
+from accounts.models import Membership, Team
 from alerts.wording import duration_phrase
 from incidents.models import Incident, IncidentEvent, Severity
 from monitors.models import Monitor
 from uptime import secrets
 from uptime.ids import uuid7
+
+
+class ChannelQuerySet(models.QuerySet["Channel"]):
+    def usable(self) -> Self:
+        """What is told to a dead channel is given up at once and so handed on to its fallback."""
+        return self.filter(
+            models.Q(enabled=True) | models.Q(dead_since__isnull=False, fallback__isnull=False)
+        )
 
 
 class Channel(models.Model):
@@ -36,6 +44,21 @@ class Channel(models.Model):
         related_name="stands_in_for",
         help_text="Told in this channel's place when a message through it is given up.",
     )
+    member = models.OneToOneField(
+        Membership,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="email_channel",
+        help_text="Whose e-mail address it goes to, whatever that is by then.",
+    )
+    contact_of = models.ManyToManyField(
+        Membership,
+        blank=True,
+        related_name="contacts",
+        help_text="Who is reached through it when on call.",
+    )
     dead_since = models.DateTimeField(
         null=True,
         blank=True,
@@ -46,6 +69,8 @@ class Channel(models.Model):
     last_error = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = ChannelQuerySet.as_manager()
 
     # Secrets that were made for the team just now and may be shown this once; never stored.
     new_secrets: Mapping[str, str] = MappingProxyType({})
@@ -60,6 +85,99 @@ class Channel(models.Model):
     def full_config(self) -> dict[str, Any]:
         """The config with its secrets, in the clear: for the sender, never for a reader."""
         return secrets.unseal(self.config, self.secrets)
+
+
+class Schedule(models.Model):
+    """Who is on call: layers of members who take turns, and overrides."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="schedules")
+    name = models.CharField(max_length=200)
+    time_zone = models.CharField(max_length=64, default="UTC")
+    feed_version = models.PositiveIntegerField(
+        default=1, editable=False, help_text="Another one makes the calendar's address another."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Rotation(models.TextChoices):
+    DAILY = "daily", "Daily"
+    WEEKLY = "weekly", "Weekly"
+    CUSTOM = "custom", "Every so many hours"
+
+
+class ScheduleLayer(models.Model):
+    """Members who take turns; a layer at a later position stands above those before it.
+
+    `start` is a wall time in the schedule's zone: when the first turn begins, and with it the time
+    of day, and the day of the week, of every hand-over.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="layers")
+    position = models.PositiveSmallIntegerField()
+    start = models.CharField(max_length=16, help_text="A wall time, such as 2026-01-05T09:00.")
+    rotation = models.CharField(max_length=6, choices=Rotation, default=Rotation.WEEKLY)
+    turn_hours = models.PositiveIntegerField(help_text="How long a turn is, by wall clocks.")
+    windows = models.JSONField(
+        default=list, blank=True, help_text="When it counts, as in the API; empty: always."
+    )
+    members = models.ManyToManyField(Membership, through="LayerMember")
+
+    class Meta:
+        ordering = ["schedule", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["schedule", "position"], name="one_layer_at_a_position")
+        ]
+
+    def __str__(self) -> str:
+        return f"layer {self.position + 1} of {self.schedule_id}"
+
+
+class LayerMember(models.Model):
+    """A member's place in the order of a layer's turns; somebody may have several."""
+
+    id = models.BigAutoField(primary_key=True)
+    layer = models.ForeignKey(ScheduleLayer, on_delete=models.CASCADE, related_name="places")
+    member = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="places")
+    position = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["layer", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["layer", "position"], name="one_member_at_a_position")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} in {self.layer_id}"
+
+
+class Override(models.Model):
+    """Somebody who is on call for a stretch of time whatever the layers say."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="overrides")
+    member = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="overrides")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")), name="override_runs_forward"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.member_id} from {self.starts_at:%Y-%m-%d %H:%M}"
 
 
 class Event(models.TextChoices):
@@ -146,6 +264,7 @@ class PolicyStep(models.Model):
         models.CharField(max_length=10, choices=Severity), default=list, blank=True
     )
     channels = models.ManyToManyField(Channel, related_name="steps")
+    schedules = models.ManyToManyField(Schedule, related_name="steps")
 
     class Meta:
         ordering = ["policy", "position"]

@@ -85,7 +85,7 @@ def _decisions(
     incidents = [transition.incident for transition in transitions]
     prefetch_related_objects(incidents, "monitor")
     rules = rules_of_teams(
-        {incident.team_id for incident in incidents}, {one.monitor_id for one in incidents}
+        {incident.team_id for incident in incidents}, {one.monitor_id for one in incidents}, now
     )
     owed = channels_owed([t.incident.pk for t in transitions if t.kind == Event.RECOVERED])
     for transition in transitions:
@@ -240,7 +240,7 @@ def _take(chosen: Sequence[UUID], owner: UUID, now: datetime) -> list[Leased]:
         rows = list(
             Delivery.objects.due(now)
             .filter(pk__in=chosen)
-            .select_related("channel")
+            .select_related("channel__member__user")
             .select_for_update(skip_locked=True, of=("self",))
         )
         Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
@@ -275,11 +275,17 @@ def _leased(row: Delivery, owner: UUID, *, reaches_private: bool) -> Leased:
         channel_id=row.channel_id,
         channel_type=channel.type,
         channel_enabled=channel.enabled,
-        config=channel.config,
+        config=_config(channel),
         secrets=channel.secrets,
         reaches_private=reaches_private,
         settled=row.settled,
     )
+
+
+def _config(channel: Channel) -> dict[str, Any]:
+    """A member's own e-mail goes to their address as it is now."""
+    config: dict[str, Any] = channel.config
+    return {**config, "to": [channel.member.user.email]} if channel.member else config
 
 
 def _leased_notice(row: Delivery, owner: UUID) -> Leased:

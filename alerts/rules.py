@@ -1,15 +1,16 @@
 """Policies as rules: read in a number of queries that doesn't depend on how many there are."""
 
-from collections.abc import Collection
-from datetime import timedelta
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 from pydantic import ValidationError
 
 from alerts.hours import ActiveHours, HoursValues
-from alerts.models import Channel, Delivery, OutsideHours, Policy, PolicyStep
+from alerts.models import Channel, Delivery, OutsideHours, Policy, PolicyStep, Schedule
+from alerts.on_call.reads import channels_on_call
 from alerts.policies import Rule, Step, Subject
 from incidents.models import Incident
 from monitors.models import Monitor
@@ -17,25 +18,29 @@ from monitors.models import Monitor
 log = structlog.get_logger(__name__)
 
 
-def rules_of_teams(teams: Collection[UUID], monitors: Collection[UUID]) -> dict[UUID, list[Rule]]:
+def rules_of_teams(
+    teams: Collection[UUID], monitors: Collection[UUID], now: datetime
+) -> dict[UUID, list[Rule]]:
     """Each team's rules, as far as they are about these monitors."""
     rules: dict[UUID, list[Rule]] = {}
-    for policy in _with_parts(Policy.objects.filter(team__in=teams), monitors):
-        rules.setdefault(policy.team_id, []).append(_rule(policy))
+    for team, rule in _rules(Policy.objects.filter(team__in=teams), monitors, now):
+        rules.setdefault(team, []).append(rule)
     return rules
 
 
-def rules_of_policies(policies: Collection[UUID], monitors: Collection[UUID]) -> dict[UUID, Rule]:
+def rules_of_policies(
+    policies: Collection[UUID], monitors: Collection[UUID], now: datetime
+) -> dict[UUID, Rule]:
     """These policies' rules, by id; those that are off are missing."""
-    found = _with_parts(Policy.objects.filter(pk__in=policies), monitors)
-    return {policy.pk: _rule(policy) for policy in found}
+    found = _rules(Policy.objects.filter(pk__in=policies), monitors, now)
+    return {rule.id: rule for _, rule in found}
 
 
 def channels_owed(incidents: Collection[UUID]) -> dict[UUID, list[UUID]]:
     """For each incident the channels that are to hear of its end, in the order they were told."""
     owed: dict[UUID, dict[UUID, None]] = {}
     rows = Delivery.objects.filter(
-        incident__in=incidents, owes_recovery=True, channel__in=usable_channels()
+        incident__in=incidents, owes_recovery=True, channel__in=Channel.objects.usable()
     ).order_by("pk")
     for incident_id, channel_id in rows.values_list("incident_id", "channel_id"):
         if incident_id:
@@ -43,27 +48,28 @@ def channels_owed(incidents: Collection[UUID]) -> dict[UUID, list[UUID]]:
     return {incident_id: list(channels) for incident_id, channels in owed.items()}
 
 
-def usable_channels() -> QuerySet[Channel]:
-    # What is told to a dead channel is given up at once and so handed on to its fallback.
-    return Channel.objects.filter(
-        Q(enabled=True) | Q(dead_since__isnull=False, fallback__isnull=False)
-    )
-
-
 def subject_of(incident: Incident) -> Subject:
     """The monitor of an incident that comes with it."""
     return Subject(incident.monitor_id, incident.monitor.name, incident.monitor.tags)
 
 
-def _with_parts(policies: QuerySet[Policy], monitors: Collection[UUID]) -> QuerySet[Policy]:
-    return policies.filter(enabled=True).prefetch_related(
+def _rules(
+    policies: QuerySet[Policy], monitors: Collection[UUID], now: datetime
+) -> Iterator[tuple[UUID, Rule]]:
+    """Each policy's team and rule; a step's channels are also those of who is on call now."""
+    found = policies.filter(enabled=True).prefetch_related(
         Prefetch("steps", PolicyStep.objects.order_by("position")),
-        Prefetch("steps__channels", usable_channels().order_by("name", "id")),
+        Prefetch("steps__channels", Channel.objects.usable().order_by("name", "id")),
+        Prefetch("steps__schedules", Schedule.objects.order_by("name", "id").only("pk")),
         Prefetch("monitors", Monitor.objects.filter(pk__in=monitors).only("pk")),
     )
+    steps = [step for policy in found for step in policy.steps.all()]
+    schedules = {schedule.pk for step in steps for schedule in step.schedules.all()}
+    on_call = channels_on_call(schedules, now)
+    return ((policy.team_id, _rule(policy, on_call)) for policy in found)
 
 
-def _rule(policy: Policy) -> Rule:
+def _rule(policy: Policy, on_call: Mapping[UUID, tuple[UUID, ...]]) -> Rule:
     return Rule(
         id=policy.pk,
         reach=policy.reach,
@@ -71,7 +77,7 @@ def _rule(policy: Policy) -> Rule:
         names=tuple(policy.names),
         monitors=frozenset(monitor.pk for monitor in policy.monitors.all()),
         on=frozenset(policy.on),
-        steps=tuple(_step(step) for step in policy.steps.all()),
+        steps=tuple(_step(step, on_call) for step in policy.steps.all()),
         hours=_hours(policy),
         waits_for_hours=policy.outside_hours == OutsideHours.WAIT,
         stops_on_acknowledge=policy.stop_on_acknowledge,
@@ -88,7 +94,10 @@ def _hours(policy: Policy) -> ActiveHours | None:
     return values.as_hours() if values else None
 
 
-def _step(step: PolicyStep) -> Step:
+def _step(step: PolicyStep, on_call: Mapping[UUID, tuple[UUID, ...]]) -> Step:
+    channels = [channel.pk for channel in step.channels.all()]
+    for schedule in step.schedules.all():
+        channels += on_call.get(schedule.pk, ())
     return Step(
         id=step.pk,
         position=step.position,
@@ -96,5 +105,5 @@ def _step(step: PolicyStep) -> Step:
         repeat=timedelta(seconds=step.repeat_s) if step.repeat_s else None,
         max_repeats=step.max_repeats,
         severities=frozenset(step.severities),
-        channels=tuple(channel.pk for channel in step.channels.all()),
+        channels=tuple(dict.fromkeys(channels)),
     )

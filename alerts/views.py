@@ -189,7 +189,7 @@ def test_channel(request: TeamRequest, channel_id: UUID) -> HttpResponse:
 @require_GET
 def policy_list(request: TeamRequest) -> HttpResponse:
     policies = Policy.objects.filter(team=request.team).prefetch_related(
-        "monitors", "steps__channels"
+        "monitors", "steps__channels", "steps__schedules"
     )
     context = {
         "section": "alerts",

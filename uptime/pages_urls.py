@@ -4,6 +4,7 @@ from django.urls import path
 
 from accounts import views as accounts
 from alerts import views as alerts
+from alerts.on_call import views as on_call
 from incidents import views as incidents
 from monitors import views as monitors
 from statuspages import views as statuspages
@@ -45,6 +46,20 @@ urlpatterns = [
     path("policies/monitors/", alerts.policy_monitors, name="policy-monitors"),
     path("policies/<uuid:policy_id>/", alerts.edit_policy, name="policy"),
     path("policies/<uuid:policy_id>/delete/", alerts.remove_policy, name="policy-delete"),
+    path("on-call/", on_call.on_call, name="on-call"),
+    path("on-call/contacts/", on_call.change_contacts, name="contacts"),
+    path("on-call/new/", on_call.new_schedule, name="schedule-new"),
+    path("on-call/<uuid:schedule_id>/", on_call.schedule_page, name="schedule"),
+    path("on-call/<uuid:schedule_id>/edit/", on_call.edit_schedule, name="schedule-edit"),
+    path("on-call/<uuid:schedule_id>/delete/", on_call.remove_schedule, name="schedule-delete"),
+    path("on-call/<uuid:schedule_id>/override/", on_call.new_override, name="override-new"),
+    path("on-call/<uuid:schedule_id>/calendar/", on_call.renew_calendar, name="calendar-renew"),
+    path("on-call/<uuid:schedule_id>/<slug:key>.ics", on_call.feed, name="on-call-feed"),
+    path(
+        "on-call/overrides/<uuid:override_id>/cancel/",
+        on_call.cancel_override,
+        name="override-cancel",
+    ),
     path("deliveries/", alerts.delivery_list, name="deliveries"),
     path("deliveries/<uuid:delivery_id>/retry/", alerts.retry, name="delivery-retry"),
     path("status-pages/", statuspages.status_page_list, name="status-pages"),

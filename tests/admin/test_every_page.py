@@ -19,6 +19,7 @@ from accounts.models import ApiToken, IdempotentRequest, SignInTries, Team, User
 from accounts.tokens import issue_token
 from alerts.actions import create_channel, create_policy, send_test
 from alerts.models import Escalation
+from alerts.on_call.actions import add_override, create_schedule
 from incidents.models import Incident, IncidentEvent
 from monitors.models import Assignment, Chore, Ping, Result, Shift
 from probe.values import result_id
@@ -85,6 +86,15 @@ def world(root: User) -> list[str]:
         attempt=0,
         status="up",
     )
+    schedule = create_schedule(
+        team=team,
+        values={
+            "name": "Primary",
+            "layers": [{"members": [root.email], "start": "2026-01-05T09:00"}],
+        },
+    )
+    values = {"member": root.email, "starts_at": now, "ends_at": now + timedelta(days=1)}
+    add_override(schedule=schedule, values=values)
     Ping.objects.create(monitor=monitor, kind="success", at=now, method="GET", body=b"done")
     Chore.objects.create(name="packing", done_until=now, ran_at=now)
     Shift.objects.create(duty="checks", host="here", pid=1, started_at=now, beat_at=now)

@@ -41,6 +41,7 @@ def step_of(channel: Channel, **changes: Any) -> dict[str, Any]:
     return {
         "delay_seconds": 0,
         "channels": [channel.pk],
+        "schedules": [],
         "severities": [],
         "repeat_seconds": None,
         "max_repeats": None,

@@ -298,9 +298,9 @@ def test_the_number_of_queries_does_not_depend_on_how_much_is_due(
 ) -> None:
     policy(team, step(ann), step(ben, after=10, repeat_seconds=600))
     queue(*(fail(make_monitor(team, f"Shop {number}")) for number in range(20)))
-    # savepoint and release; rows; policies, steps, channels, monitors; latest events; outcomes
-    # (in a savepoint of their own); repeats; what is queued already; deliveries
-    with django_assert_num_queries(13):
+    # savepoint and release; rows; policies, steps, channels, schedules, monitors; latest events;
+    # outcomes (in a savepoint of their own); repeats; what is queued already; deliveries
+    with django_assert_num_queries(14):
         decide_due(in_(10))
     assert Delivery.objects.count() == 40
 

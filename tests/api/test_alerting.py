@@ -95,6 +95,7 @@ class TestPolicies:
                 {
                     "delay_seconds": 0,
                     "channels": [str(WebhookFactory(team=team).pk)],
+                    "schedules": [],
                     "severities": ["down"],
                     "repeat_seconds": 3600,
                     "max_repeats": 5,
@@ -187,8 +188,8 @@ class TestPolicies:
         api.get("policies/")  # notes the token's use
         for made in range(1, 4):
             make_policy(team, WebhookFactory(team=team)).monitors.add(make_monitor(team))
-            # token, count, page, monitors, steps, channels
-            with django_assert_num_queries(6):
+            # token, count, page, monitors, steps, channels, schedules
+            with django_assert_num_queries(7):
                 assert api.get("policies/").json()["count"] == made
 
 

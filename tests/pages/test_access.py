@@ -1,6 +1,7 @@
 """Who may open what: every page says so, and other teams' objects do not exist."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.models import Role, Team
 from alerts.actions import create_channel, create_policy
-from alerts.models import Delivery
+from alerts.models import Delivery, Override
+from alerts.on_call.actions import create_schedule
 from incidents.models import Incident
 from statuspages.actions import add_component, create_page, publish_post, save_template
 from tests.factories import MembershipFactory, TeamFactory, make_monitor
@@ -125,12 +127,26 @@ def foreign(db: None) -> dict[str, object]:
     template = save_template(
         team=other, values={"name": "N", "title": "T", "phase": "investigating"}
     )
+    member = MembershipFactory(team=other)
+    schedule = create_schedule(
+        team=other,
+        values={
+            "name": "S",
+            "layers": [{"members": [member.user.email], "start": "2026-01-05T09:00"}],
+        },
+    )
+    override = Override.objects.create(
+        schedule=schedule, member=member, starts_at=now, ends_at=now + timedelta(days=1)
+    )
     return {
         "page_id": page.pk,
         "component_id": component.pk,
         "post_id": post.pk,
         "template_id": template.pk,
         "kind": "incident",
+        "schedule_id": schedule.pk,
+        "override_id": override.pk,
+        "key": "0" * 64,
         "monitor_id": monitor.pk,
         "incident_id": incident.pk,
         "channel_id": channel.pk,

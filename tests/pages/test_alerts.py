@@ -138,7 +138,7 @@ def test_a_policy_that_tells_nobody_is_refused_beside_its_fields(
 ) -> None:
     data = {"name": "P", "reach": "all", "policy.steps.3.after_min": "5"}
     shown = text(client.post(reverse("policy-new"), data), 422)
-    assert "Choose at least one channel." in shown
+    assert "Choose at least one channel or schedule." in shown
     assert "Choose at least one." in shown
 
 
@@ -184,7 +184,7 @@ def test_what_was_given_up_is_sent_again_from_the_log(
     assert "can be retried" in text(client.post(retry, follow=True))
 
 
-@pytest.mark.parametrize(("name", "queries"), [("deliveries", 5), ("channels", 5), ("policies", 8)])
+@pytest.mark.parametrize(("name", "queries"), [("deliveries", 5), ("channels", 5), ("policies", 9)])
 def test_the_lists_take_as_many_queries_for_many_as_for_one(
     client: Client,
     team: Team,
@@ -294,7 +294,7 @@ def test_steps_and_hours_are_entered_and_shown_again(
         ({"policy.windows.0.days": []}, "Choose at least one day."),
         ({"policy.steps.0.repeat_min": "0.5"}, "greater than or equal to 60"),
         ({"policy.steps.0.max_repeats": "2"}, "nothing to limit"),
-        ({"policy.steps.0.channels": []}, "Choose at least one channel."),
+        ({"policy.steps.0.channels": []}, "Choose at least one channel or schedule."),
     ],
 )
 def test_what_is_wrong_with_steps_and_hours_stands_beside_it(

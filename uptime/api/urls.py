@@ -3,6 +3,7 @@
 from django.urls import path, re_path
 
 from alerts import api as alerts
+from alerts.on_call import api as on_call
 from incidents import api as incidents
 from monitors import api as monitors
 from statuspages import api as statuspages
@@ -36,6 +37,14 @@ urlpatterns = [
     path("channels/<uuid:id>/test/", alerts.CheckChannel.as_view()),
     path("policies/", alerts.Policies.as_view()),
     path("policies/<uuid:id>/", alerts.OnePolicy.as_view()),
+    path("schedules/", on_call.Schedules.as_view()),
+    path("schedules/<uuid:id>/", on_call.OneSchedule.as_view()),
+    path("schedules/<uuid:id>/on-call/", on_call.OnCall.as_view()),
+    path("schedules/<uuid:id>/shifts/", on_call.Shifts.as_view()),
+    path("schedules/<uuid:id>/overrides/", on_call.Overrides.as_view()),
+    path("schedules/<uuid:id>/overrides/<uuid:override_id>/", on_call.OneOverride.as_view()),
+    path("contacts/", on_call.Contacts.as_view()),
+    path("contacts/<int:id>/", on_call.OneContact.as_view()),
     path("deliveries/", alerts.Deliveries.as_view()),
     path("deliveries/<uuid:id>/", alerts.OneDelivery.as_view()),
     path("deliveries/<uuid:id>/retry/", alerts.RetryDelivery.as_view()),
