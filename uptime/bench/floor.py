@@ -7,8 +7,8 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 from probe.kinds.traceroute import HOPS_AT_ONCE, TracerouteSettings
@@ -22,12 +22,12 @@ def floor_cpu_ms(url: str, count: int) -> float:
     its own; for traceroute as many packets as a check sends to a host that is next door; for tls
     the handshake; for the others as said above.
     """
-    exchange = _exchange_of(url)
-    exchange()  # the first one loads things
-    before = time.process_time()
-    for _ in range(count):
-        exchange()
-    return (time.process_time() - before) / count * 1000
+    with _exchange_of(url) as exchange:
+        exchange()  # the first one loads things
+        before = time.process_time()
+        for _ in range(count):
+            exchange()
+        return (time.process_time() - before) / count * 1000
 
 
 def paced_floor_cpu_ms(url: str, *, per_s: float, seconds: float) -> float:
@@ -35,21 +35,29 @@ def paced_floor_cpu_ms(url: str, *, per_s: float, seconds: float) -> float:
 
     A process that sleeps between them pays for each wake-up, which many at once share.
     """
-    exchange = _exchange_of(url)
-    exchange()
     count = int(per_s * seconds)
-    start, before = time.monotonic(), time.process_time()
-    for number in range(count):
-        time.sleep(max(0, start + number / per_s - time.monotonic()))
+    with _exchange_of(url) as exchange:
         exchange()
-    return (time.process_time() - before) / count * 1000
+        start, before = time.monotonic(), time.process_time()
+        for number in range(count):
+            time.sleep(max(0, start + number / per_s - time.monotonic()))
+            exchange()
+        return (time.process_time() - before) / count * 1000
 
 
-def _exchange_of(url: str) -> Callable[[], None]:
+@contextmanager
+def _exchange_of(url: str) -> Iterator[Callable[[], None]]:
+    parts = urlsplit(url)
+    if parts.scheme == "icmp":
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as sock:
+            yield _pings(sock, parts.netloc)
+    else:
+        yield _exchange_on_its_own(url)
+
+
+def _exchange_on_its_own(url: str) -> Callable[[], None]:
     parts = urlsplit(url)
     assert parts.hostname is not None
-    if parts.scheme == "icmp":
-        return _pings(parts.hostname)
     if parts.scheme == "traceroute":
         return lambda: _trace(parts.hostname or "")
     is_secure = parts.scheme in ("https", "tls")
@@ -63,8 +71,7 @@ def _exchange_of(url: str) -> Callable[[], None]:
     return lambda: _exchange(address, context, request)
 
 
-def _pings(host: str) -> Callable[[], None]:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+def _pings(sock: socket.socket, host: str) -> Callable[[], None]:
     sock.setsockopt(
         255, 1, struct.pack("@I", ~1 & 0xFFFFFFFF)
     )  # SOL_RAW, ICMP_FILTER: replies only

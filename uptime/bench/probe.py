@@ -53,7 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Mapping[str, Any]) -> dict[str, float]:
     kind = options["kind"]
-    with _target(kind, options["url"]) as (url, environment):
+    with loopback(kind, options["url"]) as (url, environment):
         print(f"{options['count']} {kind} checks of {url}, {options['concurrency']} at once")
         asked = {"url": url, "count": options["count"], "concurrency": options["concurrency"]}
         answer = subprocess.run(  # noqa: S603 - this interpreter, on this module
@@ -71,8 +71,9 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
 
 
 @contextmanager
-def _target(kind: str, url: str | None) -> Iterator[tuple[str, dict[str, str]]]:
-    """The URL to check, its scheme the kind, and the environment in which it is trusted."""
+def loopback(kind: str, url: str | None = None) -> Iterator[tuple[str, dict[str, str]]]:
+    """The URL to check, its scheme the kind, and the environment in which it is trusted: of a
+    target that is started for it, unless there is one."""
     if url is not None:
         yield f"{kind}://{url.split('://')[-1]}", {}
     elif kind in ("icmp", "traceroute"):
