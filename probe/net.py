@@ -69,6 +69,7 @@ class Net:
         """
         if is_address(host):
             guard(host, [host], allow_private=allow_private)
+            check_ipv6(host, [host])
             return [host]
         if server is not None:
             guard_resolver(server, allow_private=allow_private)
@@ -76,6 +77,7 @@ class Net:
             host, ip_version=ip_version, server=server, deadline=deadline
         )
         guard(host, found, allow_private=allow_private)
+        check_ipv6(host, found)
         return found
 
 
@@ -194,6 +196,33 @@ def guard_resolver(server: str, *, allow_private: bool) -> None:
             Reason.TARGET_FORBIDDEN,
             f"The resolver {server} lies in a network that may not be checked from here.",
         )
+
+
+_NO_WAY = {errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+_IPV6_INTERNET = "2000::1"  # in the block that all public addresses are from, RFC 4291 section 2.4
+
+
+def check_ipv6(host: str, addresses: list[str]) -> None:
+    """Raise Trouble (check_error) where IPv6 alone leads to a host and this machine has none: that
+    says nothing of the host. Where it lacks but the way to this host, kinds call it unreachable."""
+    if not all(":" in address for address in addresses):
+        return
+    if not any(map(_has_way_to, (*addresses, _IPV6_INTERNET))):
+        raise Trouble(
+            Reason.CHECK_ERROR,
+            f"This machine has no IPv6, which alone leads to {host} ({addresses[0]}).",
+        )
+
+
+def _has_way_to(address: str) -> bool:
+    """Whether the kernel has a route. A socket for datagrams that is given an address asks for one
+    and sends nothing."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.connect((address, 9))
+    except OSError as error:
+        return error.errno not in _NO_WAY
+    return True
 
 
 @lru_cache(maxsize=4096)

@@ -174,6 +174,10 @@ class Internet:
         text = "0 2147483647" if for_all else "1 0"
         Path("/proc/sys/net/ipv4/ping_group_range").write_text(text)
 
+    def withdraw_ipv6(self) -> None:
+        """Take this machine's IPv6 away, but for its own address ::1."""
+        Path("/proc/sys/net/ipv6/conf/world/disable_ipv6").write_text("1")
+
     def _play(self) -> None:
         with select.epoll() as poll:
             poll.register(self._tun, select.EPOLLIN)

@@ -14,6 +14,7 @@ from tests.servers import http
 from tests.servers.authority import Authority
 from tests.servers.dns import serve_names
 from tests.servers.http2 import http2
+from tests.servers.network import Internet
 from tests.servers.raw import Connection, free_port, serve
 
 # HTTP versions
@@ -110,6 +111,26 @@ async def test_the_family_that_fails_is_named(host: str, bad: str, good: str, ch
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
     assert seen.message.startswith(f"Over {bad} only, {good} works: Connection to half.example")
     assert either.status == Status.UP, either.message
+
+
+async def test_a_machine_without_ipv6_blames_itself(check: Check, internet: Internet) -> None:
+    internet.withdraw_ipv6()
+    nowhere = "2001:db8::1"
+    async with (
+        serve(http.answer(http.OK)) as server,
+        serve_names({"both.example": ["127.0.0.1", nowhere], "new.example": [nowhere]}) as names,
+    ):
+        options = {"resolver": names.address}
+        both = await check(
+            "http", f"http://both.example:{server.port}", ip_version="both", **options
+        )
+        either = await check("http", f"http://both.example:{server.port}", **options)
+        only = await check("tcp", f"new.example:{server.port}", **options)
+    ours = "This machine has no IPv6, which alone leads to {}.example (2001:db8::1)."
+    assert (both.status, both.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert both.message == f"Over IPv6 only, IPv4 works: {ours.format('both')}"
+    assert either.status == Status.UP, either.message
+    assert (only.status, only.message) == (Status.UNKNOWN, ours.format("new"))
 
 
 async def test_a_name_without_a_family_is_told(check: Check) -> None:
