@@ -12,7 +12,8 @@ siblings. So work is bounded by elements times the selector's length, whatever e
     h1, h2                      either
     meta[name=version]::attr(content)   the attribute's value rather than the text
 
-In XML names are compared without their prefix, and case counts.
+In XML names are compared without their prefix, and case counts. There is no XPath: it needs the
+whole document in memory, and what an expression costs can't be bounded.
 """
 
 from __future__ import annotations

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
+Digest = Literal["sha256", "sha1", "md5"]
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -69,7 +71,7 @@ class Authority:
         starts: timedelta | None = None,
         ends: timedelta,
         key: Key | None = None,
-        has_sha1: bool = False,
+        digest: Digest = "sha256",
         sends_root: bool = False,
     ) -> Issued:
         """A certificate for these names and addresses, valid for the given stretch round now."""
@@ -80,7 +82,7 @@ class Authority:
             starts=starts,
             ends=ends,
             key=key,
-            has_sha1=has_sha1,
+            digest=digest,
         )
         chain = (self._root.certificate,) if sends_root else ()
         return Issued(leaf.certificate, leaf.key, chain)
@@ -90,7 +92,7 @@ class Authority:
         *names: str,
         sends_chain: bool,
         ends: timedelta = timedelta(days=90),
-        has_sha1: bool = False,
+        digest: Digest = "sha256",
         is_authority: bool = True,
     ) -> Issued:
         middle = issue(
@@ -98,7 +100,7 @@ class Authority:
             issuer=self._root,
             is_authority=is_authority,
             ends=ends,
-            has_sha1=has_sha1,
+            digest=digest,
         )
         leaf = issue(names[0], *names, issuer=middle)
         return Issued(leaf.certificate, leaf.key, (middle.certificate,) if sends_chain else ())
@@ -112,7 +114,7 @@ def issue(
     starts: timedelta | None = None,
     ends: timedelta = timedelta(days=90),
     key: Key | None = None,
-    has_sha1: bool = False,
+    digest: Digest = "sha256",
 ) -> Issued:
     """Make a certificate; self-signed without an issuer."""
     now = datetime.now(UTC)
@@ -133,21 +135,27 @@ def issue(
         builder = builder.add_extension(alternatives, critical=False)
     signing_key = issuer.key if issuer else key
     certificate = builder.sign(signing_key, hashes.SHA256())
-    return Issued(_with_sha1(certificate, signing_key) if has_sha1 else certificate, key)
+    if digest != "sha256":
+        certificate = _signed_weakly(certificate, signing_key, digest)
+    return Issued(certificate, key)
 
 
 _SHA256_WITH_RSA = bytes.fromhex("2a864886f70d01010b")
-_SHA1_WITH_RSA = bytes.fromhex("2a864886f70d010105")
+_WITH_RSA: dict[Digest, tuple[bytes, hashes.HashAlgorithm]] = {
+    "sha1": (bytes.fromhex("2a864886f70d010105"), hashes.SHA1()),
+    "md5": (bytes.fromhex("2a864886f70d010104"), hashes.MD5()),
+}
 
 
-def _with_sha1(certificate: x509.Certificate, key: Key) -> x509.Certificate:
-    """The same certificate, signed anew as no library does any more: RSA with SHA-1."""
+def _signed_weakly(certificate: x509.Certificate, key: Key, digest: Digest) -> x509.Certificate:
+    """The same certificate, signed anew as no library does any more: RSA with an old digest."""
     assert isinstance(key, rsa.RSAPrivateKey)
-    signed = certificate.tbs_certificate_bytes.replace(_SHA256_WITH_RSA, _SHA1_WITH_RSA)
-    signature = key.sign(signed, padding.PKCS1v15(), hashes.SHA1())
+    name, algorithm = _WITH_RSA[digest]
+    signed = certificate.tbs_certificate_bytes.replace(_SHA256_WITH_RSA, name)
+    signature = key.sign(signed, padding.PKCS1v15(), algorithm)
     whole = certificate.public_bytes(serialization.Encoding.DER)
     whole = whole.replace(certificate.tbs_certificate_bytes, signed)
-    whole = whole.replace(_SHA256_WITH_RSA, _SHA1_WITH_RSA)
+    whole = whole.replace(_SHA256_WITH_RSA, name)
     return x509.load_der_x509_certificate(whole[: -len(signature)] + signature)
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check
 from tests.servers import http
-from tests.servers.authority import Authority, Issued, issue
+from tests.servers.authority import Authority, Digest, Issued, issue
 from tests.servers.raw import serve
 from tests.servers.tls import serve_tls
 
@@ -158,13 +158,16 @@ async def test_a_weak_key_does_not_hide_that_it_is_expired(
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_EXPIRED)
 
 
-async def test_a_weak_signature_is_degraded(check: Check) -> None:
+@pytest.mark.parametrize("digest", ["md5", "sha1"])
+async def test_a_weak_signature_is_degraded(digest: Digest, check: Check) -> None:
     authority = Authority(key=rsa.generate_private_key(65537, 2048))
-    weak = authority.issue("127.0.0.1", ends=DAYS_90, has_sha1=True)
+    weak = authority.issue("127.0.0.1", ends=DAYS_90, digest=digest)
     with serve_tls(weak.server_context(old_context())) as server:
         seen = await check("http", server.url, ca_certificate=authority.certificate_pem)
     assert (seen.status, seen.reason) == (Status.DEGRADED, Reason.TLS_DEPRECATED)
-    assert seen.message == "The certificate of 127.0.0.1 has a signature with SHA1: too weak."
+    assert seen.message == (
+        f"The certificate of 127.0.0.1 has a signature with {digest.upper()}: too weak."
+    )
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")

@@ -16,7 +16,7 @@ from probe.prober import Prober
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check, make_job
 from tests.servers import dns
-from tests.servers.authority import Authority, Issued, issue
+from tests.servers.authority import Authority, Digest, Issued, issue
 from tests.servers.dns import serve_names
 from tests.servers.raw import Conduct, Connection, free_port, serve, unanswered_port
 from tests.servers.tls import serve_tls
@@ -220,19 +220,22 @@ def rsa_authority() -> Authority:
     return Authority(key=rsa.generate_private_key(65537, 2048))
 
 
-async def test_a_weak_signature(check: Check, rsa_authority: Authority) -> None:
+@pytest.mark.parametrize("digest", ["md5", "sha1"])
+async def test_a_weak_signature(digest: Digest, check: Check, rsa_authority: Authority) -> None:
     authority = rsa_authority
-    weak = authority.issue(HOST, ends=DAYS_90, has_sha1=True)
+    weak = authority.issue(HOST, ends=DAYS_90, digest=digest)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     seen = await observe(check, weak.server_context(context), authority)
     assert (seen.status, seen.reason) == (Status.DEGRADED, Reason.TLS_DEPRECATED)
-    assert seen.message == ("The certificate of 127.0.0.1 has a signature with SHA1: too weak.")
+    assert seen.message == (
+        f"The certificate of 127.0.0.1 has a signature with {digest.upper()}: too weak."
+    )
 
 
 async def test_a_weak_signature_on_an_intermediate(check: Check, rsa_authority: Authority) -> None:
     authority = rsa_authority
-    weak = authority.issue_through_intermediate(HOST, sends_chain=True, has_sha1=True)
+    weak = authority.issue_through_intermediate(HOST, sends_chain=True, digest="sha1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     seen = await observe(check, weak.server_context(context), authority)
@@ -291,6 +294,12 @@ async def refuse_all(connection: Connection) -> None:
     await connection.reader.read()
 
 
+async def refuse_protocols(connection: Connection) -> None:
+    await connection.reader.read(100)
+    await connection.send(b"\x15\x03\x03\x00\x02\x02\x78")  # fatal, no_application_protocol
+    await connection.reader.read()
+
+
 async def take_leave(connection: Connection) -> None:
     await connection.reader.read(100)
     await connection.send(b"\x15\x03\x03\x00\x02\x01\x00")  # warning, close_notify
@@ -338,6 +347,11 @@ HANDSHAKES: dict[str, tuple[Conduct, Reason, str]] = {
         refuse_all,
         Reason.TLS_HANDSHAKE,
         "The TLS handshake with PLACE failed: .*handshake failure.",
+    ),
+    "knows no such protocol": (
+        refuse_protocols,
+        Reason.TLS_HANDSHAKE,
+        r"The TLS handshake with PLACE failed: it knows none of the protocols offered \(ALPN\).",
     ),
     "says nothing": (
         say_nothing,
