@@ -411,7 +411,17 @@ class ChoreAdmin(RecordAdmin[Chore]):
 
 @admin.register(Shift)
 class ShiftAdmin(RecordAdmin[Shift]):
-    list_display = ("duty", "host", "pid", "started_at", "beat_at", "is_draining", "blind_since")
+    list_display = (
+        "duty",
+        "host",
+        "pid",
+        "started_at",
+        "beat_at",
+        "is_draining",
+        "busy",
+        "lateness",
+        "blind_since",
+    )
     list_filter = ("duty", "is_draining")
     search_fields = ("host",)
     ordering = ("-beat_at",)

@@ -465,6 +465,13 @@ class Shift(models.Model):
     blind_since = models.DateTimeField(
         null=True, help_text="Since when it has lost the network; see `probe.sight`."
     )
+    busy = models.FloatField(
+        default=1.0, help_text="The share of what it can do, over the last seconds."
+    )
+    busy_lately = models.FloatField(default=1.0, help_text="Likewise, over the last minute.")
+    lateness = models.DurationField(
+        default=timedelta, help_text="The 99th percentile of its last checks; see `uptime.load`."
+    )
 
     def __str__(self) -> str:
         return f"{self.duty} on {self.host} (pid {self.pid})"

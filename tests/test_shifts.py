@@ -3,15 +3,19 @@
 import os
 import subprocess
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import cast
 from uuid import uuid4
 
 import pytest
 from django.db.models.functions import Now
 from django_q.models import OrmQ
+from pytest_django import Settings
 
 from monitors.models import Assignment, Shift
 from tests.factories import make_monitor
 from uptime.clock import database_now
+from uptime.load import Load, Meter
 from uptime.shifts import (
     DEAD_AFTER,
     Beat,
@@ -132,3 +136,93 @@ def test_leases_of_an_owner_that_never_was_are_free_once_a_shift_dies() -> None:
     a_shift(host=host(), pid=a_dead_pid())
     bury_dead_shifts()
     assert Assignment.objects.get().lease_owner is None
+
+
+def strain(shift: Shift) -> None:
+    Shift.objects.filter(pk=shift.pk).update(
+        busy=0.95, busy_lately=0.95, lateness=timedelta(seconds=1)
+    )
+
+
+def rest(shift: Shift) -> None:
+    Shift.objects.filter(pk=shift.pk).update(busy=0.1, busy_lately=0.1, lateness=timedelta())
+
+
+def beat_of(shift: Shift, load: Load) -> Beat:
+    """The shift's beat, with a meter that shows this load."""
+    beat = Beat(shift)
+    beat.meter = cast("Meter", SimpleNamespace(measure=lambda: load))
+    return beat
+
+
+STRAINED = Load(busy=0.95, busy_lately=0.95, lateness=timedelta(seconds=1))
+IDLE = Load(busy=0.1, busy_lately=0.1)
+
+
+def waiting_calls() -> int:
+    return int(OrmQ.objects.filter(key="checks").count())
+
+
+def test_a_strained_shift_calls_one_more_and_no_second_while_that_waits(
+    settings: Settings,
+) -> None:
+    settings.CHECK_SHIFTS = 4
+    shift = begin_shift("checks")
+    assert shift is not None
+    beat = beat_of(shift, STRAINED)
+    beat._beat()
+    beat._beat()
+    assert waiting_calls() == 1
+    assert begin_shift("checks") is not None
+    OrmQ.objects.all().delete()
+    beat._beat()
+    assert waiting_calls() == 0  # the new one has to show first what it does
+
+
+def test_a_machine_has_no_more_shifts_than_it_may(settings: Settings) -> None:
+    settings.CHECK_SHIFTS = 1
+    shift = begin_shift("checks")
+    assert shift is not None
+    beat_of(shift, STRAINED)._beat()
+    assert waiting_calls() == 0
+    assert begin_shift("checks") is None
+
+
+def test_another_machine_takes_what_this_one_may_not(settings: Settings) -> None:
+    settings.CHECK_SHIFTS = 1
+    strain(a_shift(host="another machine"))
+    assert begin_shift("checks") is not None
+
+
+def test_the_youngest_of_idle_shifts_ends_and_one_stays(settings: Settings) -> None:
+    settings.CHECK_SHIFTS = 2
+    eldest = begin_shift("checks")
+    assert eldest is not None
+    strain(eldest)
+    youngest = begin_shift("checks")
+    assert youngest is not None
+    rest(eldest)
+    first, last = beat_of(eldest, IDLE), beat_of(youngest, IDLE)
+    first._beat()
+    assert not first.stopping.is_set()
+    last._beat()
+    assert last.stopping.is_set()
+    first._beat()
+    assert not first.stopping.is_set()
+
+
+def test_one_of_several_is_relieved_by_its_own_successor(settings: Settings) -> None:
+    settings.CHECK_SHIFTS = 3
+    settings.SHIFT_SECONDS = 0
+    eldest = begin_shift("checks")
+    assert eldest is not None
+    strain(eldest)
+    other = begin_shift("checks")
+    assert other is not None
+    beat = beat_of(eldest, STRAINED)
+    beat._beat()
+    beat._beat()
+    assert not beat.stopping.is_set()  # the other one is no successor
+    assert begin_shift("checks", relieves=eldest.pk) is not None
+    beat._beat()
+    assert beat.stopping.is_set()

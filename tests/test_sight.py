@@ -23,6 +23,7 @@ from tests.servers.dns import SILENCE, NameServer, Outcome, serve_names
 from tests.servers.network import Internet, Route, why_not
 from uptime import health, metrics
 from uptime.clock import database_now
+from uptime.load import Meter
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
 from uptime.shifts import begin_shift, run_engine
 from uptime.sight import report_sight
@@ -124,7 +125,9 @@ HOSTS = [f"198.51.100.{number}" for number in range(1, 9)]
 async def run_shift(scene: Scene, story: Callable[[], Awaitable[None]]) -> None:
     async with Prober() as prober:
         leases, results, _ = scene.threads
-        run = run_engine(scene.shift, prober.observe, leases, results, scene.stop, scene.stop)
+        run = run_engine(
+            scene.shift, prober.observe, leases, results, scene.stop, scene.stop, Meter()
+        )
         await scene.play(run, story)
 
 

@@ -1,5 +1,6 @@
 """Django's settings. What an operator may change comes from uptime/environment.py."""
 
+import os
 import sys
 from urllib.parse import urlsplit
 
@@ -141,6 +142,8 @@ METRICS_TOKEN = env.str("UPTIME_METRICS_TOKEN", default="")  # empty: /metrics i
 
 REDIS_URL = env.str("REDIS_URL", default="")
 SHIFT_SECONDS = env.int("UPTIME_SHIFT_SECONDS", default=150)
+# At most so many shifts of the check engine on this machine at once; see uptime.load.
+CHECK_SHIFTS = env.int("UPTIME_CHECK_SHIFTS", default=len(os.sched_getaffinity(0)))
 # A shift ends by itself (its time, a minute of overtime, two of draining) long before django-q2
 # would kill it (`timeout`) or hand it out again (`retry`). Two workers a queue: a shift that drains
 # and its successor run side by side.

@@ -14,12 +14,14 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Self
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -27,6 +29,7 @@ from django.db import DatabaseError, InterfaceError, connection, connections, tr
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django_q.tasks import async_task
+from redis import RedisError
 
 from alerts.dispatch import Dispatcher
 from alerts.outbox import release_deliveries
@@ -38,8 +41,10 @@ from probe.engine import Engine, Limits
 from probe.prober import Prober
 from probe.sight import Sight
 from probe.values import Job, Observation
+from uptime import vitals
 from uptime.clock import database_now
 from uptime.database import Outage
+from uptime.load import Load, Meter, MeteredSink, wanted_shifts
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
 from uptime.operations import review_incidents
 from uptime.process import allow_many_files
@@ -61,14 +66,14 @@ Observe = Callable[[Job], Awaitable[Observation]]
 stop_requested = get_context("fork").Event()
 
 
-def work_checks() -> str:
-    """django-q2's task: one shift of the check engine."""
-    return _work("checks", _run_engine)
+def work_checks(relieves: str = "") -> str:
+    """django-q2's task: one shift of the check engine, in place of the one that it `relieves`."""
+    return _work("checks", _run_engine, relieves)
 
 
-def work_deliveries() -> str:
+def work_deliveries(relieves: str = "") -> str:
     """django-q2's task: one shift of the dispatcher."""
-    return _work("deliveries", _run_dispatcher)
+    return _work("deliveries", _run_dispatcher, relieves)
 
 
 DUTIES: dict[str, tuple[str, str]] = {
@@ -78,8 +83,8 @@ DUTIES: dict[str, tuple[str, str]] = {
 """Each duty's queue and task."""
 
 
-def _work(duty: str, run: Callable[["Beat"], None]) -> str:
-    shift = begin_shift(duty)
+def _work(duty: str, run: Callable[["Beat"], None], relieves: str) -> str:
+    shift = begin_shift(duty, relieves=UUID(relieves) if relieves else None)
     if shift is None:
         return "not needed"
     beat = Beat(shift)
@@ -94,11 +99,12 @@ def _work(duty: str, run: Callable[["Beat"], None]) -> str:
     return "done"
 
 
-def begin_shift(duty: str) -> Shift | None:
-    """Register a shift, unless one that works is there already."""
+def begin_shift(duty: str, *, relieves: UUID | None = None) -> Shift | None:
+    """Register a shift, unless those that work suffice; None then, or where this machine has its
+    number of them."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])
-        if stop_requested.is_set() or working_shifts(duty, database_now()).exists():
+        if stop_requested.is_set() or not _is_needed(duty, relieves):
             return None
         return Shift.objects.create(
             duty=duty,
@@ -111,6 +117,22 @@ def begin_shift(duty: str) -> Shift | None:
             if duty == "checks"
             else None,
         )
+
+
+def _is_needed(duty: str, relieves: UUID | None) -> bool:
+    working = list(working_shifts(duty, database_now()))
+    if duty != "checks" or not working:
+        return not working
+    if sum(shift.host == host() for shift in working) >= settings.CHECK_SHIFTS:
+        return False
+    is_relief = relieves is not None and (
+        Shift.objects.filter(pk=relieves, is_draining=True).exists()
+    )
+    return is_relief or wanted_shifts(_loads(working)) > len(working)
+
+
+def _loads(shifts: Iterable[Shift]) -> list[Load]:
+    return [Load(one.busy, one.busy_lately, one.lateness) for one in shifts]
 
 
 def end_shift(shift: Shift) -> None:
@@ -137,6 +159,8 @@ class Beat:
         self._thread = threading.Thread(target=self._run, name="beat", daemon=True)
         self._ends_at = time.monotonic() + settings.SHIFT_SECONDS
         self._called_at: float | None = None
+        self._successors_since: datetime | None = None
+        self.meter = Meter()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -156,7 +180,7 @@ class Beat:
         while not self._ended.wait(BEAT.total_seconds()):
             try:
                 self._beat()
-            except (DatabaseError, InterfaceError) as error:
+            except (DatabaseError, InterfaceError, RedisError) as error:
                 outage.begin(error)
                 connections.close_all()
             else:
@@ -165,7 +189,7 @@ class Beat:
 
     def _beat(self) -> None:
         mine = Shift.objects.filter(pk=self.shift.pk)
-        if not mine.update(beat_at=Now()):
+        if not mine.update(beat_at=Now(), **asdict(self.meter.measure())):
             log.warning("shift.taken_for_dead", shift=str(self.shift.id))
             self.stopping.set()
         if stop_requested.is_set() and not self.stopping.is_set():
@@ -177,25 +201,57 @@ class Beat:
             bury_dead_shifts()
         if time.monotonic() >= self._ends_at:
             self._hand_over(mine)
+        elif self.shift.duty == "checks":
+            self._adapt(mine)
+
+    def _adapt(self, mine: QuerySet[Shift]) -> None:
+        """Call one more shift where all are strained; end this one where it is the spare one.
+
+        The eldest calls and the youngest goes, so that nothing is done twice.
+        """
+        now = database_now()
+        working = list(working_shifts("checks", now).order_by("started_at", "id"))
+        if self.shift.pk not in {shift.pk for shift in working}:
+            return
+        wanted = wanted_shifts(_loads(working))
+        if wanted > len(working) and working[0].pk == self.shift.pk:
+            # A call that waits in the queue tells that no worker is free.
+            if not vitals.queue_depths(now)["checks"] and _has_room(working):
+                log.info("shift.called", reason="strained", working=len(working))
+                call_shift("checks")
+        elif wanted < len(working) and working[-1].pk == self.shift.pk:
+            log.info("shift.spare", shift=str(self.shift.id), working=len(working))
+            mine.update(is_draining=True)
+            self.stopping.set()
 
     def _hand_over(self, mine: QuerySet[Shift]) -> None:
         """Call a successor and wait for it to begin; after `OVERTIME` end without one."""
         now = time.monotonic()
-        if self._called_at is None:
-            self._called_at = now
+        if self._called_at is None or self._successors_since is None:
+            self._called_at, self._successors_since = now, database_now()
             mine.update(is_draining=True)
-            call_shift(self.shift.duty)
-        elif working_shifts(self.shift.duty, database_now()).exists():
+            call_shift(self.shift.duty, relieves=self.shift.pk)
+        elif (
+            working_shifts(self.shift.duty, database_now())
+            .filter(started_at__gte=self._successors_since)
+            .exists()
+        ):
             self.stopping.set()
         elif now - self._called_at > OVERTIME.total_seconds():
             log.warning("shift.unrelieved", shift=str(self.shift.id))
             self.stopping.set()
 
 
-def call_shift(duty: str) -> None:
+def call_shift(duty: str, *, relieves: UUID | None = None) -> None:
     """Put a shift of this duty into its queue; one that is not needed ends at once."""
     queue, task = DUTIES[duty]
-    async_task(task, cluster=queue, group="shifts")
+    async_task(task, *([str(relieves)] if relieves else []), cluster=queue, group="shifts")
+
+
+def _has_room(working: Iterable[Shift]) -> bool:
+    """Whether this machine may have one more, or another one works, which has rules of its own."""
+    here = [shift for shift in working if shift.host == host()]
+    return len(here) < settings.CHECK_SHIFTS or Shift.objects.exclude(host=host()).exists()
 
 
 def bury_dead_shifts() -> int:
@@ -250,7 +306,7 @@ async def _check(beat: Beat) -> None:
     watching = asyncio.create_task(_watch(beat, stop, hurry))
     try:
         async with Prober() as prober:
-            await run_engine(beat.shift, prober.observe, leases, results, stop, hurry)
+            await run_engine(beat.shift, prober.observe, leases, results, stop, hurry, beat.meter)
     finally:
         watching.cancel()
         leases.close()
@@ -264,11 +320,12 @@ async def run_engine(
     results: DatabaseThread,
     stop: asyncio.Event,
     hurry: asyncio.Event,
+    meter: Meter,
 ) -> None:
     """The check engine of this installation's own location, with its eyes open, until `stop`."""
     location = await leases.run(lambda: Location.objects.get(slug=Location.LOCAL))
     source = LocalSource(owner=shift.id, location_id=location.id, thread=leases)
-    sink = LocalSink(owner=shift.id, thread=results)
+    sink = MeteredSink(LocalSink(owner=shift.id, thread=results), meter)
 
     async def tell(is_blind: bool) -> None:
         await leases.run(lambda: report_sight(shift_id=shift.id, is_blind=is_blind))
@@ -282,7 +339,9 @@ async def run_engine(
     )
     looking = asyncio.create_task(sight.watch())
     try:
-        engine = Engine(source=source, sink=sink, observe=sight.observe, limits=_limits())
+        limits = _limits()
+        engine = Engine(source=source, sink=sink, observe=sight.observe, limits=limits)
+        meter.filled = lambda: engine.in_flight / limits.in_flight
         await engine.run(stop, hurry=hurry)
     finally:
         looking.cancel()

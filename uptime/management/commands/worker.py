@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import structlog
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -52,6 +53,10 @@ class Command(BaseCommand):
         # django-q2 takes the queue from the environment, but reads it before a command can set it.
         Conf.CLUSTER_NAME = queue
         Conf.SCHEDULER = queue == "default"
+        if queue == "checks":
+            Conf.WORKERS = (
+                settings.CHECK_SHIFTS + 1
+            )  # one shift may drain while its successor works
         prepare_to_fork()
         self._pool = Pool(self._stop)
         log.info("worker.started", queue=queue, pid=os.getpid())
