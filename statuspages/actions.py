@@ -50,6 +50,7 @@ from statuspages.models import (
     Visibility,
     new_access_key,
 )
+from statuspages.subscriptions import queue_mailings
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
 from uptime.validation import validate
@@ -281,6 +282,7 @@ class PostValues(_Values):
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = None
     affected: list[_AffectedValues] = Field(default=[], max_length=COMPONENTS_ON_A_PAGE)
+    notify: StrictBool = True
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
@@ -311,6 +313,7 @@ class PostChanges(_Values):
 class UpdateValues(_Values):
     phase: Phase
     body: Body = ""
+    notify: StrictBool = True
 
 
 def _phases_sentence(kind: PostKind) -> str:
@@ -335,7 +338,9 @@ def publish_post(*, page: StatusPage, values: Mapping[str, Any], by: User | None
         post.ends_at = max(now, post.starts_at)
     post.save()
     _set_affected(post, given.affected)
-    _add_update(post, UpdateValues(phase=given.phase, body=given.body), now, by)
+    _add_update(
+        post, UpdateValues(phase=given.phase, body=given.body, notify=given.notify), now, by
+    )
     return post
 
 
@@ -404,6 +409,8 @@ def _add_update(post: Post, given: UpdateValues, at: datetime, by: User | None) 
         post=post, phase=given.phase, body=given.body, at=at, author=by
     )
     Post.objects.filter(pk=post.pk).update(updated_at=at)
+    if given.notify:
+        queue_mailings(update)
     mark_changed(post.page)
     return update
 

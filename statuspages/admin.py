@@ -2,7 +2,15 @@
 
 from django.contrib import admin
 
-from statuspages.models import Badge, Component, Post, PostTemplate, StatusPage
+from statuspages.models import (
+    Badge,
+    Component,
+    Mailing,
+    Post,
+    PostTemplate,
+    StatusPage,
+    Subscriber,
+)
 from uptime.admin_site import RecordAdmin
 
 
@@ -49,3 +57,20 @@ class BadgeAdmin(RecordAdmin[Badge]):
     list_select_related = ("monitor",)
     search_fields = ("monitor__name",)
     ordering = ("-created_at",)
+
+
+@admin.register(Subscriber)
+class SubscriberAdmin(RecordAdmin[Subscriber]):
+    list_display = ("address", "page", "kind", "confirmed_at", "created_at")
+    list_filter = ("kind",)
+    list_select_related = ("page",)
+    search_fields = ("address", "page__name")
+    ordering = ("-id",)
+
+
+@admin.register(Mailing)
+class MailingAdmin(RecordAdmin[Mailing]):
+    list_display = ("subscriber", "update", "attempts", "next_attempt_at", "sent_at", "last_error")
+    list_select_related = ("subscriber", "update")
+    search_fields = ("subscriber__address",)
+    ordering = ("-id",)

@@ -144,6 +144,8 @@ class PostIn(Shape):
     """Required of maintenance; an incident begins now unless told else."""
     ends_at: datetime | None = None
     affected: list[AffectedComponent] = []
+    notify: bool = True
+    """Whether subscribers are told."""
 
 
 class PostPatch(Shape):
@@ -160,6 +162,8 @@ class PostPatch(Shape):
 class PostUpdateIn(Shape):
     phase: Phase
     body: str = Field("", max_length=20_000)
+    notify: bool = True
+    """Whether subscribers are told."""
 
 
 class PostUpdateOut(Shape):

@@ -235,6 +235,7 @@ class PostForm(_AffectedMixin):
         widget=forms.Textarea({"rows": 6}),
         help_text="Markdown: *emphasis*, **strong**, `code`, lists, links.",
     )
+    notify = forms.BooleanField(label="Tell the subscribers", required=False, initial=True)
 
     def __init__(
         self,
@@ -281,6 +282,7 @@ class PostChangeForm(_AffectedMixin):
 class UpdateForm(ActionForm):
     phase = forms.ChoiceField(label="Phase")
     body = forms.CharField(label="What is new", required=False, widget=forms.Textarea({"rows": 4}))
+    notify = forms.BooleanField(label="Tell the subscribers", required=False, initial=True)
 
     def __init__(self, data: Any = None, *, post: Post) -> None:
         super().__init__(data, initial={"phase": post.phase})

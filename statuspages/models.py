@@ -4,6 +4,7 @@ Nothing of a monitor is public but what a page's component or a badge says of it
 that were given there.
 """
 
+import hashlib
 import secrets
 import uuid
 from datetime import datetime
@@ -294,6 +295,10 @@ class PostUpdate(models.Model):
     def __str__(self) -> str:
         return f"{self.phase} at {self.at:%Y-%m-%d %H:%M:%S}"
 
+    @property
+    def phase_label(self) -> str:
+        return str(Phase(self.phase).label)
+
 
 class PostTemplate(models.Model):
     """Words made ready for the night when nobody finds them."""
@@ -322,3 +327,79 @@ class Badge(models.Model):
 
     def __str__(self) -> str:
         return str(self.key)
+
+
+class SubscriberKind(models.TextChoices):
+    EMAIL = "email", "E-mail"
+    WEBHOOK = "webhook", "Webhook"
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(24)
+
+
+class Subscriber(models.Model):
+    """Who wants to be told of a page's posts; of all components where none are chosen.
+
+    Nothing but the link to confirm is sent before `confirmed_at`. Whoever knows the token may
+    confirm, choose and unsubscribe; with a webhook's, requests to it are signed.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    page = models.ForeignKey(StatusPage, on_delete=models.CASCADE, related_name="subscribers")
+    kind = models.CharField(max_length=10, choices=SubscriberKind)
+    address = models.CharField(max_length=2000)
+    components = models.ManyToManyField(Component, blank=True, related_name="subscribers")
+    token = models.CharField(max_length=40, unique=True, default=new_token, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    asked_at = models.DateTimeField(help_text="When the link to confirm was last sent.")
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["page", "kind", "address"], name="subscribed_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def secret(self) -> str:
+        """What a webhook's requests are signed with; shown where it is confirmed."""
+        return hashlib.sha256(f"webhook {self.token}".encode()).hexdigest()
+
+
+class Mailing(models.Model):
+    """One message to one subscriber, of an update or, without one, to confirm: a row of the outbox.
+
+    `next_attempt_at` is null once it is sent or given up; while a sender holds it, it is when the
+    lease lapses and it is sent again.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    subscriber = models.ForeignKey(Subscriber, on_delete=models.CASCADE, related_name="mailings")
+    update = models.ForeignKey(
+        PostUpdate, on_delete=models.CASCADE, null=True, blank=True, related_name="mailings"
+    )
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    lease_owner = models.UUIDField(null=True, blank=True)
+    last_error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["subscriber", "update"], name="one_mailing_an_update")
+        ]
+        indexes = [
+            # the courier
+            models.Index(
+                fields=["next_attempt_at"],
+                name="mailing_due",
+                condition=models.Q(next_attempt_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"to {self.subscriber_id}"

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.access import public
 from statuspages.documents import Published
-from statuspages.models import Badge, StatusPage
+from statuspages.models import Badge, StatusPage, Visibility
 from statuspages.places import DOCUMENTS
 from statuspages.publishing import GATE, public_files, publish_badges, publish_page
 from uptime.api.errors import Refused
@@ -135,6 +135,17 @@ def _gated(request: HttpRequest, gate: Gate, document: str) -> HttpResponse:
     if given:
         return _door(request, gate, _("This is not the password."), status=403)
     return _door(request, gate)
+
+
+def is_open_to(request: HttpRequest, page: StatusPage) -> bool:
+    """Whether this reader may see the page: it is open, or they gave its password."""
+    if page.visibility != Visibility.PASSWORD:
+        return True
+    return _may_pass(request, _gate_of(page))
+
+
+def _gate_of(page: StatusPage) -> Gate:
+    return Gate(page.public_name, page.password, page.name, page.language, page.theme)
 
 
 def _may_pass(request: HttpRequest, gate: Gate) -> bool:

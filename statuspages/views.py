@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -47,14 +47,17 @@ from statuspages.models import (
     ENDS,
     Badge,
     Component,
+    Mailing,
     Post,
     PostKind,
     PostTemplate,
     StatusPage,
+    Subscriber,
     Visibility,
 )
 from statuspages.places import BADGES
 from statuspages.reads import page_view
+from statuspages.subscriptions import unsubscribe
 from uptime.errors import Conflict, Invalid
 from uptime.pages import paged, render_page
 
@@ -176,6 +179,33 @@ def page_embeds(request: TeamRequest, page_id: UUID) -> HttpResponse:
     parts = page.public_url.split("/status/", 1)[0].rstrip("/")
     context = {**_common(page), "base": f"{parts}{page.public_path.rstrip('/')}", "site": parts}
     return render_page(request, "statuspages/team/embeds.html", context)
+
+
+@viewer
+@require_GET
+def subscriber_list(request: TeamRequest, page_id: UUID) -> HttpResponse:
+    """Who is told of the page's posts, and what could not be delivered."""
+    page = _page(request.team, page_id)
+    rows = page.subscribers.prefetch_related("components").order_by("-id")
+    last = Mailing.objects.filter(subscriber=OuterRef("pk")).order_by("-id")
+    shown = paged(request, rows.annotate(last_error=Subquery(last.values("last_error")[:1])))
+    context = {**_common(page), "now": timezone.now(), "subscribers": shown}
+    return render_page(request, "statuspages/team/subscribers.html", context)
+
+
+@editor
+@require_http_methods(["GET", "POST"])
+def remove_subscriber(request: TeamRequest, subscriber_id: UUID) -> HttpResponse:
+    """Ask first, then delete."""
+    rows = Subscriber.objects.select_related("page").filter(page__team=request.team)
+    subscriber = get_object_or_404(rows, pk=subscriber_id)
+    back = reverse("status-page-subscribers", args=[subscriber.page_id])
+    if request.method == "POST":
+        unsubscribe(subscriber=subscriber)
+        messages.success(request, f"{subscriber.address} is told nothing any more.")
+        return redirect(back)
+    text = "They are told nothing any more, and not that you did this."
+    return _ask(request, f"Delete the subscriber {subscriber.address}?", text, back)
 
 
 # -- components ------------------------------------------------------------------------------------

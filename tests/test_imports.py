@@ -36,6 +36,7 @@ EDGES = {
     "public_urls",
     "public_views",
     "shapes",
+    "subscription_views",
     "views",
 }
 

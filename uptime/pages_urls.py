@@ -76,6 +76,16 @@ urlpatterns = [
     ),
     path("status-pages/<uuid:page_id>/embeds/", statuspages.page_embeds, name="status-page-embeds"),
     path(
+        "status-pages/<uuid:page_id>/subscribers/",
+        statuspages.subscriber_list,
+        name="status-page-subscribers",
+    ),
+    path(
+        "subscribers/<uuid:subscriber_id>/delete/",
+        statuspages.remove_subscriber,
+        name="subscriber-delete",
+    ),
+    path(
         "status-pages/<uuid:page_id>/components/new/",
         statuspages.new_component,
         name="component-new",

@@ -10,7 +10,7 @@ from statuspages.documents import Answer
 from statuspages.places import PublicFiles
 from uptime.asgi_types import App, Message, Receive, Send
 
-_ALSO_THERE = ("/static/", "/badge/")
+_ALSO_THERE = ("/static/", "/badge/", "/subscriptions/")
 
 
 def serve_published(app: App, files: PublicFiles, *, base_url: str) -> App:

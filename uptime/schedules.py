@@ -10,6 +10,7 @@ from django_q.models import Schedule
 from accounts.models import IdempotentRequest
 from monitors import archiving, chores, rollups
 from monitors.partitions import drop_partitions, ensure_partitions
+from statuspages.subscriptions import forget_old
 from uptime.clock import database_now
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ def keep_house() -> None:
     now = database_now()
     IdempotentRequest.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT).delete()
     Session.objects.filter(expire_date__lt=now).delete()
+    forget_old(now)
     log.info("house.kept")
 
 

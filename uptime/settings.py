@@ -118,6 +118,14 @@ SILENCED_SYSTEM_CHECKS = ["security.W008"]  # the check does not see that proxy
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
+# Of the public pages alone; those of the team speak English.
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "Deutsch"),
+    ("fr", "Français"),
+    ("es", "Español"),
+    ("ru", "Русский"),
+]
 USE_I18N = True
 USE_TZ = True
 

@@ -41,6 +41,7 @@ from probe.engine import Engine, Limits
 from probe.prober import Prober
 from probe.sight import Sight
 from probe.values import Job, Observation
+from statuspages.courier import Courier
 from uptime import vitals
 from uptime.clock import database_now
 from uptime.database import Outage
@@ -364,6 +365,10 @@ async def _watch(beat: Beat, stop: asyncio.Event, hurry: asyncio.Event) -> None:
 
 
 def _run_dispatcher(beat: Beat) -> None:
-    Dispatcher(beat.shift.id).run(
-        lambda: beat.stopping.is_set() or beat.is_hurried, on_beat=review_incidents
-    )
+    def is_over() -> bool:
+        return beat.stopping.is_set() or beat.is_hurried
+
+    # A daemon: a receiver that hangs can't keep the shift from ending, and its lease lapses.
+    courier = Courier(beat.shift.id)
+    threading.Thread(target=courier.run, args=(is_over,), name="courier", daemon=True).start()
+    Dispatcher(beat.shift.id).run(is_over, on_beat=review_incidents)

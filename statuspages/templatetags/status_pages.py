@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString, mark_safe
 from statuspages import wording
 from statuspages.bars import Bars, bars_of
 from statuspages.markup import render_markdown
-from statuspages.models import ComponentStatus
+from statuspages.models import ComponentStatus, Post
 from statuspages.reads import ComponentView, DayView
 
 register = template.Library()
@@ -75,6 +75,13 @@ def when(value: datetime) -> SafeString:
 @register.simple_tag
 def day(value: date) -> SafeString:
     return format_html('<time datetime="{}">{}</time>', value.isoformat(), wording.day_date(value))
+
+
+@register.simple_tag
+def when_words(post: Post) -> str:
+    """From when to when, without markup: for mails."""
+    end = f" – {wording.moment_words(post.ends_at)}" if post.ends_at else ""
+    return f"{wording.moment_words(post.starts_at)}{end}"
 
 
 register.filter("title_of", wording.title_of)

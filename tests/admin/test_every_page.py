@@ -30,6 +30,8 @@ from statuspages.actions import (
     save_template,
     show_badges,
 )
+from statuspages.models import SubscriberKind
+from statuspages.subscriptions import ask_to_confirm
 from tests.admin.pages import address
 from tests.factories import MembershipFactory, make_monitor
 
@@ -66,6 +68,7 @@ def world(root: User) -> list[str]:
     publish_post(page=page, values={"title": "T", "phase": "investigating"})
     save_template(team=team, values={"name": "N", "title": "T", "phase": "resolved"})
     show_badges(monitor=monitor)
+    ask_to_confirm(page=page, kind=SubscriberKind.EMAIL, address="a@example.org")
     incident = Incident.objects.create(
         team=team, monitor=monitor, severity="down", started_at=now, confirmed_at=now
     )

@@ -14,6 +14,8 @@ from alerts.models import Delivery, Override
 from alerts.on_call.actions import create_schedule
 from incidents.models import Incident
 from statuspages.actions import add_component, create_page, publish_post, save_template
+from statuspages.models import SubscriberKind
+from statuspages.subscriptions import ask_to_confirm
 from tests.factories import MembershipFactory, TeamFactory, make_monitor
 from tests.pages.conftest import signed_in
 from uptime import pages_urls
@@ -124,6 +126,7 @@ def foreign(db: None) -> dict[str, object]:
     page = create_page(team=other, values={"name": "S", "slug": "s"})
     component = add_component(page=page, values={"name": "C"})
     post = publish_post(page=page, values={"title": "T", "phase": "investigating"})
+    subscriber = ask_to_confirm(page=page, kind=SubscriberKind.EMAIL, address="a@example.org")
     template = save_template(
         team=other, values={"name": "N", "title": "T", "phase": "investigating"}
     )
@@ -140,6 +143,7 @@ def foreign(db: None) -> dict[str, object]:
     )
     return {
         "page_id": page.pk,
+        "subscriber_id": subscriber.pk,
         "component_id": component.pk,
         "post_id": post.pk,
         "template_id": template.pk,

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from accounts.models import Membership, Team
 from monitors.models import Monitor, Status, StatusSpan
@@ -18,7 +18,7 @@ from uptime.clock import database_now
 
 
 @pytest.fixture(autouse=True)
-def files(settings: Any, tmp_path: Path) -> Iterator[PublicFiles]:
+def files(settings: Settings, tmp_path: Path) -> Iterator[PublicFiles]:
     settings.DATA_DIR = tmp_path
     public_files.cache_clear()
     yield public_files()
