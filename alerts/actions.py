@@ -37,6 +37,7 @@ from alerts.models import (
     PolicyStep,
     Reach,
     Schedule,
+    default_expiry_days,
 )
 from alerts.outbox import announce, queue_test
 from incidents.models import Severity
@@ -216,6 +217,9 @@ class _PolicyValues(_Values):
     names: list[Name] = Field(default=[], max_length=100)
     monitors: list[UUID] = Field(default=[], max_length=10_000)
     steps: list[StepValues] = Field(min_length=1, max_length=20)
+    expiry_days: list[Annotated[int, Field(ge=1, le=365)]] = Field(
+        default_factory=default_expiry_days, min_length=1, max_length=20
+    )
     stop_on_acknowledge: StrictBool = True
     active_hours: HoursValues | None = None
     outside_hours: OutsideHours = OutsideHours.WAIT
@@ -267,6 +271,7 @@ def policy_values(policy: Policy) -> dict[str, Any]:
         "names": policy.names,
         "monitors": [monitor.pk for monitor in policy.monitors.all()],
         "steps": [_step_values(step) for step in policy.steps.all()],
+        "expiry_days": policy.expiry_days,
         "stop_on_acknowledge": policy.stop_on_acknowledge,
         "active_hours": policy.active_hours,
         "outside_hours": policy.outside_hours,
@@ -294,6 +299,7 @@ def _save_policy(policy: Policy, given: _PolicyValues) -> Policy:
     policy.on = [event for event in Event if event in given.on]
     policy.tags = list(dict.fromkeys(given.tags))
     policy.names = list(dict.fromkeys(given.names))
+    policy.expiry_days = sorted(set(given.expiry_days), reverse=True)
     policy.stop_on_acknowledge = given.stop_on_acknowledge
     policy.active_hours = given.active_hours.as_json() if given.active_hours else None
     policy.outside_hours = given.outside_hours

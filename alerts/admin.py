@@ -25,6 +25,7 @@ from alerts.models import (
     Delivery,
     Escalation,
     Event,
+    ExpiryNotice,
     Override,
     Policy,
     Reach,
@@ -118,6 +119,9 @@ class ChannelAdmin(ActionAdmin[Channel]):
         )
 
 
+_MORE = ("stop_on_acknowledge", "outside_hours")
+
+
 class PolicyForm(ActionForm[Policy]):
     """A policy; its steps and active hours as the API knows them."""
 
@@ -138,6 +142,7 @@ class PolicyForm(ActionForm[Policy]):
             "tags",
             "names",
             "monitors",
+            "expiry_days",
             "stop_on_acknowledge",
             "active_hours",
             "outside_hours",
@@ -152,7 +157,15 @@ class PolicyForm(ActionForm[Policy]):
         """Always whole: what the policy reaches is four fields here and one value there."""
         given = self.cleaned_data
         reach = given["reach"]
-        plain = ("name", "enabled", "on", "steps", "stop_on_acknowledge", "outside_hours")
+        plain = (
+            "name",
+            "enabled",
+            "on",
+            "steps",
+            "expiry_days",
+            "stop_on_acknowledge",
+            "outside_hours",
+        )
         return {
             **({} if only_changed else {"team": given["team"]}),
             **{name: given[name] for name in plain},
@@ -186,6 +199,7 @@ class PolicyAdmin(ActionAdmin[Policy]):
         "names",
         "monitors",
         "steps",
+        "expiry_days",
         "stop_on_acknowledge",
         "active_hours",
         "outside_hours",
@@ -283,6 +297,15 @@ class EscalationAdmin(RecordAdmin[Escalation]):
     list_filter = ("state", "skipped_because")
     list_select_related = ("incident__monitor", "step")
     search_fields = ("incident__monitor__name", "step__policy__name")
+    ordering = ("-id",)
+
+
+@admin.register(ExpiryNotice)
+class ExpiryNoticeAdmin(RecordAdmin[ExpiryNotice]):
+    list_display = ("told_at", "event", "monitor", "days", "expires_at", "policy")
+    list_filter = ("event",)
+    list_select_related = ("monitor", "policy")
+    search_fields = ("monitor__name", "policy__name")
     ordering = ("-id",)
 
 

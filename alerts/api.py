@@ -118,6 +118,8 @@ class Step(Shape):
 
 
 class _PolicyParts(Shape):
+    expiry_days: list[int] = [30, 14, 7, 1]
+    """So many days before its end an expiring certificate or domain is told, by the first step."""
     stop_on_acknowledge: bool = True
     """False: later steps and repeats go on until the incident is over."""
     active_hours: HoursValues | None = None
@@ -174,7 +176,10 @@ class DeliveryOut(Shape):
         "down",
         "degraded",
         "recovered",
+        "flapping",
         "reminder",
+        "certificate_expiring",
+        "domain_expiring",
         "test",
         "disabled",
         "location_blind",

@@ -11,7 +11,7 @@ from accounts.models import Team
 from alerts.actions import policy_values
 from alerts.channels.base import ChannelType
 from alerts.hours import DAYS
-from alerts.models import Channel, Event, OutsideHours, Policy, Reach, Schedule
+from alerts.models import Channel, Event, OutsideHours, Policy, Reach, Schedule, default_expiry_days
 from incidents.models import Severity
 from monitors.models import Monitor
 from uptime.settings_forms import NEW_ROW, ListField, Section, SettingsForm, Shown
@@ -138,6 +138,11 @@ class PolicyForm(SettingsForm):
     monitors = forms.MultipleChoiceField(
         label="Monitors", required=False, widget=forms.CheckboxSelectMultiple
     )
+    expiry_days = ListField(
+        label="Days before a certificate or a domain expires",
+        required=False,
+        help_text="Separated by commas: 30, 14, 7, 1.",
+    )
     stop_on_acknowledge = forms.BooleanField(
         label="Stop when somebody acknowledges it",
         required=False,
@@ -200,6 +205,7 @@ class PolicyForm(SettingsForm):
             "names": chosen["names"] if reach == Reach.NAMES else [],
             "monitors": chosen["monitors"] if reach == Reach.MONITORS else [],
             "steps": [_step_value(row) for row in rows["steps"]],
+            "expiry_days": chosen["expiry_days"] or default_expiry_days(),
             "stop_on_acknowledge": chosen["stop_on_acknowledge"],
             "active_hours": (
                 {"timezone": chosen["timezone"], "windows": windows} if windows else None
@@ -256,6 +262,7 @@ _NEW_POLICY: dict[str, Any] = {
     "all": True,
     "monitors": [],
     "steps": [{"delay_seconds": 0, "channels": []}],
+    "expiry_days": default_expiry_days(),
     "stop_on_acknowledge": True,
     "active_hours": None,
     "outside_hours": OutsideHours.WAIT,

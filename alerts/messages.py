@@ -94,6 +94,7 @@ class Facts(_Frozen):
     duration_seconds: float | None = None
     locations: list[str] = []
     changes: int = 0
+    expires_at: datetime | None = None
     failed_channel: ChannelFacts | None = None
 
     @property
@@ -104,6 +105,8 @@ class Facts(_Frozen):
         """
         if self.event in _STATUS_AFTER:
             return self.event
+        if self.expires_at:
+            return Event.DEGRADED.value
         is_trouble = self.status in (Event.DOWN, Event.DEGRADED) and self.event not in _TONELESS
         return self.status if self.status and is_trouble else ""
 
@@ -218,6 +221,20 @@ def facts_of_test(channel: Channel, now: datetime) -> Facts:
     )
 
 
+def facts_of_expiry(monitor: Monitor, event: str, expires_at: datetime, now: datetime) -> Facts:
+    """That the monitor's certificate, or its domain, is about to expire."""
+    what = "registration" if event == Event.DOMAIN_EXPIRING else "certificate"
+    left = duration_phrase(expires_at - now)
+    return Facts(
+        event=event,
+        occurred_at=now,
+        message=f"Its {what} expires on {expires_at:%Y-%m-%d}, in {left}.",
+        monitor=_monitor_facts(monitor),
+        status=monitor.status,
+        expires_at=expires_at,
+    )
+
+
 def facts_of_dead_channel(channel: Channel, why: str, now: datetime) -> Facts:
     """A notice to the team's owners that the channel was disabled."""
     return Facts(
@@ -324,6 +341,8 @@ def compose_message(event_id: UUID, facts: Facts) -> Message:
 def _links(facts: Facts) -> list[Link]:
     if facts.incident:
         return [Link("Open the incident", facts.incident.url)]
+    if facts.monitor:
+        return [Link("Open the monitor", facts.monitor.url)]
     if facts.failed_channel:
         return [Link("Open the channel", facts.failed_channel.url)]
     return [Link("Open the monitor list", settings.BASE_URL + "/")]
@@ -339,6 +358,10 @@ def _subject(facts: Facts) -> str:
         return _one_line(f"{title}, after {duration_phrase(facts.duration)}", SUBJECT_LIMIT)
     if facts.monitor is None:
         return "TEST: this channel works"
+    if facts.expires_at:
+        what = "DOMAIN" if facts.event == Event.DOMAIN_EXPIRING else "CERTIFICATE"
+        left = duration_phrase(facts.expires_at - facts.occurred_at)
+        return _one_line(f"{what} EXPIRES in {left}: {facts.monitor.name}", SUBJECT_LIMIT)
     if facts.event == REMINDER:
         word, lasted = f"STILL {(facts.severity or '').upper()}", f" for {_lasted(facts)}"
     else:
@@ -359,6 +382,8 @@ def _lines(facts: Facts) -> list[Line]:
         return _lines_of_dead_channel(facts, facts.failed_channel)
     if facts.event in (LOCATION_BLIND, LOCATION_SIGHTED):
         return _lines_of_location(facts)
+    if facts.monitor and facts.expires_at:
+        return _lines_of_expiry(facts, facts.monitor, facts.expires_at)
     if facts.monitor is None or facts.started_at is None:
         return [Line("Test", facts.message), Line("Sent", time_phrase(facts.occurred_at))]
     lines = [
@@ -382,6 +407,17 @@ def _lines_of_dead_channel(facts: Facts, channel: ChannelFacts) -> list[Line]:
         Line("Since", time_phrase(facts.occurred_at)),
         Line("To do", "Mend its settings and send a test: one that arrives enables it again."),
     ]
+
+
+def _lines_of_expiry(facts: Facts, monitor: MonitorFacts, expires_at: datetime) -> list[Line]:
+    lines = [
+        Line("Monitor", monitor.name),
+        Line("Target", monitor.target),
+        Line("What", facts.message),
+        Line("Until", time_phrase(expires_at)),
+        Line("Instead of", facts.failed_channel.name if facts.failed_channel else ""),
+    ]
+    return [Line(line.label, _one_line(line.value, VALUE_LIMIT)) for line in lines if line.value]
 
 
 def _lines_of_location(facts: Facts) -> list[Line]:

@@ -187,6 +187,8 @@ class Event(models.TextChoices):
     DEGRADED = "degraded", "Degraded"
     HEARTBEAT_LATE = "heartbeat_late", "Late with its ping"
     FLAPPING = "flapping", "Flapping"
+    CERTIFICATE_EXPIRING = "certificate_expiring", "About to lose its certificate"
+    DOMAIN_EXPIRING = "domain_expiring", "About to lose its domain"
     RECOVERED = "recovered", "Recovered"
 
 
@@ -206,6 +208,10 @@ class OutsideHours(models.TextChoices):
     DROP = "drop", "Not told"
 
 
+def default_expiry_days() -> list[int]:
+    return [30, 14, 7, 1]
+
+
 class Policy(models.Model):
     """Which events of which monitors are told to which channels, and when."""
 
@@ -223,6 +229,12 @@ class Policy(models.Model):
     )
     monitors = models.ManyToManyField(Monitor, blank=True, related_name="policies")
     on = ArrayField(models.CharField(max_length=30, choices=Event), default=list)
+    expiry_days = ArrayField(
+        models.PositiveSmallIntegerField(),
+        default=default_expiry_days,
+        blank=True,
+        help_text="So many days before a certificate or a domain expires, its events are told.",
+    )
     stop_on_acknowledge = models.BooleanField(
         default=True, help_text="Off: later steps and repeats go on until it is over."
     )
@@ -288,6 +300,31 @@ class PolicyStep(models.Model):
         if len(self.severities) == 1:
             parts.append(f"only if {self.severities[0]}")
         return ", ".join(parts)
+
+
+class ExpiryNotice(models.Model):
+    """That a policy has told how few days are left of something, so that it tells it once.
+
+    A renewed certificate has another end, and is told of anew.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    policy = models.ForeignKey(Policy, on_delete=models.CASCADE, related_name="expiry_notices")
+    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="expiry_notices")
+    event = models.CharField(max_length=30, choices=Event)
+    expires_at = models.DateTimeField()
+    days = models.PositiveSmallIntegerField()
+    told_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["policy", "monitor", "expires_at", "days"], name="one_expiry_notice"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} of {self.monitor_id} within {self.days} days"
 
 
 class EscalationState(models.TextChoices):

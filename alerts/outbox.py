@@ -432,8 +432,9 @@ def _hand_on(leased: Leased, now: datetime) -> None:
     if leased.event in (TEST, *NOTICES) or not isinstance(leased.facts, dict):
         return
     row = Delivery.objects.select_related("channel").get(pk=leased.id)
-    if row.channel is None or row.incident_event_id is None:
-        return
+    is_handed_on = "failed_channel" in row.facts and row.facts["failed_channel"] is not None
+    if row.channel is None or (row.incident_event_id is None and is_handed_on):
+        return  # without an event nothing would end its round: once is enough
     fallback_id = row.channel.fallback_id
     if fallback_id is None or not _is_kept(fallback_id):
         return

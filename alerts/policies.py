@@ -68,6 +68,7 @@ class Rule:
     hours: ActiveHours | None = None
     waits_for_hours: bool = True
     stops_on_acknowledge: bool = True
+    expiry_days: tuple[int, ...] = ()
 
     def covers(self, subject: Subject) -> bool:
         match self.reach:
@@ -94,6 +95,11 @@ class Rule:
 
     def is_active(self, at: datetime) -> bool:
         return self.hours is None or self.hours.contains(at)
+
+
+def days_reached(rule: Rule, left: timedelta) -> int | None:
+    """Which of the rule's days before an end have begun, the last of them; None: none yet."""
+    return min((days for days in rule.expiry_days if left <= timedelta(days=days)), default=None)
 
 
 @dataclass(frozen=True, slots=True)

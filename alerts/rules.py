@@ -81,6 +81,7 @@ def _rule(policy: Policy, on_call: Mapping[UUID, tuple[UUID, ...]]) -> Rule:
         hours=_hours(policy),
         waits_for_hours=policy.outside_hours == OutsideHours.WAIT,
         stops_on_acknowledge=policy.stop_on_acknowledge,
+        expiry_days=tuple(policy.expiry_days),
     )
 
 

@@ -126,6 +126,10 @@ def _incident_page(request: TeamRequest, incident: Incident, form: CommentForm) 
         "events": incident.events.select_related("author").order_by("at", "id"),
         # by its reverse name: this package does not know of the next one
         "deliveries": deliveries,
+        "escalations": incident.escalations.exclude(state="told")
+        .select_related("step__policy")
+        .prefetch_related("step__channels", "step__schedules")
+        .order_by("due_at", "id"),
         "form": form,
     }
     status = 422 if form.errors else 200

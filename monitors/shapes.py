@@ -68,6 +68,7 @@ class MonitorOut(Shape):
     last_change_at: datetime
     latency_ms: float | None
     cert_expires_at: datetime | None
+    """Of a domain: until when it is registered."""
     incident: UUID | None
     """The open incident."""
     ping_url: str | None

@@ -8,6 +8,7 @@ from django.contrib.sessions.models import Session
 from django_q.models import Schedule
 
 from accounts.models import IdempotentRequest
+from alerts.expiries import tell_expiries
 from monitors import archiving, chores, rollups
 from monitors.partitions import drop_partitions, ensure_partitions
 from statuspages.subscriptions import forget_old
@@ -30,15 +31,25 @@ CHORES: dict[str, chores.Step] = {
 CHORE_BUDGET = timedelta(seconds=5)
 
 
+MINUTES_BETWEEN = {"tell expiries": 10}
+
+
 def ensure_schedules() -> None:
     """Register the schedules; those of an earlier version that are gone are removed."""
     wanted = {
         "keep house": ("uptime.schedules.keep_house", Schedule.HOURLY),
         "keep history": ("uptime.schedules.keep_history", Schedule.MINUTES),
+        "tell expiries": ("uptime.schedules.look_for_expiries", Schedule.MINUTES),
     }
     for name, (func, pace) in wanted.items():
         Schedule.objects.update_or_create(
-            name=name, defaults={"func": func, "schedule_type": pace, "minutes": 1, "repeats": -1}
+            name=name,
+            defaults={
+                "func": func,
+                "schedule_type": pace,
+                "minutes": MINUTES_BETWEEN.get(name, 1),
+                "repeats": -1,
+            },
         )
     Schedule.objects.exclude(name__in=wanted).delete()
 
@@ -52,6 +63,12 @@ def keep_house() -> None:
     Session.objects.filter(expire_date__lt=now).delete()
     forget_old(now)
     log.info("house.kept")
+
+
+def look_for_expiries() -> None:
+    """Tell what expires within the days that policies name."""
+    if told := tell_expiries(database_now()):
+        log.info("alerts.expiries.queued", count=told)
 
 
 def keep_history() -> None:

@@ -188,6 +188,7 @@ def _judged(
         reason,
         message,
         latency_ms,
+        cert_expires_at=expires_at,
         details={
             "expires_at": expires_at.isoformat() if expires_at else None,
             "registrar": registration.registrar,

@@ -18,7 +18,7 @@ from django_q.signing import SignedPackage
 from accounts.models import ApiToken, IdempotentRequest, SignInTries, Team, User
 from accounts.tokens import issue_token
 from alerts.actions import create_channel, create_policy, send_test
-from alerts.models import Escalation
+from alerts.models import Escalation, ExpiryNotice
 from alerts.on_call.actions import add_override, create_schedule
 from incidents.models import Incident, IncidentEvent
 from monitors.models import Assignment, Chore, Ping, Result, Shift
@@ -88,6 +88,9 @@ def world(root: User) -> list[str]:
         due_at=now,
         attempt=0,
         status="up",
+    )
+    ExpiryNotice.objects.create(
+        policy=policy, monitor=monitor, event="certificate_expiring", expires_at=now, days=7
     )
     schedule = create_schedule(
         team=team,

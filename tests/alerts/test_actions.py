@@ -205,6 +205,7 @@ def test_a_policy_is_read_as_it_was_written(team: Team, channel: Channel) -> Non
             step_of(channel, delay_seconds=600, severities=["down"]),
             step_of(channel, delay_seconds=3600, repeat_seconds=1800, max_repeats=4),
         ],
+        "expiry_days": [60, 3],
         "stop_on_acknowledge": False,
         "active_hours": {
             "timezone": "Europe/Berlin",
@@ -251,6 +252,8 @@ def test_a_change_of_the_name_alone_leaves_the_policys_rest(policy: Policy) -> N
         ({"active_hours": {"timezone": "UTC", "windows": []}}, "active_hours.windows"),
         ({"active_hours": {"timezone": "Mars", "windows": []}}, "active_hours.timezone"),
         ({"outside_hours": "shout"}, "outside_hours"),
+        ({"expiry_days": [0]}, "expiry_days.0"),
+        ({"expiry_days": []}, "expiry_days"),
         ({"stop_on_acknowledge": "no"}, "stop_on_acknowledge"),
     ],
 )

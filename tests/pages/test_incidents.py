@@ -8,8 +8,9 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Team
-from incidents.models import Incident, IncidentStatus
-from tests.factories import make_monitor
+from alerts.models import Escalation
+from incidents.models import Incident, IncidentEvent, IncidentStatus
+from tests.factories import WebhookFactory, make_monitor, make_policy
 from uptime.clock import database_now
 
 pytestmark = pytest.mark.django_db
@@ -83,3 +84,25 @@ def test_a_viewer_reads_and_has_no_buttons(viewer_client: Client, team: Team) ->
     assert "Refused." in shown
     assert "do-acknowledge" not in shown
     assert "Add comment" not in shown
+
+
+def test_the_page_says_what_is_planned_and_what_was_skipped(client: Client, team: Team) -> None:
+    policy = make_policy(team, WebhookFactory(team=team, name="Boss"))
+    incident = make_incident(team)
+    event = IncidentEvent.objects.create(incident=incident, kind="opened", severity="down")
+    page = reverse("incident", args=[incident.pk])
+    assert "Nobody: no policy covers" in client.get(page).content.decode()
+    for repeat, decided in enumerate(({}, {"state": "skipped", "skipped_because": "hours"})):
+        Escalation.objects.create(
+            incident=incident,
+            incident_event=event,
+            step=policy.steps.get(),
+            event="down",
+            repeat=repeat,
+            due_at=database_now(),
+            **decided,
+        )
+    shown = client.get(page).content.decode()
+    assert "Boss" in shown
+    assert "Planned" in shown
+    assert "Not told: it fell outside the active hours." in shown
