@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from alerts.wall_clock import DAY, ZoneName, instant_of, last_instant_of, wall_time
+from uptime.wall_clock import DAY, ZoneName, instant_of, last_instant_of, wall_time
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)

@@ -25,6 +25,7 @@ FLOOR = {
     "uptime.models",
     "uptime.secrets",
     "uptime.validation",
+    "uptime.wall_clock",
 }
 # The edges of a part face people and programs: they call what they need, and nobody calls them.
 EDGES = {

@@ -31,9 +31,9 @@ from alerts.models import (
     Schedule,
     ScheduleLayer,
 )
-from alerts.wall_clock import ZoneName
 from uptime.errors import Invalid
 from uptime.validation import validate
+from uptime.wall_clock import ZoneName
 
 LONGEST_TURN_H = 24 * 7 * 53
 LONGEST_OVERRIDE = timedelta(days=366)

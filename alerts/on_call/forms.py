@@ -13,9 +13,9 @@ from accounts.models import Membership, Team
 from alerts.hours import DAYS
 from alerts.models import Channel, Rotation, Schedule
 from alerts.on_call.actions import schedule_values
-from alerts.wall_clock import instant_of, wall_time
 from uptime.errors import Invalid
 from uptime.settings_forms import NEW_ROW, SettingsForm, Shown
+from uptime.wall_clock import instant_of, wall_time
 
 _WINDOW = re.compile(r"(?P<days>[a-z,\s-]+?)\s+(?P<start>\S+?)\s*-\s*(?P<end>\S+)")
 _HELP = "Such as mon-fri 08:00-18:00; sat 10:00-14:00. Empty: always."

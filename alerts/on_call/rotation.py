@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from alerts.hours import ActiveHours
-from alerts.wall_clock import instant_of, wall_time
+from uptime.wall_clock import instant_of, wall_time
 
 # Who is on call next is looked for no further ahead than this.
 HORIZON = timedelta(days=400)

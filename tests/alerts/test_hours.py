@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts.hours import ActiveHours, HoursValues, Window
-from alerts.wall_clock import instant_of, last_instant_of, wall_time
+from uptime.wall_clock import instant_of, last_instant_of, wall_time
 
 BERLIN = ZoneInfo("Europe/Berlin")  # forward on 2026-03-29 at 02:00, back on 2026-10-25 at 03:00
 WEEKDAYS, EVERY_DAY = frozenset(range(5)), frozenset(range(7))

@@ -19,7 +19,7 @@ from alerts.on_call.rotation import (
     shifts,
     who_is_on_call,
 )
-from alerts.wall_clock import wall_time
+from uptime.wall_clock import wall_time
 
 BERLIN = ZoneInfo("Europe/Berlin")  # forward on 2026-03-29 at 02:00, back on 2026-10-25 at 03:00
 DAY, WEEK, HOUR = timedelta(days=1), timedelta(weeks=1), timedelta(hours=1)
