@@ -85,11 +85,11 @@ def close_by_hand(*, incident: Incident, by: User) -> Transition:
     locked = _lock(incident)
     if locked.status == IncidentStatus.RESOLVED:
         raise Conflict("The incident is already resolved.")
-    now = database_now()
+    now, is_secret = database_now(), locked.is_secret
     event = close_incident(locked, at=now, message=f"Resolved by {by}.", by=by)
     if monitor.enabled:
         write_status(monitor, status=Status.PENDING, at=now)
-    return Transition(locked, event, "recovered")
+    return Transition(locked, event, "recovered", is_secret)
 
 
 def add_update(

@@ -38,9 +38,11 @@ class IncidentAdmin(RecordAdmin[Incident]):
         "resolved_at",
         "acknowledged_by",
         "changes",
+        "parent",
+        "held_since",
     )
     list_filter = ("status", "severity")
-    list_select_related = ("monitor", "team", "acknowledged_by")
+    list_select_related = ("monitor", "team", "acknowledged_by", "parent__monitor")
     search_fields = ("monitor__name", "team__name", "reason")
     ordering = ("-id",)
     inlines = (TimelineInline,)

@@ -54,6 +54,12 @@ class IncidentOut(Shape):
     """It comes and goes: one incident, over when nothing has changed for the flap window."""
     changes: int
     """How often the status changed, where it flaps or flapped; else 0."""
+    held: bool
+    """Nobody is told of it: its monitor depends on others that are down, or may be."""
+    parent: UUID | None
+    """The incident that this one comes of: of what its monitor depends on."""
+    children: list[UUID]
+    """The incidents that come of this one."""
     updates: list[UpdateOut]
     """Oldest first."""
 
@@ -158,6 +164,9 @@ def _present_incident(incident: Incident, now: datetime) -> IncidentOut:
         locations=incident.locations,
         flapping=incident.is_flapping,
         changes=incident.changes,
+        held=incident.is_held,
+        parent=incident.parent_id,
+        children=[child.pk for child in incident.children.all()],
         updates=[_present_update(event) for event in incident.events.all()],
     )
 
@@ -176,10 +185,11 @@ def _present_update(event: IncidentEvent) -> UpdateOut:
 
 def _visible(view: ApiView) -> QuerySet[Incident]:
     events = IncidentEvent.objects.select_related("author").order_by("at", "id")
+    children = Incident.objects.only("pk", "parent_id").order_by("started_at", "pk")
     return (
         Incident.objects.visible_to(view.team)
         .select_related("acknowledged_by")
-        .prefetch_related(Prefetch("events", events))
+        .prefetch_related(Prefetch("events", events), Prefetch("children", children))
     )
 
 

@@ -61,6 +61,26 @@ class Incident(models.Model):
         null=True, blank=True, help_text="When it has flapped enough, unless it changes again."
     )
 
+    parent = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="children",
+        help_text="The trouble that this one comes of: of what its monitor depends on.",
+    )
+    held_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when nobody is told of it; empty: not held."
+    )
+    held_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When it is told at the latest; empty: when its parent is over.",
+    )
+    told_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its trouble was first handed on to be told."
+    )
+
     objects = IncidentQuerySet.as_manager()
 
     class Meta:
@@ -81,6 +101,12 @@ class Incident(models.Model):
                 name="incident_calm",
                 condition=models.Q(calm_at__isnull=False),
             ),
+            # what is held, looked at every second
+            models.Index(
+                fields=["held_since"],
+                name="incident_held",
+                condition=models.Q(held_since__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -97,6 +123,16 @@ class Incident(models.Model):
     def is_flapping(self) -> bool:
         return self.calm_at is not None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody is told of it, because of what its monitor depends on."""
+        return self.held_since is not None
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether nobody was told of it, so that nobody is to hear of its end."""
+        return self.is_held and self.told_at is None
+
     def duration(self, now: datetime) -> timedelta:
         return (self.resolved_at or now) - self.started_at
 
@@ -104,6 +140,8 @@ class Incident(models.Model):
 class EventKind(models.TextChoices):
     OPENED = "opened", "Opened"
     SEVERITY_CHANGED = "severity_changed", "Severity changed"
+    HELD = "held", "Held"
+    RELEASED = "released", "Released"
     FLAPPING = "flapping", "Flapping"
     CALMED = "calmed", "Stopped flapping"
     ACKNOWLEDGED = "acknowledged", "Acknowledged"

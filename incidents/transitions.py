@@ -1,4 +1,5 @@
-"""Apply verdicts: the one writer of monitors' status, of incidents' state and of status spans.
+"""Apply verdicts: with `incidents.reviews`, the one writer of monitors' status, of incidents' state
+and of status spans.
 
 Everything here runs in the caller's transaction and returns the transitions that others may want
 to hear of. Locks are taken in one order everywhere: assignments, monitors, incidents, each by id.
@@ -9,28 +10,28 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
-
 from accounts.models import User
+from incidents.holding import Doubt, doubts_about
 from incidents.machine import TROUBLE, FlapLimit, LocationState, Verdict, decide_verdict
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
 from monitors.models import Assignment, Monitor, Status, StatusSpan
 from monitors.spans import StatusChange, store_statuses
+from monitors.storing import look_soon
 from uptime.changes import Topic, tell_changed
-
-CALMED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
     """A change that people may want to be told of.
 
-    `kind` is down, degraded, recovered or flapping.
+    `kind` is down, degraded, recovered or flapping. What `is_held` is told later, by
+    `incidents.dependencies`, or never.
     """
 
     incident: Incident
     event: IncidentEvent
     kind: str
+    is_held: bool = False
 
 
 def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
@@ -61,7 +62,10 @@ def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
         )
         verdicts.append((monitor, incident, verdict))
     turning = [monitor for monitor, _, verdict in verdicts if _is_turn(monitor, verdict)]
-    changes = _Changes(_changes_of(turning, before=min(checked_at.values())))
+    changes = _Changes(
+        _changes_of(turning, before=min(checked_at.values())),
+        doubts_about([one.id for one in turning]),
+    )
     for monitor, incident, verdict in verdicts:
         if _is_turn(monitor, verdict):
             changes.turn(monitor, incident, verdict, checked_at[monitor.id])
@@ -79,10 +83,10 @@ def _status_before(monitor: Monitor, incident: Incident | None) -> Status:
 
 def _is_turn(monitor: Monitor, verdict: Verdict) -> bool:
     """Whether a stretch of another status begins; recovering is part of being down."""
-    return _stretch(Status(monitor.status)) != _stretch(verdict.status)
+    return stretch_of(Status(monitor.status)) != stretch_of(verdict.status)
 
 
-def _stretch(status: Status) -> Status:
+def stretch_of(status: Status) -> Status:
     return Status.DOWN if status == Status.RECOVERING else status
 
 
@@ -127,8 +131,15 @@ _COUNTED = (Status.UP, Status.DEGRADED, Status.DOWN)
 class _Changes:
     """What verdicts change, collected row by row and written set by set."""
 
-    def __init__(self, changed_at: Mapping[UUID, Sequence[datetime]]) -> None:
+    def __init__(
+        self,
+        changed_at: Mapping[UUID, Sequence[datetime]],
+        doubts: Mapping[UUID, Doubt],
+    ) -> None:
         self._changed_at = changed_at
+        self._doubts = doubts
+        self._suspects: set[UUID] = set()
+        self._doubted_since: list[datetime] = []
         self._statuses: list[StatusChange] = []
         self._opened: list[Incident] = []
         self._changed: list[Incident] = []
@@ -139,7 +150,7 @@ class _Changes:
         self, monitor: Monitor, incident: Incident | None, verdict: Verdict, at: datetime
     ) -> None:
         """A verdict that begins another stretch of the monitor's history."""
-        verdict = replace(verdict, status=_stretch(verdict.status))
+        verdict = replace(verdict, status=stretch_of(verdict.status))
         since = max(verdict.since or at, monitor.last_change_at)
         self._set_status(monitor, verdict, since)
         if verdict.status not in _COUNTED:
@@ -165,9 +176,11 @@ class _Changes:
     def write(self) -> list[Transition]:
         store_statuses(self._statuses)
         Incident.objects.bulk_create(self._opened)
-        Incident.objects.bulk_update(self._changed, _WRITTEN, batch_size=500)
+        Incident.objects.bulk_update(self._changed, WRITTEN, batch_size=500)
         IncidentEvent.objects.bulk_create(self._events)
         tell_changed(Topic.INCIDENTS, {one.pk for one in (*self._opened, *self._changed)})
+        if self._suspects:
+            look_soon(self._suspects, unless_since=max(self._doubted_since))
         return self._transitions
 
     def _set_status(self, monitor: Monitor, verdict: Verdict, since: datetime | None) -> None:
@@ -210,9 +223,10 @@ class _Changes:
         if verdict.status in TROUBLE:
             self._worsen_or_ease(incident, verdict, at, is_quiet=bool(changes))
         elif not changes:
-            event = _resolved(incident, at=at, message="The checks pass again.")
+            is_secret = incident.is_secret
+            event = resolved(incident, at=at, message="The checks pass again.")
             self._events.append(event)
-            self._tell(incident, event, "recovered")
+            self._transitions.append(Transition(incident, event, "recovered", is_secret))
         if changes:
             self._flap(incident, monitor, changes, at)
 
@@ -235,7 +249,7 @@ class _Changes:
         is_new = not incident.is_flapping
         incident.changes, incident.calm_at = changes, at + monitor.flap_window
         if is_new:
-            message = f"Changed {changes} times within {_minutes(monitor)}."
+            message = f"Changed {changes} times within {minutes_of(monitor)}."
             event = self._note(incident, EventKind.FLAPPING, at, message, incident.severity)
             self._tell(incident, event, "flapping")
 
@@ -249,10 +263,18 @@ class _Changes:
         return event
 
     def _tell(self, incident: Incident, event: IncidentEvent, kind: str) -> None:
-        self._transitions.append(Transition(incident, event, kind))
+        """Have trouble told, unless it may come of what the monitor depends on."""
+        doubt = self._doubts.get(incident.monitor_id)
+        if doubt is not None and not incident.is_held:
+            incident.held_since, incident.held_until = event.at, event.at + doubt.patience
+            self._suspects.update(doubt.suspects)
+            self._doubted_since.append(event.at)
+        if not incident.is_held:
+            incident.told_at = incident.told_at or event.at
+        self._transitions.append(Transition(incident, event, kind, incident.is_held))
 
 
-_WRITTEN = [
+WRITTEN = [
     "status",
     "severity",
     "reason",
@@ -261,54 +283,16 @@ _WRITTEN = [
     "resolved_at",
     "changes",
     "calm_at",
+    "parent",
+    "held_since",
+    "held_until",
+    "told_at",
 ]
 
 
-def _minutes(monitor: Monitor) -> str:
+def minutes_of(monitor: Monitor) -> str:
     minutes = round(monitor.flap_window_s / 60)
     return "a minute" if minutes == 1 else f"{minutes} minutes"
-
-
-@transaction.atomic
-def calm_down(now: datetime) -> list[Transition]:
-    """End the flapping of what did not change for its flap window.
-
-    An incident whose monitor is up is resolved; one that stays in trouble goes on as any other.
-    """
-    due = Incident.objects.filter(calm_at__lte=now)
-    waiting = list(due.values_list("pk", "monitor_id")[:CALMED_AT_ONCE])
-    if not waiting:
-        return []
-    monitors = {
-        monitor.id: monitor
-        for monitor in Monitor.objects.filter(id__in={pk for _, pk in waiting})
-        .select_for_update()
-        .order_by("id")
-    }
-    # Due once more: since they were found, a check may have changed them.
-    incidents = due.filter(pk__in=[pk for pk, _ in waiting], monitor__in=monitors)
-    transitions = []
-    for incident in incidents.select_for_update().order_by("id"):
-        if transition := _calm(incident, monitors[incident.monitor_id], now):
-            transitions.append(transition)
-    return transitions
-
-
-def _calm(incident: Incident, monitor: Monitor, now: datetime) -> Transition | None:
-    incident.monitor, incident.calm_at = monitor, None
-    calmed = f"No change for {_minutes(monitor)}, after {incident.changes} of them."
-    if monitor.status == Status.UP:
-        event = _resolved(incident, at=monitor.last_change_at, message=calmed)
-        event.at, kind = now, "recovered"
-    else:
-        event = IncidentEvent(incident=incident, kind=EventKind.CALMED, at=now, message=calmed)
-        if monitor.status in TROUBLE:
-            severity = _stretch(Status(monitor.status)).value
-            incident.severity = event.severity = Severity(severity)
-        kind = event.severity
-    incident.save(update_fields=_WRITTEN)
-    event.save()
-    return Transition(incident, event, kind) if kind else None
 
 
 def _explain(incident: Incident, verdict: Verdict) -> None:
@@ -316,13 +300,13 @@ def _explain(incident: Incident, verdict: Verdict) -> None:
     incident.locations = list(verdict.locations)
 
 
-def _resolved(
+def resolved(
     incident: Incident, *, at: datetime, message: str, by: User | None = None
 ) -> IncidentEvent:
     """Resolve an incident in memory; returns the unsaved entry of its timeline."""
     incident.status = IncidentStatus.RESOLVED
     incident.resolved_at = max(at, incident.started_at)
-    incident.calm_at = None
+    incident.calm_at = incident.held_since = incident.held_until = None
     return IncidentEvent(
         incident=incident,
         kind=EventKind.RESOLVED,
@@ -344,8 +328,8 @@ def close_incident(
     incident: Incident, *, at: datetime, message: str, by: User | None = None
 ) -> IncidentEvent:
     """Resolve a locked incident and write it into its timeline."""
-    event = _resolved(incident, at=at, message=message, by=by)
-    incident.save(update_fields=["status", "resolved_at", "calm_at"])
+    event = resolved(incident, at=at, message=message, by=by)
+    incident.save(update_fields=WRITTEN)
     event.save()
     tell_changed(Topic.INCIDENTS, [incident.pk])
     return event

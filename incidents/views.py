@@ -40,7 +40,10 @@ def incident_list(request: TeamRequest) -> HttpResponse:
         "status": status if status in IncidentStatus.values else "",
         "statuses": IncidentStatus.choices,
         "open_count": ours.unresolved().count(),
-        "page": paged(request, shown.select_related("monitor").order_by("-started_at", "id")),
+        "page": paged(
+            request,
+            shown.select_related("monitor", "parent__monitor").order_by("-started_at", "id"),
+        ),
     }
     return render_page(request, "incidents/list.html", context)
 
@@ -113,7 +116,9 @@ def resume(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
 
 
 def _incident(team: Team, incident_id: UUID) -> Incident:
-    rows = Incident.objects.visible_to(team).select_related("monitor", "acknowledged_by")
+    rows = Incident.objects.visible_to(team).select_related(
+        "monitor", "acknowledged_by", "parent__monitor"
+    )
     return get_object_or_404(rows, pk=incident_id)
 
 
@@ -123,6 +128,7 @@ def _incident_page(request: TeamRequest, incident: Incident, form: CommentForm) 
         "section": "incidents",
         "now": timezone.now(),
         "incident": incident,
+        "children": incident.children.select_related("monitor").order_by("monitor__name", "id"),
         "events": incident.events.select_related("author").order_by("at", "id"),
         # by its reverse name: this package does not know of the next one
         "deliveries": deliveries,

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from accounts.models import Team
-from monitors.drafts import columns_of, default_interval_s, values_of
+from monitors.drafts import accept, default_interval_s, values_of
 from monitors.models import Location, Monitor, Status, StatusSpan
 from monitors.scheduling import hasten_checks, set_locations
 from probe.kinds import KINDS
@@ -35,15 +35,18 @@ _CHECKED_BY = {
 
 def create_monitor(*, team: Team, values: Mapping[str, Any]) -> Monitor:
     """Create a monitor; its first check is due at once. Raises Invalid."""
-    columns, locations = columns_of(values)
     with _unique_key(), transaction.atomic():
+        accepted = accept(values, team=team)
+        columns = accepted.columns
         now = database_now()
         status = Status.PENDING if columns["enabled"] else Status.PAUSED
         monitor = Monitor.objects.create(
             team=team, status=status, created_at=now, last_change_at=now, **columns
         )
         StatusSpan.objects.create(monitor=monitor, status=status, started_at=now)
-        set_locations(monitor, _ids(locations))
+        set_locations(monitor, _ids(accepted.locations))
+        if accepted.depends_on:
+            monitor.depends_on.set(accepted.depends_on)
     return monitor
 
 
@@ -59,13 +62,15 @@ def update_monitor(
         # The assignments' locks come first, as everywhere.
         list(monitor.assignments.select_for_update().order_by("id"))
         locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
-        base: dict[str, Any] = {"kind": locked.kind} if is_whole else values_of(locked)
+        before = values_of(locked)
+        base: dict[str, Any] = {"kind": locked.kind} if is_whole else dict(before)
         interval = values.get("interval", locked.interval_s)
         if interval is None:
             interval = default_interval_s(locked.kind)
         if isinstance(interval, int) and "retry_interval" in base:
             base["retry_interval"] = min(base["retry_interval"], max(interval, 1))
-        columns, locations = columns_of({**base, **values}, existing=locked)
+        accepted = accept({**base, **values}, team=locked.team, existing=locked)
+        columns = accepted.columns
         del columns["enabled"]
         changed = {name for name, value in columns.items() if _differs(locked, name, value)}
         for name in changed:
@@ -73,10 +78,13 @@ def update_monitor(
         is_checked_anew = bool(changed & _CHECKED_BY)
         if is_checked_anew:
             locked.revision += 1
-        is_moved = {one.slug for one in locations} != set(values_of(locked)["locations"])
-        if changed or is_moved:
+        is_moved = {one.slug for one in accepted.locations} != set(before["locations"])
+        is_tied = {str(one.pk) for one in accepted.depends_on} != set(before["depends_on"])
+        if changed or is_moved or is_tied:
             locked.save()
-        set_locations(locked, _ids(locations))
+        set_locations(locked, _ids(accepted.locations))
+        if is_tied:
+            locked.depends_on.set(accepted.depends_on)
         if is_checked_anew:
             hasten_checks(locked)
     return locked

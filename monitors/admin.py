@@ -71,6 +71,7 @@ class MonitorForm(ActionForm[Monitor]):
             "quorum",
             "flap_threshold",
             "flap_window_s",
+            "depends_on",
             "sla_target",
             "settings",
         )
@@ -87,6 +88,8 @@ class MonitorForm(ActionForm[Monitor]):
     def as_value(self, field: str, entered: Any) -> Any:
         if field == "locations":
             return [location.slug for location in entered]
+        if field == "depends_on":
+            return [str(monitor.pk) for monitor in entered]
         if field == "timeout_ms" and entered is not None:
             return entered / 1000
         if field == "settings":
@@ -102,7 +105,7 @@ class MonitorAdmin(ActionAdmin[Monitor]):
     list_select_related = ("team",)
     search_fields = ("name", "target", "key", "team__name")
     ordering = ("name", "id")
-    autocomplete_fields = ("team",)
+    autocomplete_fields = ("team", "depends_on")
     actions = ("pause", "resume", "check_soon")
     readonly_fields = (
         "status",
@@ -130,6 +133,7 @@ class MonitorAdmin(ActionAdmin[Monitor]):
                     "quorum",
                     "flap_threshold",
                     "flap_window_s",
+                    "depends_on",
                     "sla_target",
                 )
             },

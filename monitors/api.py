@@ -31,7 +31,7 @@ from monitors.models import (
     Status,
     StatusSpan,
 )
-from monitors.reads import MonitorRow, monitor_rows
+from monitors.reads import MonitorRow, monitor_rows, parents_of
 from monitors.shapes import (
     MAX_BULK,
     BulkIn,
@@ -291,17 +291,21 @@ class Locations(ApiView):
 
 
 def present_monitors(monitors: Sequence[Monitor]) -> list[MonitorOut]:
-    """Monitors as the API shows them: two queries, whatever their number."""
+    """Monitors as the API shows them: three queries, whatever their number."""
+    parents = parents_of([monitor.pk for monitor in monitors])
     incidents = dict(
         Monitor.objects.filter(
             pk__in=[monitor.pk for monitor in monitors],
             incidents__status__in=["open", "acknowledged"],
         ).values_list("pk", "incidents__pk")
     )
-    return [_present_monitor(row, incidents.get(row.monitor.pk)) for row in monitor_rows(monitors)]
+    return [
+        _present_monitor(row, incidents.get(row.monitor.pk), parents[row.monitor.pk])
+        for row in monitor_rows(monitors)
+    ]
 
 
-def _present_monitor(row: MonitorRow, incident: UUID | None) -> MonitorOut:
+def _present_monitor(row: MonitorRow, incident: UUID | None, parents: list[UUID]) -> MonitorOut:
     monitor = row.monitor
     kind = KINDS.get(monitor.kind)
     return MonitorOut(
@@ -322,6 +326,7 @@ def _present_monitor(row: MonitorRow, incident: UUID | None) -> MonitorOut:
         quorum=monitor.quorum,
         flap_threshold=monitor.flap_threshold,
         flap_window=monitor.flap_window_s,
+        depends_on=[str(parent) for parent in parents],
         enabled=monitor.enabled,
         tags=monitor.tags,
         settings={**_default_settings(monitor.kind), **monitor.settings},

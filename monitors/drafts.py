@@ -5,10 +5,13 @@ API, pages, admin and importers hand in API.md's field names; out come model col
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from accounts.models import Team
+from monitors.links import find_monitors, refuse_rings
 from monitors.models import Location, Monitor
 from probe.kinds import KINDS
 from probe.kinds.base import Kind, KindSettings
@@ -47,6 +50,7 @@ class MonitorDraft(BaseModel):
     quorum: Annotated[int, Field(ge=1, le=100)] = 1
     flap_threshold: Annotated[int, Field(ge=0, le=100)] = 4
     flap_window: Annotated[int, Field(ge=60, le=86_400)] = 900
+    depends_on: Annotated[list[Text], Field(max_length=100), AfterValidator(_unique)] = []
     enabled: bool = True
     tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_unique)] = []
     settings: dict[str, Any] = {}
@@ -75,10 +79,17 @@ def default_interval_s(kind: str) -> int:
 FIELDS = tuple(MonitorDraft.model_fields)
 
 
-def columns_of(
-    values: Mapping[str, Any], *, existing: Monitor | None = None
-) -> tuple[dict[str, Any], list[Location]]:
-    """Validate `values` whole; returns the model's columns and the locations.
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Values that can be stored: the model's columns, and what the monitor is tied to."""
+
+    columns: dict[str, Any]
+    locations: list[Location]
+    depends_on: list[Monitor]
+
+
+def accept(values: Mapping[str, Any], *, team: Team, existing: Monitor | None = None) -> Accepted:
+    """Validate `values` whole.
 
     With `existing`, secrets that come back as the mask keep what is stored. Raises Invalid, with
     all that is wrong at once.
@@ -94,6 +105,7 @@ def columns_of(
     target = problems.gather(lambda: _target_of(kind, values))
     settings = problems.gather(lambda: _settings_of(kind, values, existing))
     locations = _check_together(draft, settings, problems) if draft else []
+    depends_on = problems.gather(lambda: _parents_of(draft, team, existing)) if draft else []
     if draft is None or target is None or settings is None or problems.fields:
         raise Invalid(problems.fields)
     public, encrypted = seal(settings)
@@ -117,7 +129,14 @@ def columns_of(
         "sla_target": draft.sla_target,
         "enabled": draft.enabled,
     }
-    return columns, locations
+    return Accepted(columns, locations, depends_on or [])
+
+
+def _parents_of(draft: MonitorDraft, team: Team, existing: Monitor | None) -> list[Monitor]:
+    parents = find_monitors(team, draft.depends_on, field="depends_on")
+    if parents and existing is not None:
+        refuse_rings(existing, parents)
+    return parents
 
 
 def _target_of(kind: Kind, values: Mapping[str, Any]) -> str:
@@ -181,6 +200,9 @@ def values_of(monitor: Monitor) -> dict[str, Any]:
         "quorum": monitor.quorum,
         "flap_threshold": monitor.flap_threshold,
         "flap_window": monitor.flap_window_s,
+        "depends_on": [
+            str(pk) for pk in monitor.depends_on.order_by("pk").values_list("pk", flat=True)
+        ],
         "enabled": monitor.enabled,
         "tags": list(monitor.tags),
         "settings": monitor.settings,

@@ -4,6 +4,7 @@ Rules live in `monitors.drafts`; the forms only parse. A blank field is a value 
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,25 @@ class PercentField(forms.FloatField):
         return None if percent is None else round(percent * 10)
 
 
+class MonitorsField(forms.CharField):
+    """Other monitors of the team, one a line; shown by name where that says which."""
+
+    widget = forms.Textarea({"rows": 2, "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(self._shown(value)) if isinstance(value, list) else value
+
+    def _shown(self, ids: list[str]) -> list[str]:
+        monitors = list(Monitor.objects.filter(pk__in=ids).order_by("name", "pk"))
+        names = [one.name for one in monitors]
+        same = Monitor.objects.filter(team__in={one.team_id for one in monitors}, name__in=names)
+        times = Counter(same.values_list("name", flat=True))
+        return [one.name if times[one.name] == 1 else str(one.pk) for one in monitors]
+
+    def clean(self, value: Any) -> list[str]:
+        return [line.strip() for line in super().clean(value).splitlines() if line.strip()]
+
+
 class MonitorForm(SettingsForm):
     """Create or edit a monitor of one kind."""
 
@@ -93,6 +113,12 @@ class MonitorForm(SettingsForm):
         required=False,
         help_text="It is over when nothing has changed for as long.",
     )
+    depends_on = MonitorsField(
+        label="Depends on",
+        required=False,
+        help_text="Monitors without which it can't work, by name, key or id, one a line. While one"
+        " of them is down, nobody is told of this one.",
+    )
     sla_target = PercentField(
         label="Promised uptime (%)", required=False, help_text="Such as 99.9. Optional."
     )
@@ -123,6 +149,7 @@ class MonitorForm(SettingsForm):
         # these may be emptied: the others have a default that a blank field asks for
         for name in ("key", "sla_target", "failure_window"):
             given.setdefault(name, None)
+        given.setdefault("depends_on", [])
         return {**given, "settings": self.read_settings()}
 
     def sections(self) -> list[Section]:
@@ -136,6 +163,7 @@ class MonitorForm(SettingsForm):
             *folded,
             Section("When it counts as down", self.show([*judging, "locations", "quorum"])),
             Section("When it comes and goes", self.show(["flap_threshold", "flap_window"])),
+            Section("What it depends on", self.show(["depends_on"])),
             Section("Bookkeeping", self.show(["sla_target", "key"])),
         ]
 

@@ -126,6 +126,13 @@ class Monitor(models.Model):
     flap_window_s = models.PositiveIntegerField(
         default=900, validators=[MinValueValidator(60), MaxValueValidator(86400)]
     )
+    depends_on = models.ManyToManyField(
+        "self",
+        symmetrical=False,
+        blank=True,
+        related_name="dependents",
+        help_text="While one of these is down, nobody is told of this monitor's trouble.",
+    )
     enabled = models.BooleanField(default=True)
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     settings = models.JSONField(default=dict, blank=True)

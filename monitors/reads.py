@@ -1,6 +1,6 @@
 """Read models: what lists and pages show, in a fixed number of queries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -54,6 +54,15 @@ def _row(monitor: Monitor, assignments: Sequence[Assignment]) -> MonitorRow:
         ),
         locations=tuple(one.location.slug for one in assignments),
     )
+
+
+def parents_of(monitors: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """What each of these depends on, in one query."""
+    found: dict[UUID, list[UUID]] = {monitor: [] for monitor in monitors}
+    links = Monitor.depends_on.through.objects.filter(from_monitor__in=found)
+    for child, parent in links.order_by("to_monitor").values_list("from_monitor", "to_monitor"):
+        found[child].append(parent)
+    return found
 
 
 def recent_results(monitor: Monitor, limit: int) -> list[Result]:

@@ -52,6 +52,9 @@ class MonitorOut(Shape):
     """More changes of status than this within `flap_window` are one flapping incident; 0: off."""
     flap_window: int
     """Seconds; flapping is over when nothing has changed for as long."""
+    depends_on: list[str]
+    """Ids of monitors without which this one can't work. While one of them is down, this one's
+    alerts are held and its incident is listed under theirs. Written as ids, keys or names."""
     enabled: bool
     """False: paused."""
     tags: list[str]

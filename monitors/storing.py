@@ -5,7 +5,7 @@ results, mark those that come late. A check counts only while its lease holds, s
 twice changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -329,6 +329,33 @@ def _result_values(finished: Finished) -> tuple[object, ...]:
         seen.reason.value if seen.reason else None,
         storable(seen.message) or None,
     )
+
+
+def look_soon(monitor_ids: Collection[UUID], *, unless_since: datetime) -> None:
+    """Have these monitors checked now where that was not done since then, as far as they ask.
+
+    What waits to confirm a failure keeps its time. Rows that somebody holds are skipped: they are
+    being checked anyway, and nobody who holds other locks waits for them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE monitors_assignment SET next_due_at = clock_timestamp()
+            WHERE id IN (
+                SELECT a.id FROM monitors_assignment AS a
+                JOIN monitors_monitor AS m ON m.id = a.monitor_id
+                WHERE a.monitor_id = ANY(%s) AND m.kind <> ALL(%s) AND a.is_active
+                  AND a.lease_owner IS NULL AND a.next_due_at > clock_timestamp()
+                  AND a.attempt = 0
+                  AND (a.last_checked_at IS NULL OR a.last_checked_at < %s)
+                FOR UPDATE OF a SKIP LOCKED
+            )
+            """,
+            [list(monitor_ids), PASSIVE_KINDS, unless_since],
+        )
+
+
+PASSIVE_KINDS = [kind.name for kind in KINDS.values() if kind.is_passive]
 
 
 def pull_forward(monitor_ids: Sequence[UUID], *, except_ids: Sequence[int]) -> None:

@@ -112,6 +112,7 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         ).exclude(blind_since=None),
         "history": monitor.spans.order_by("-started_at", "-id")[:SPANS_LISTED],
         # by its reverse name: this package does not know of the next one
+        "parents": monitor.depends_on.order_by("name", "id"),
         "incidents": monitor.incidents.order_by("-started_at")[:INCIDENTS_LISTED],
     }
     extra = _ping_context(monitor) if kind.is_passive else _check_context(monitor)

@@ -9,7 +9,8 @@ from accounts.models import User
 from alerts.outbox import queue_deliveries
 from incidents.actions import close_by_hand
 from incidents.models import Incident
-from incidents.transitions import Transition, calm_down
+from incidents.reviews import calm_down, review_held
+from incidents.transitions import Transition
 from uptime.clock import database_now
 
 log = structlog.get_logger(__name__)
@@ -19,7 +20,7 @@ def tell(transitions: Sequence[Transition]) -> None:
     """Queue what is to be told of these, in the transaction that made them."""
     if not transitions:
         return
-    queue_deliveries(transitions)
+    queue_deliveries([one for one in transitions if not one.is_held])
     for one in transitions:
         log.info(
             "monitor.status.changed",
@@ -27,6 +28,7 @@ def tell(transitions: Sequence[Transition]) -> None:
             incident=str(one.incident.id),
             kind=one.kind,
             reason=one.incident.reason,
+            is_held=one.is_held,
         )
 
 
@@ -38,18 +40,19 @@ def resolve_incident(*, incident: Incident, by: User) -> Incident:
     the incident is resolved already.
     """
     transition = close_by_hand(incident=incident, by=by)
-    queue_deliveries([transition])
+    tell([transition])
     return transition.incident
 
 
 def review_incidents() -> None:
-    """Bring about what time alone decides: flapping that is over.
+    """Bring about what time alone decides: flapping that is over, trouble that was held.
 
     For whoever looks once a second. Any number of processes may do so at once.
     """
     try:
-        with transaction.atomic():
-            tell(calm_down(database_now()))
+        for review in (calm_down, review_held):
+            with transaction.atomic():
+                tell(review(database_now()))
     except (OperationalError, InterfaceError):
         raise
     except Exception:  # the loop's edge: deliveries go on

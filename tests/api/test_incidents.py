@@ -59,6 +59,9 @@ def test_an_incident_tells_what_where_and_since_when(api: Api, team: Team) -> No
         "locations": ["local"],
         "flapping": False,
         "changes": 0,
+        "held": False,
+        "parent": None,
+        "children": [],
     }
     assert [(one["kind"], one["severity"], one["author"]) for one in updates] == [
         ("opened", "down", None)
@@ -151,6 +154,6 @@ class TestList:
         api.get("incidents/")  # notes the token's use
         for made in range(1, 4):
             make_incident(team)
-            # token, count, page, events
-            with django_assert_num_queries(4):
+            # token, count, page, events, children
+            with django_assert_num_queries(5):
                 assert api.get("incidents/").json()["count"] == made

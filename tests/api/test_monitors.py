@@ -315,7 +315,7 @@ class TestList:
         for made in range(1, 4):
             make_monitor(team)
             # token, count, page, incidents, assignments
-            with django_assert_num_queries(5):
+            with django_assert_num_queries(6):
                 assert api.get("monitors/").json()["count"] == made
 
 
@@ -632,3 +632,18 @@ class TestStatistics:
 
         assert [span["status"] for span in answer["results"]] == ["degraded", "down"]
         assert answer["results"][0]["duration_seconds"] == 3600
+
+
+def test_what_it_depends_on_is_given_by_id_or_key_and_read_as_ids(api: Api, team: Team) -> None:
+    router = make_monitor(team, key="router")
+    made = api.post("monitors/", {**HTTP, "depends_on": ["router"]})
+    assert made.status_code == 201
+    assert made.json()["depends_on"] == [str(router.pk)]
+    path = f"monitors/{made.json()['id']}/"
+    assert api.patch(path, {"name": "Other"}).json()["depends_on"] == [str(router.pk)]
+    refused = api.patch(f"monitors/{router.pk}/", {"depends_on": [made.json()["id"]]})
+    assert refused.status_code == 400
+    assert refused.json()["error"]["fields"] == {
+        "depends_on": ["Other depends on this monitor already."]
+    }
+    assert api.patch(path, {"depends_on": []}).json()["depends_on"] == []

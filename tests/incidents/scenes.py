@@ -1,7 +1,6 @@
 """What the tests of incidents begin with: checks of monitors, as an engine would bring them."""
 
 import itertools
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid4
 
@@ -53,11 +52,6 @@ def observe(
     for observation in observations:
         assert take_in([leased(monitor, observation, at=at, location=location)], owner=OWNER) == 1
     return Monitor.objects.get(pk=monitor.pk)
-
-
-def observe_together(batch: Sequence[tuple[Monitor, Observation]], *, at: datetime) -> int:
-    """Take in one batch with a check of each of these."""
-    return take_in([leased(monitor, seen, at=at) for monitor, seen in batch], owner=OWNER)
 
 
 def assert_spans_meet(monitor: Monitor) -> None:

@@ -8,7 +8,7 @@ import pytest
 from accounts.models import Team
 from alerts.models import Delivery
 from incidents.models import EventKind, Incident, IncidentStatus
-from incidents.transitions import calm_down
+from incidents.reviews import calm_down
 from monitors.actions import update_monitor
 from monitors.models import Monitor, Status
 from probe.values import Observation

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from incidents.models import Incident
-from incidents.transitions import calm_down
+from incidents.reviews import calm_down
 from monitors.models import Monitor, Status
 from probe.values import Finished
 from tests.factories import TeamFactory, make_monitor

@@ -106,3 +106,19 @@ def test_the_page_says_what_is_planned_and_what_was_skipped(client: Client, team
     assert "Boss" in shown
     assert "Planned" in shown
     assert "Not told: it fell outside the active hours." in shown
+
+
+def test_a_parent_and_its_child_show_each_other(client: Client, team: Team) -> None:
+    parent = make_incident(team)
+    child = make_incident(team, parent=parent, held_since=parent.started_at)
+    shown = client.get(child.get_absolute_url()).content.decode()
+    assert f'Comes of <a href="{parent.get_absolute_url()}">' in shown
+    assert "Nobody, because of what the monitor depends on." in shown
+    assert child.get_absolute_url() in client.get(parent.get_absolute_url()).content.decode()
+
+
+def test_flapping_is_said(client: Client, team: Team) -> None:
+    incident = make_incident(team, changes=7, calm_at=database_now())
+    shown = client.get(incident.get_absolute_url()).content.decode()
+    assert "7 changes between up and down" in shown
+    assert "Flapping" in client.get(reverse("incidents")).content.decode()

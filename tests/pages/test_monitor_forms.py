@@ -302,3 +302,24 @@ def test_durations_are_written_as_people_do(written: str, seconds: int) -> None:
 )
 def test_durations_are_shown_in_the_largest_unit_that_fits(seconds: int, shown: str) -> None:
     assert MonitorForm.base_fields["interval"].prepare_value(seconds) == shown
+
+
+def test_what_it_depends_on_is_written_and_shown_by_name(client: Client, team: Team) -> None:
+    router = make_monitor(team, name="Router, upstairs")
+    twins = [make_monitor(team, name="Twin") for _ in range(2)]
+    named = f"Router, upstairs\n {twins[0].pk} \n"
+    fields = {"name": "Server", "target": "127.0.0.1:9", "depends_on": named}
+    client.post(reverse("monitor-new-kind", args=["tcp"]), fields)
+    server = Monitor.objects.get(name="Server")
+    assert set(server.depends_on.all()) == {router, twins[0]}
+    form = MonitorForm(kind=KINDS["tcp"], monitor=server)
+    assert form["depends_on"].value() == f"Router, upstairs\n{twins[0].pk}"
+    page = client.get(server.get_absolute_url()).content.decode()
+    assert f'<a href="{router.get_absolute_url()}">Router, upstairs</a>' in page
+    edit(client, server, depends_on="")
+    assert not server.depends_on.exists()
+
+
+def test_what_does_not_exist_is_said_beside_what_depends_on_it(client: Client) -> None:
+    shown = refused(client, "tcp", name="S", target="127.0.0.1:9", depends_on="Rooter")
+    assert errors(shown) == {"depends_on": "There is no monitor Rooter."}

@@ -145,14 +145,15 @@ def test_a_page_draws_checks_with_their_phases(client: Client, team: Team) -> No
 def test_a_page_takes_as_many_queries_whatever_its_history(
     client: Client, team: Team, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    # session, user, memberships; monitor, assignments; history; ids, results, packed ones;
-    # incidents. What goes past the ORM, once for the band and each uptime, is not counted.
+    # session, user, memberships; monitor, assignments, blind places; history; ids, results, packed
+    # ones; incidents, what it depends on. What goes past the ORM, once for the band and each
+    # uptime, is not counted.
     monitor = make_monitor(team)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         client.get(monitor.get_absolute_url())
     for second in range(30):
         make_result(monitor, second, latency_ms=10.0, dns_ms=1.0)
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(12):
         client.get(monitor.get_absolute_url())
 
 

@@ -1,0 +1,191 @@
+"""What time alone decides of incidents: flapping that is over, trouble that is held.
+
+For whoever looks once a second; what another process has in its hands is left to the next look.
+Like `incidents.transitions` this returns what others may want to hear of.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from incidents.holding import DOWN, Family, Hold, Parent, decide_hold
+from incidents.machine import TROUBLE
+from incidents.models import EventKind, Incident, IncidentEvent, IncidentQuerySet, Severity
+from incidents.transitions import WRITTEN, Transition, minutes_of, resolved, stretch_of
+from monitors.models import Monitor, Status
+from monitors.storing import look_soon
+from uptime.changes import Topic, tell_changed
+
+AT_ONCE = 1000
+
+
+@transaction.atomic
+def calm_down(now: datetime) -> list[Transition]:
+    """End the flapping of what did not change for its flap window.
+
+    An incident whose monitor is up is resolved; one that stays in trouble goes on as any other.
+    """
+    due = Incident.objects.filter(calm_at__lte=now)
+    waiting = dict(due.values_list("pk", "monitor_id")[:AT_ONCE])
+    if not waiting:
+        return []
+    monitors = {
+        monitor.id: monitor
+        for monitor in Monitor.objects.filter(id__in=waiting.values())
+        .select_for_update(skip_locked=True)
+        .order_by("id")
+    }
+    # Due once more: since they were found, a check may have changed them.
+    incidents = due.filter(pk__in=waiting, monitor__in=monitors).select_for_update().order_by("id")
+    found = [_calm(incident, monitors[incident.monitor_id], now) for incident in incidents]
+    return [transition for transition in found if transition]
+
+
+def _calm(incident: Incident, monitor: Monitor, now: datetime) -> Transition | None:
+    incident.monitor, incident.calm_at = monitor, None
+    message = f"No change for {minutes_of(monitor)}, after {incident.changes} of them."
+    if monitor.status == Status.UP:
+        is_held = incident.is_secret
+        event = resolved(incident, at=monitor.last_change_at, message=message)
+        event.at, kind = now, "recovered"
+    else:
+        is_held = incident.is_held
+        event = IncidentEvent(incident=incident, kind=EventKind.CALMED, at=now, message=message)
+        if monitor.status in TROUBLE:
+            event.severity = Severity(stretch_of(Status(monitor.status)).value)
+            incident.severity = event.severity
+        kind = event.severity
+    incident.save(update_fields=WRITTEN)
+    event.save()
+    tell_changed(Topic.INCIDENTS, [incident.pk])
+    return Transition(incident, event, kind, is_held) if kind else None
+
+
+@transaction.atomic
+def review_held(now: datetime) -> list[Transition]:
+    """Tell, or hold under a parent's incident, the trouble that may be that of a parent.
+
+    The number of statements does not depend on how many incidents there are.
+    """
+    incidents = list(
+        _in_question()
+        .select_related("monitor")
+        .select_for_update(skip_locked=True, of=("self",))
+        .order_by("id")[:AT_ONCE]
+    )
+    if not incidents:
+        return []
+    review = _Review(Family.of({incident.monitor_id for incident in incidents}), now)
+    for incident in incidents:
+        review.decide(incident)
+    return review.write()
+
+
+def _in_question() -> IncidentQuerySet:
+    """What is held, except under an incident that goes on of what its monitor depends on."""
+    tie = Monitor.depends_on.through.objects.filter(
+        from_monitor=OuterRef(OuterRef("monitor")), to_monitor=OuterRef("monitor")
+    )
+    goes_on = Incident.objects.unresolved().filter(
+        Exists(tie), pk=OuterRef("parent"), monitor__status__in=DOWN, severity=Severity.DOWN
+    )
+    held = Incident.objects.unresolved().filter(held_since__isnull=False)
+    return held.filter(Q(held_until__isnull=False) | ~Exists(goes_on))
+
+
+class _Review:
+    """What becomes of held incidents, decided one by one and written set by set."""
+
+    def __init__(self, family: Family, now: datetime) -> None:
+        self._family = family
+        self._now = now
+        self._changed: list[Incident] = []
+        self._events: list[IncidentEvent] = []
+        self._told: list[Incident] = []
+        self._transitions: list[Transition] = []
+        self._to_check: dict[datetime, set[UUID]] = {}
+
+    def decide(self, incident: Incident) -> None:
+        assert incident.held_since is not None
+        since, until = incident.held_since, incident.held_until
+        parents = self._family.parents_of(incident.monitor_id, since=since)
+        match decide_hold(
+            parents,
+            was_under=until is None,
+            is_failing=self._family.is_failing(incident.monitor_id, since=since),
+            is_overdue=until is not None and until <= self._now,
+        ):
+            case Hold.UNDER:
+                self._put_under(incident, parents)
+            case Hold.WAIT:
+                self._wait(incident, parents)
+            case Hold.TELL:
+                self._tell(incident, parents)
+
+    def write(self) -> list[Transition]:
+        told_of = _latest_troubles(self._told)
+        for incident in self._told:
+            kind = EventKind.FLAPPING.value if incident.is_flapping else incident.severity
+            self._transitions.append(Transition(incident, told_of[incident.pk], kind))
+        Incident.objects.bulk_update(self._changed, WRITTEN, batch_size=500)
+        IncidentEvent.objects.bulk_create(self._events)
+        tell_changed(Topic.INCIDENTS, {incident.pk for incident in self._changed})
+        for since, monitors in self._to_check.items():
+            look_soon(monitors, unless_since=since)
+        return self._transitions
+
+    def _put_under(self, incident: Incident, parents: Iterable[Parent]) -> None:
+        cause, parent = min(
+            ((one.incident, one) for one in parents if one.incident is not None),
+            key=lambda found: (found[0].started_at, found[0].pk),
+        )
+        if incident.parent_id != cause.pk:
+            message = f"“{parent.name}” is down: nobody is told of this until that is over."
+            self._note(incident, EventKind.HELD, message)
+        incident.parent, incident.held_until = cause, None
+        self._changed.append(incident)
+
+    def _wait(self, incident: Incident, parents: Iterable[Parent]) -> None:
+        if incident.held_until is None:  # the parent is over
+            incident.held_since = self._now
+            incident.held_until = self._now + self._family.patience_with(incident.monitor)
+            self._changed.append(incident)
+        assert incident.held_since is not None
+        to_check = self._to_check.setdefault(incident.held_since, set())
+        to_check.update([incident.monitor_id, *(parent.id for parent in parents)])
+
+    def _tell(self, incident: Incident, parents: Iterable[Parent]) -> None:
+        incident.held_since = incident.held_until = None
+        incident.told_at = incident.told_at or self._now
+        self._changed.append(incident)
+        if incident.parent_id is None:
+            self._told.append(incident)  # as if it had never been held
+            return
+        names = ", ".join(f"“{parent.name}”" for parent in parents)
+        message = f"{names} is down no more, and this still is." if names else ""
+        event = self._note(incident, EventKind.RELEASED, message, severity=incident.severity)
+        kind = EventKind.FLAPPING.value if incident.is_flapping else incident.severity
+        self._transitions.append(Transition(incident, event, kind))
+
+    def _note(
+        self, incident: Incident, kind: EventKind, message: str, *, severity: str = ""
+    ) -> IncidentEvent:
+        event = IncidentEvent(
+            incident=incident, kind=kind, at=self._now, message=message, severity=severity
+        )
+        self._events.append(event)
+        return event
+
+
+def _latest_troubles(incidents: Iterable[Incident]) -> dict[UUID, IncidentEvent]:
+    """For each of these the last event at which it became what it is."""
+    events = (
+        IncidentEvent.objects.filter(incident__in=[incident.pk for incident in incidents])
+        .exclude(severity="")
+        .order_by("incident", "-at", "-pk")
+        .distinct("incident")
+    )
+    return {event.incident_id: event for event in events}
