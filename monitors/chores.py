@@ -22,6 +22,7 @@ log = structlog.get_logger(__name__)
 # The chores' names.
 HOURS, DAYS, LATE, RETENTION = "hour rollups", "day rollups", "late results", "retention"
 PACKING, CHECKING = "packing", "checking of packed results"
+DELIVERIES = "retention of deliveries"
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -93,13 +93,20 @@ def time_spent(
     with hot_cursor() as cursor:
         cursor.execute(
             """
-            SELECT monitor_id, status,
-                sum(least(coalesce(ended_at, %(until)s), %(until)s)
-                    - greatest(started_at, %(since)s))
-            FROM monitors_statusspan
-            WHERE monitor_id = ANY(%(ids)s) AND started_at < %(until)s
-              AND (ended_at IS NULL OR ended_at > %(since)s)
-            GROUP BY monitor_id, status
+            SELECT m.id, s.status,
+                sum(least(coalesce(s.ended_at, %(until)s), %(until)s)
+                    - greatest(s.started_at, %(since)s))
+            FROM unnest(%(ids)s::uuid[]) AS m (id), LATERAL (
+                -- Spans meet, so of those that began before the window only the last reaches it.
+                (SELECT * FROM monitors_statusspan
+                    WHERE monitor_id = m.id AND started_at <= %(since)s
+                    ORDER BY started_at DESC LIMIT 1)
+                UNION ALL
+                SELECT * FROM monitors_statusspan
+                    WHERE monitor_id = m.id AND started_at > %(since)s AND started_at < %(until)s
+            ) AS s
+            WHERE (s.ended_at IS NULL OR s.ended_at > %(since)s) AND s.started_at < %(until)s
+            GROUP BY m.id, s.status
             """,
             {"ids": list(monitor_ids), "since": since, "until": until},
         )

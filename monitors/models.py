@@ -205,8 +205,13 @@ class Assignment(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="assignments")
-    location = models.ForeignKey(Location, on_delete=models.PROTECT, related_name="assignments")
+    # No index of their own: those below begin with them, and each costs every check an entry.
+    monitor = models.ForeignKey(
+        Monitor, on_delete=models.CASCADE, related_name="assignments", db_index=False
+    )
+    location = models.ForeignKey(
+        Location, on_delete=models.PROTECT, related_name="assignments", db_index=False
+    )
     is_active = models.BooleanField(default=True)
     revision = models.PositiveIntegerField(
         default=1, help_text="The monitor's, so that a lease needs no join."
@@ -399,7 +404,12 @@ class StatusSpan(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="spans")
+    monitor = models.ForeignKey(
+        Monitor,
+        on_delete=models.CASCADE,
+        related_name="spans",
+        db_index=False,  # span_history begins with it
+    )
     status = models.CharField(max_length=12, choices=Status)
     reason = models.CharField(max_length=30, blank=True)
     started_at = models.DateTimeField()
@@ -435,7 +445,12 @@ class Ping(models.Model):
     """One call of a heartbeat's ping URL, with its body."""
 
     id = models.BigAutoField(primary_key=True)
-    monitor = models.ForeignKey(Monitor, on_delete=models.CASCADE, related_name="pings")
+    monitor = models.ForeignKey(
+        Monitor,
+        on_delete=models.CASCADE,
+        related_name="pings",
+        db_index=False,  # ping_history begins with it
+    )
     kind = models.CharField(max_length=8, choices=PingKind)
     at = models.DateTimeField()
     method = models.CharField(max_length=10)

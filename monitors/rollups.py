@@ -30,7 +30,7 @@ from monitors.chores import (
 )
 from monitors.histograms import BUCKET_SQL, Latencies
 from monitors.history import Seen, read_seen
-from monitors.models import Chore, HourRollup, LateResult, PackedResults
+from monitors.models import Chore, HourRollup, LateResult, PackedResults, Ping
 from monitors.partitions import existing_partitions
 from probe.values import Finished, Status
 from uptime.database import hot_cursor
@@ -107,7 +107,7 @@ def fold_in_late(chore: Chore, now: datetime) -> bool:
 
 
 def forget_old(chore: Chore, now: datetime) -> bool:
-    """The chore `RETENTION`, once a day: drop packed results and hour rollups that are too old.
+    """The chore `RETENTION`, once a day: drop old packed results, hour rollups and pings.
 
     Day rollups stay as long as their monitor: a year of 20,000 of them is a few gigabytes.
     """
@@ -117,6 +117,7 @@ def forget_old(chore: Chore, now: datetime) -> bool:
     ids = next_assignments(chore, FORGOTTEN_AT_ONCE)
     PackedResults.objects.filter(assignment_id__in=ids, first_at__lt=limit).delete()
     HourRollup.objects.filter(assignment_id__in=ids, started_at__lt=limit).delete()
+    Ping.objects.filter(monitor__assignments__in=ids, at__lt=limit).delete()
     if not chore.position:
         chore.done_until = limit
     return True

@@ -9,6 +9,7 @@ from django_q.models import Schedule
 
 from accounts.models import IdempotentRequest
 from alerts.expiries import tell_expiries
+from alerts.retention import forget_deliveries
 from monitors import archiving, chores, rollups
 from monitors.partitions import drop_partitions, ensure_partitions
 from statuspages.subscriptions import forget_old
@@ -26,6 +27,7 @@ CHORES: dict[str, chores.Step] = {
     chores.PACKING: archiving.pack_results,
     chores.CHECKING: archiving.check_packed,
     chores.RETENTION: rollups.forget_old,
+    chores.DELIVERIES: forget_deliveries,
 }
 # Of each chore, each minute: what is behind catches up with a fraction of one core.
 CHORE_BUDGET = timedelta(seconds=5)

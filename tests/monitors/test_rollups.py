@@ -10,7 +10,16 @@ from monitors import chores, rollups
 from monitors.actions import delete_monitor
 from monitors.chores import run_chore
 from monitors.histograms import Latencies
-from monitors.models import Assignment, Chore, DayRollup, HourRollup, LateResult, Monitor
+from monitors.models import (
+    Assignment,
+    Chore,
+    DayRollup,
+    HourRollup,
+    LateResult,
+    Monitor,
+    Ping,
+    PingKind,
+)
 from monitors.partitions import drop_partitions, existing_partitions
 from tests.factories import make_monitor
 from tests.monitors.results import finished_check, keep_history, store_checks
@@ -215,6 +224,18 @@ def test_hours_go_with_the_results_and_days_stay(assignment: Assignment) -> None
 
     assert [one.started_at for one in HourRollup.objects.all()] == [NOON + DAY]
     assert DayRollup.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_pings_go_with_the_results() -> None:
+    heartbeat = make_monitor(kind="heartbeat")
+    for at in (NOON, NOON + DAY):
+        Ping.objects.create(monitor=heartbeat, kind=PingKind.SUCCESS, at=at, method="GET")
+
+    with override_settings(RETENTION_DAYS=1):
+        keep_history(NOON + 2 * DAY)
+
+    assert [one.at for one in Ping.objects.all()] == [NOON + DAY]
 
 
 @pytest.mark.django_db

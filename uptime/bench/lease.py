@@ -99,7 +99,7 @@ class _Bench:
         while (now := time.monotonic()) < began + seconds:
             with self._lease.measuring():
                 leased = self._timed(self._full_ms, AHEAD)
-            assert not self._timed(self._empty_ms, AHEAD / 2)
+            leased += self._timed(self._empty_ms, AHEAD / 2)
             with self._floor.measuring():
                 self._touch(leased)
             self._take_in(leased)
