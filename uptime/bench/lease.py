@@ -34,6 +34,8 @@ KEYS = {
     "lease_empty_p50_ms": "one lease where nothing is due, median",
     "lease_cpu_ms_per_check": "CPU of the leasing process, per check",
     "lease_postgres_cpu_ms_per_check": "CPU of PostgreSQL for the lease, per check",
+    "intake_cpu_ms_per_check": "CPU of reading the monitors and taking the checks in",
+    "intake_postgres_cpu_ms_per_check": "likewise of PostgreSQL",
     "floor_cpu_ms_per_check": "CPU of an update of the same rows by their ids, both sides",
     "hot_percent": "updates of assignments that touched no index; of two a check one must",
     "growth_percent": "of the assignments' table and indexes, over the run",
@@ -77,7 +79,7 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
 
 class _Bench:
     def __init__(self, postgres_pid: int) -> None:
-        self._lease, self._floor = Meter(postgres_pid), Meter(postgres_pid)
+        self._lease, self._intake, self._floor = (Meter(postgres_pid) for _ in range(3))
         self._specs, self._owner = SpecCache(), uuid4()
         self._location_id = Location.objects.get(slug=Location.LOCAL).pk
         self._full_ms: list[float] = []
@@ -102,7 +104,8 @@ class _Bench:
             leased += self._timed(self._empty_ms, AHEAD / 2)
             with self._floor.measuring():
                 self._touch(leased)
-            self._take_in(leased)
+            with self._intake.measuring():
+                self._take_in(leased)
             self._taken += len(leased)
             time.sleep(max(0, now + LEASE_EVERY_S - time.monotonic()))
         self._wall_s = time.monotonic() - began
@@ -117,6 +120,10 @@ class _Bench:
             "lease_empty_p50_ms": round(median(self._empty_ms), 2),
             "lease_cpu_ms_per_check": round(self._lease.cpu_s / count * 1000, 4),
             "lease_postgres_cpu_ms_per_check": round(self._lease.postgres_cpu_s / count * 1000, 4),
+            "intake_cpu_ms_per_check": round(self._intake.cpu_s / count * 1000, 4),
+            "intake_postgres_cpu_ms_per_check": round(
+                self._intake.postgres_cpu_s / count * 1000, 4
+            ),
             "floor_cpu_ms_per_check": round(floor_s / count * 1000, 4),
         }
 

@@ -1,0 +1,39 @@
+"""What the engine is told of a monitor, however many it asks for at once."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from monitors.actions import update_monitor
+from monitors.models import Monitor
+from monitors.specs import SpecCache, spec_of
+from tests.factories import TeamFactory, make_monitor
+
+pytestmark = pytest.mark.django_db
+
+
+def test_those_that_are_not_known_come_in_one_query_and_in_full() -> None:
+    team = TeamFactory()
+    monitors = [make_monitor(team) for _ in range(3)]
+    monitors.append(make_monitor(team, kind="heartbeat"))
+    cache = SpecCache()
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        found = cache.get((one.id, one.revision) for one in monitors)
+        again = cache.get((one.id, one.revision) for one in monitors)
+    assert len(queries) == 1
+    assert found == again == {one.id: spec_of(Monitor.objects.get(pk=one.pk)) for one in monitors}
+
+
+def test_an_edit_is_seen_at_the_next_check() -> None:
+    monitor, cache = make_monitor(interval=60), SpecCache()
+    cache.get([(monitor.id, monitor.revision)])
+    edited = update_monitor(monitor=monitor, values={"interval": 120})
+    assert cache.get([(edited.id, edited.revision)])[edited.id].interval == edited.interval
+
+
+def test_one_that_was_deleted_is_missing() -> None:
+    monitor = make_monitor()
+    Monitor.objects.all().delete()
+    assert SpecCache().get([(monitor.id, monitor.revision)]) == {}
