@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('monitors', '0010_shift_load'),
+        ('monitors', '0011_depends_on'),
     ]
 
     operations = [
