@@ -10,13 +10,13 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents.actions import acknowledge_incident, add_update
+from incidents.actions import acknowledge_incident
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
 from uptime.api.pagination import page_of
 from uptime.api.schema import describe
 from uptime.api.shapes import Moment, Nothing, Page, PageQuery, Shape, commas
 from uptime.api.views import ApiView
-from uptime.operations import resolve_incident
+from uptime.operations import comment_incident, resolve_incident
 
 
 class UpdateOut(Shape):
@@ -135,7 +135,7 @@ class IncidentUpdates(IncidentView):
     @describe("add_update", "Write into the timeline", body=UpdateIn, answer=UpdateOut, status=201)
     def post(self, request: Request, id: UUID) -> Response:
         given = self.read(UpdateIn)
-        event = add_update(
+        event = comment_incident(
             incident=self.incident(id), by=self.user, message=given.message, public=given.public
         )
         return Response(_present_update(event), status=201)

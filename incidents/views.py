@@ -11,11 +11,11 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import TeamRequest, editor, viewer
 from accounts.models import Team
-from incidents.actions import acknowledge_incident, add_update, pause_monitor, resume_monitor
+from incidents.actions import acknowledge_incident, pause_monitor, resume_monitor
 from incidents.models import Incident, IncidentStatus
 from monitors.models import Monitor
 from uptime.errors import Conflict, Invalid
-from uptime.operations import resolve_incident
+from uptime.operations import comment_incident, resolve_incident
 from uptime.pages import paged, render_page
 
 
@@ -25,6 +25,7 @@ class CommentForm(forms.Form):
         widget=forms.Textarea({"rows": 3, "placeholder": "What you know, what you are doing"}),
         required=False,
     )
+    public = forms.BooleanField(label="Show it on status pages", required=False)
 
 
 @viewer
@@ -88,7 +89,7 @@ def comment(request: TeamRequest, incident_id: UUID) -> HttpResponse:
     form = CommentForm(request.POST)
     if form.is_valid():
         try:
-            add_update(incident=incident, by=request.user, message=form.cleaned_data["message"])
+            comment_incident(incident=incident, by=request.user, **form.cleaned_data)
         except Invalid as invalid:
             for sentence in invalid.fields.get("message", []):
                 form.add_error("message", sentence)

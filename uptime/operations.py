@@ -1,4 +1,4 @@
-"""What others have to hear of: decided in `incidents`, told by `alerts`."""
+"""What others have to hear of: decided in `incidents`, told by `alerts`, shown by `statuspages`."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,11 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from accounts.models import User
 from alerts.outbox import queue_deliveries
-from incidents.actions import close_by_hand
-from incidents.models import Incident
+from incidents.actions import add_update, close_by_hand
+from incidents.models import Incident, IncidentEvent
 from incidents.reviews import calm_down, review_held
 from incidents.transitions import Transition
+from statuspages.actions import mark_pages_of
 from uptime.clock import database_now
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,20 @@ def resolve_incident(*, incident: Incident, by: User) -> Incident:
     transition = close_by_hand(incident=incident, by=by)
     tell([transition])
     return transition.incident
+
+
+@transaction.atomic
+def comment_incident(
+    *, incident: Incident, by: User, message: str, public: bool = False
+) -> IncidentEvent:
+    """Write a comment into the timeline; a public one is on the status pages of its monitor.
+
+    Raises Invalid when there is nothing in it.
+    """
+    event = add_update(incident=incident, by=by, message=message, public=public)
+    if public:
+        mark_pages_of(incident.monitor)
+    return event
 
 
 def review_incidents() -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
+from accounts.models import Membership
 from incidents.models import Incident
 from monitors.models import Monitor, Status
 from statuspages import publishing
@@ -267,3 +269,30 @@ def test_badges_are_shown_to_whoever_has_the_key_until_they_are_hidden(
     publisher.step(now)
 
     assert client.get(f"/badge/{badge.key}/status.svg").status_code == 404
+
+
+@pytest.mark.parametrize(("public", "rendered"), [("on", 1), ("", 0)])
+def test_a_public_comment_on_an_incident_is_on_the_page(
+    owner: Membership,
+    page: StatusPage,
+    component: Component,
+    monitor: Monitor,
+    publisher: Publisher,
+    files: PublicFiles,
+    now: datetime,
+    public: str,
+    rendered: int,
+) -> None:
+    incident = Incident.objects.create(
+        team=page.team, monitor=monitor, severity="down", started_at=now, confirmed_at=now
+    )
+    publisher.step(now)
+    client = Client()
+    client.force_login(owner.user)
+    comment = {"message": "We are **on** it.", "public": public}
+    client.post(reverse("incident-comment", args=[incident.pk]), comment)
+
+    assert publisher.step(now) == rendered
+
+    assert ("We are <strong>on</strong> it." in index(files)) == bool(rendered)
+    assert ("Outage: Shop" in index(files)) == bool(rendered)
