@@ -56,3 +56,23 @@ def plan_confirmation(
     """
     due_at = max(started_at + retry_interval, finished_at)
     return Plan(due_at=due_at, attempt=attempt + 1, missed=0)
+
+
+CATCH_UP = timedelta(minutes=5)
+"""How long a check that an outage of ours made late waits at most, when there are many such."""
+
+
+def plan_after_outage(
+    *, assignment_id: int, interval: timedelta, due_at: datetime, now: datetime
+) -> Plan:
+    """The one check in place of all that were not made since `due_at`, at an instant of its own.
+
+    That is the next slot, or for a long interval an instant within `CATCH_UP` which is not on the
+    grid; both are spread as evenly as the grid. Slots from `due_at` on are missed.
+    """
+    again = next_slot(assignment_id, interval, now)
+    if interval > CATCH_UP:
+        again = min(again, now + phase(assignment_id, interval) / interval * CATCH_UP)
+    first = next_slot(assignment_id, interval, due_at - _MICROSECOND)
+    missed = -((first - again) // interval)
+    return Plan(due_at=again, attempt=0, missed=max(missed, 0))

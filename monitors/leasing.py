@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection
+import structlog
+from django.db import connection, transaction
 
+from monitors.cadence import plan_after_outage
+from probe.kinds import KINDS
 from uptime.database import hot_cursor
+
+log = structlog.get_logger(__name__)
 
 # A lease outlives the longest check (120 s) and the wait for its exact instant. It only matters
 # where no living engine is there to notice that the owner's shift stopped beating.
@@ -120,3 +125,67 @@ def release_orphans(*, living: Iterable[UUID]) -> int:
             {"living": list(living), "ahead_s": _FARTHEST_AHEAD_S},
         )
         return int(cursor.rowcount)
+
+
+# Overdue by more is what an outage of ours left; by less, what a busy moment did.
+OVERDUE = timedelta(seconds=5)
+# So many are checked at once after an outage, as soon as may be; the rest waits for its turn.
+AT_ONCE = 1000
+_MOVED_AT_ONCE = 5000
+
+
+def spread_overdue(*, location_id: int) -> int:
+    """After an outage of ours: give what is overdue, but for `AT_ONCE`, an instant ahead.
+
+    See `monitors.cadence.plan_after_outage`; slots that passed are counted as missed. Returns how
+    many were moved. Kinds that wait to be pinged are left alone: they ask nobody.
+    """
+    passive = [kind.name for kind in KINDS.values() if kind.is_passive]
+    moved = 0
+    while True:
+        with transaction.atomic():
+            count = _spread_some(location_id, passive)
+        moved += count
+        if count < _MOVED_AT_ONCE:
+            break
+    if moved:
+        log.info("leases.overdue.spread", count=moved, location=location_id)
+    return moved
+
+
+def _spread_some(location_id: int, passive: Sequence[str]) -> int:
+    with hot_cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT clock_timestamp(), a.id, make_interval(secs => m.interval_s), a.next_due_at
+            FROM monitors_assignment AS a JOIN monitors_monitor AS m ON m.id = a.monitor_id
+            WHERE a.location_id = %s
+              AND a.next_due_at < statement_timestamp() - make_interval(secs => %s)
+              AND (a.lease_owner IS NULL OR a.lease_expires_at < clock_timestamp())
+              AND m.kind <> ALL(%s)
+            ORDER BY a.next_due_at
+            OFFSET %s LIMIT %s
+            FOR UPDATE OF a SKIP LOCKED
+            """,
+            [location_id, OVERDUE.total_seconds(), list(passive), AT_ONCE, _MOVED_AT_ONCE],
+        )
+        rows = cursor.fetchall()
+        plans = [
+            (id_, plan_after_outage(assignment_id=id_, interval=interval, due_at=due_at, now=now))
+            for now, id_, interval, due_at in rows
+        ]
+        cursor.execute(
+            """
+            UPDATE monitors_assignment AS a
+            SET next_due_at = b.due_at, attempt = 0, missed = a.missed + b.missed,
+                lease_owner = NULL, lease_expires_at = NULL
+            FROM unnest(%s::int8[], %s::timestamptz[], %s::int4[]) AS b (id, due_at, missed)
+            WHERE a.id = b.id
+            """,
+            [
+                [id_ for id_, _ in plans],
+                [plan.due_at for _, plan in plans],
+                [plan.missed for _, plan in plans],
+            ],
+        )
+    return len(rows)

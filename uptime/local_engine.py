@@ -5,6 +5,7 @@ makes a check late.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from monitors.leasing import lease_due, release_leases
+from monitors.leasing import lease_due, release_leases, spread_overdue
 from monitors.specs import SpecCache
 from probe.values import Finished, Job
 from uptime.database import again_on_conflict
@@ -21,6 +22,9 @@ from uptime.intake import take_in
 from uptime.process import name_thread
 
 _T = TypeVar("_T")
+
+# An engine that begins, or that could not lease for this long, looks for what an outage left.
+UNLEASED_FOR = timedelta(seconds=10)
 
 
 class DatabaseThread:
@@ -55,6 +59,7 @@ class LocalSource:
         self._location_id = location_id
         self._thread = thread
         self._specs = SpecCache()
+        self._leased_at = float("-inf")
 
     async def lease(self, *, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
         return await self._thread.run(lambda: self._lease(limit, ahead))
@@ -64,11 +69,14 @@ class LocalSource:
         await self._thread.run(lambda: release_leases(owner=self._owner, assignment_ids=ids))
 
     def _lease(self, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
+        if time.monotonic() - self._leased_at > UNLEASED_FOR.total_seconds():
+            again_on_conflict(lambda: spread_overdue(location_id=self._location_id))
         now, leased = again_on_conflict(
             lambda: lease_due(
                 owner=self._owner, location_id=self._location_id, limit=limit, ahead=ahead
             )
         )
+        self._leased_at = time.monotonic()
         specs = self._specs.get((one.monitor_id, one.revision) for one in leased)
         jobs = [
             Job(

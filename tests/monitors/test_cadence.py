@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.cadence import GRAIN, next_slot, phase, plan_after_check, plan_confirmation
+from monitors.cadence import (
+    CATCH_UP,
+    GRAIN,
+    next_slot,
+    phase,
+    plan_after_check,
+    plan_after_outage,
+    plan_confirmation,
+)
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 INTERVALS = st.integers(1, 86_400).map(lambda s: timedelta(seconds=s))
@@ -92,3 +100,30 @@ def test_a_confirmation_comes_a_retry_interval_after_the_start_of_the_failing_ch
 
     assert planned(0.2) == NOON + timedelta(seconds=5)
     assert planned(30) == NOON + timedelta(seconds=30)
+
+
+@given(IDS, INTERVALS, INSTANTS, st.floats(0, 1e6))
+def test_after_an_outage_there_is_one_check_within_the_interval_and_the_rest_is_missed(
+    id_: int, interval: timedelta, at: datetime, outage_s: float
+) -> None:
+    due_at = next_slot(id_, interval, at)
+    now = due_at + timedelta(seconds=outage_s)
+    plan = plan_after_outage(assignment_id=id_, interval=interval, due_at=due_at, now=now)
+    assert now <= plan.due_at <= now + interval
+    passed = (plan.due_at - due_at - timedelta(microseconds=1)) // interval + 1
+    assert plan.missed == passed
+    if interval <= CATCH_UP:
+        assert plan.due_at == next_slot(id_, interval, now)
+    else:
+        assert plan.due_at <= now + CATCH_UP
+
+
+def test_daily_checks_that_an_outage_held_up_are_made_within_minutes_and_evenly() -> None:
+    day = timedelta(days=1)
+    plans = [
+        plan_after_outage(assignment_id=id_, interval=day, due_at=NOON - day, now=NOON)
+        for id_ in range(1, 3001)
+    ]
+    seconds = Counter((plan.due_at - NOON) // timedelta(seconds=1) for plan in plans)
+    assert len(seconds) == 300
+    assert max(seconds.values()) <= 2 * 3000 / 300

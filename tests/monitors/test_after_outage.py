@@ -1,0 +1,96 @@
+"""An hour in which nothing ran: 20,000 monitors come back without a stampede."""
+
+from collections import Counter
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from monitors.cadence import next_slot
+from monitors.leasing import AT_ONCE, lease_due, spread_overdue
+from monitors.models import Assignment, Location, Monitor
+from tests.factories import TeamFactory, make_monitor
+from uptime.clock import database_now
+
+pytestmark = pytest.mark.django_db
+
+COUNT, INTERVAL, OUTAGE = 20_000, timedelta(seconds=60), timedelta(hours=1)
+
+
+def many_monitors(count: int) -> None:
+    """That fell due evenly over the interval in which everything stopped, an hour ago."""
+    pattern = make_monitor(TeamFactory(), interval=60)
+    Assignment.objects.all().delete()
+    fields = [one.column for one in Monitor._meta.concrete_fields]
+    values = [
+        {"id": "gen_random_uuid()", "ping_key": "gen_random_uuid()"}.get(name, name)
+        for name in fields
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO monitors_monitor ({', '.join(fields)})"
+            f" SELECT {', '.join(values)} FROM monitors_monitor, generate_series(2, %s)"
+            " WHERE id = %s",
+            [count, pattern.pk],
+        )
+    local = Location.objects.get(slug=Location.LOCAL)
+    stopped_at = database_now() - OUTAGE
+    made = Assignment.objects.bulk_create(
+        [
+            Assignment(monitor_id=pk, location=local)
+            for pk in Monitor.objects.values_list("pk", flat=True)
+        ]
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE monitors_assignment AS a SET next_due_at = b.at"
+            " FROM unnest(%s::int8[], %s::timestamptz[]) AS b (id, at) WHERE a.id = b.id",
+            [[one.pk for one in made], [next_slot(one.pk, INTERVAL, stopped_at) for one in made]],
+        )
+
+
+def test_each_is_checked_once_within_its_interval_at_the_usual_pace() -> None:
+    many_monitors(COUNT)
+    local = Location.objects.get(slug=Location.LOCAL).id
+    before = dict(Assignment.objects.values_list("pk", "next_due_at"))
+    now = database_now()
+    assert spread_overdue(location_id=local) == COUNT - AT_ONCE
+    at, first = lease_due(owner=uuid4(), location_id=local, limit=COUNT, ahead=timedelta(0))
+    # What is leased at once: those that waited longest, and what falls due while we look.
+    assert AT_ONCE <= len(first) <= AT_ONCE + COUNT / 60 * ((at - now).total_seconds() + 1)
+    rest = Assignment.objects.exclude(pk__in=[one.assignment_id for one in first])
+    starts = Counter()
+    for id_, due_at, missed in rest.values_list("pk", "next_due_at", "missed"):
+        assert due_at == next_slot(id_, INTERVAL, due_at - timedelta(microseconds=1))
+        assert now < due_at <= at + INTERVAL
+        assert missed == (due_at - before[id_]) // INTERVAL
+        starts[(due_at - now) // timedelta(seconds=1)] += 1
+    assert max(starts.values()) <= 1.1 * COUNT / 60
+
+
+def test_a_few_are_checked_at_once() -> None:
+    monitor = make_monitor(interval=60)
+    overdue = database_now() - timedelta(hours=1)
+    Assignment.objects.update(next_due_at=overdue)
+    assert spread_overdue(location_id=Assignment.objects.get(monitor=monitor).location_id) == 0
+    assert Assignment.objects.get().next_due_at == overdue
+
+
+def test_what_somebody_checks_is_left_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("monitors.leasing.AT_ONCE", 0)
+    team = TeamFactory()
+    make_monitor(team)
+    make_monitor(team)
+    heartbeat = make_monitor(team, kind="heartbeat")
+    held, free, _ = Assignment.objects.order_by("pk")
+    overdue = database_now() - timedelta(hours=1)
+    Assignment.objects.update(next_due_at=overdue)
+    later = database_now() + timedelta(minutes=3)
+    Assignment.objects.filter(pk=held.pk).update(lease_owner=uuid4(), lease_expires_at=later)
+    assert spread_overdue(location_id=held.location_id) == 1
+    for left in (held.pk, Assignment.objects.get(monitor=heartbeat).pk):
+        assert Assignment.objects.get(pk=left).next_due_at == overdue
+    free.refresh_from_db()
+    assert free.next_due_at > overdue  # type: ignore[operator]
+    assert free.missed > 0
