@@ -67,6 +67,7 @@ def spec_of(monitor: Monitor) -> Spec:
         allow_private=settings.ALLOW_PRIVATE_TARGETS,
         fault=fault,
         host=_host_of(monitor.target),
+        team_id=monitor.team_id,
     )
 
 

@@ -10,14 +10,14 @@ wrong is still on time.
 
 import asyncio
 import time
-from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
 
+from probe.lanes import LaneLimits, Lanes
 from probe.values import Finished, Job, Observation
 
 log = structlog.get_logger(__name__)
@@ -45,14 +45,14 @@ class Sink(Protocol):
 class Limits:
     """How much at once, and how far ahead.
 
-    `in_flight`: checks that run or wait for their instant. `per_host`: checks of one host at once;
-    what is due beyond them queues, at its own cost and nobody else's. `held`: all that is leased,
-    queues included. `buffered`: observations that wait for a sink which is away. Where one of the
-    last two is reached, nothing is leased.
+    `in_flight`: checks that run or wait for their instant. `lanes`: how many of one host, team or
+    kind run at once; what is due beyond them queues. `held`: all that is leased, queues included.
+    `buffered`: observations that wait for a sink which is away. Where one of the last two is
+    reached, nothing is leased.
     """
 
     in_flight: int = 2000
-    per_host: int = 50
+    lanes: LaneLimits = field(default_factory=LaneLimits)
     held: int = 100_000
     buffered: int = 20_000
     batch: int = 500
@@ -80,8 +80,7 @@ class Engine:
         self._clock = SourceClock()
         self._waiting: dict[int, tuple[asyncio.TimerHandle, Job]] = {}
         self._running: set[asyncio.Task[None]] = set()
-        self._at_host: Counter[str] = Counter()
-        self._queued: defaultdict[str, deque[Job]] = defaultdict(deque)
+        self._lanes = Lanes(self._limits.lanes)
         # What is leased and not stored yet: a lease that lapses meanwhile comes here again.
         self._held: set[tuple[int, datetime]] = set()
         self._outage = Outage()
@@ -109,7 +108,7 @@ class Engine:
 
     @property
     def in_flight(self) -> int:
-        return len(self._waiting) + len(self._running) + sum(map(len, self._queued.values()))
+        return len(self._waiting) + len(self._running) + self._lanes.queued
 
     async def _lease(self, stop: asyncio.Event) -> None:
         limits = self._limits
@@ -138,11 +137,10 @@ class Engine:
 
     def _start(self, job: Job) -> None:
         self._waiting.pop(id(job), None)
-        host = job.spec.host
-        if host and self._at_host[host] >= self._limits.per_host:
-            self._queued[host].append(job)
-            return
-        self._at_host[host] += 1
+        if self._lanes.enter(job):
+            self._run(job)
+
+    def _run(self, job: Job) -> None:
         task = asyncio.create_task(self._check(job))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -152,7 +150,8 @@ class Engine:
         try:
             observation = await self._observe(job)
         finally:
-            self._leave_host(job.spec.host)
+            for next_job in self._lanes.leave(job):
+                self._run(next_job)
         self._finished.append(
             Finished(
                 job=job,
@@ -162,16 +161,6 @@ class Engine:
             )
         )
         self._has_batch.set()
-
-    def _leave_host(self, host: str) -> None:
-        self._at_host[host] -= 1
-        if self._at_host[host] <= 0:
-            del self._at_host[host]
-        if queue := self._queued.get(host):
-            job = queue.popleft()
-            if not queue:
-                del self._queued[host]
-            self._start(job)
 
     async def _store_forever(self) -> None:
         """Hand batches over, by size or age; keep what the sink would not take."""
@@ -226,9 +215,7 @@ class Engine:
             handle.cancel()
             unstarted.append(job)
         self._waiting.clear()
-        for queue in self._queued.values():
-            unstarted.extend(queue)
-        self._queued.clear()
+        unstarted.extend(self._lanes.empty_queues())
         self._held.difference_update((job.assignment_id, job.due_at) for job in unstarted)
         return unstarted
 

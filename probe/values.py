@@ -99,8 +99,8 @@ class Spec:
     """How one monitor is checked: the same for each of its checks until it is edited.
 
     `settings` is the kind's validated settings object (an instance of its `Settings` model). Where
-    it could not be made, `fault` says why and every check is a `check_error`. `host` is what the
-    engine's limit per host counts by; empty where there is none.
+    it could not be made, `fault` says why and every check is a `check_error`. `host` and
+    `team_id` are what the engine's limits count by; empty and None where there is none.
     """
 
     monitor_id: UUID
@@ -117,6 +117,7 @@ class Spec:
     fault: str = ""
     host: str = ""
     failure_window: int | None = None
+    team_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ from monitors.models import Location, Shift
 from monitors.sight import hosts_up
 from probe.anchors import make_anchors
 from probe.engine import Engine, Limits
+from probe.kinds import KINDS
+from probe.lanes import LaneLimits
 from probe.prober import Prober
 from probe.sight import Sight
 from probe.values import Job, Observation
@@ -351,7 +353,13 @@ async def run_engine(
 
 def _limits() -> Limits:
     """As many checks at once as there are files for: a socket each, and one more for DNS."""
-    return Limits(in_flight=min(4000, (allow_many_files() - 200) // 2))
+    in_flight = min(4000, (allow_many_files() - 200) // 2)
+    per_kind = {kind.name: kind.at_once for kind in KINDS.values() if kind.at_once}
+    return Limits(
+        in_flight=in_flight,
+        # However much of one team's hangs, half of all is left to the others.
+        lanes=LaneLimits(per_team=in_flight // 2, per_kind=per_kind),
+    )
 
 
 async def _watch(beat: Beat, stop: asyncio.Event, hurry: asyncio.Event) -> None:

@@ -245,6 +245,7 @@ KIND = Kind(
     DomainSettings,
     observe,
     clean_target,
+    at_once=5,  # they ask the same few registries, which refuse whoever asks often
     default_interval=timedelta(hours=6),
     default_retry_interval=timedelta(minutes=5),
     default_timeout=timedelta(seconds=30),

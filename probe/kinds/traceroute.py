@@ -327,6 +327,7 @@ KIND = Kind(
     TracerouteSettings,
     observe,
     clean_host,
+    at_once=100,  # each sends dozens of packets, and routers answer few in a second
     summary="Trace the routers on the way to a host; judge how many, how fast, how reliable.",
     target_label="Host",
     target_example="router.example.org",

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from probe.engine import Engine, Limits, SourceClock
+from probe.lanes import LaneLimits
 from probe.values import Finished, Job, Observation, Spec, Status
 
 QUICK = Limits(
@@ -166,7 +167,7 @@ async def test_one_host_gets_no_more_than_its_share_at_once() -> None:
         at_once -= 1
         return Observation(Status.UP)
 
-    limits = replace(QUICK, per_host=4)
+    limits = replace(QUICK, lanes=LaneLimits(per_host=4))
     await run_engine(table, lambda: table.until_stored(30), observe, limits)
     assert most == 4
 
@@ -187,7 +188,7 @@ async def test_a_host_that_hangs_costs_the_others_nothing_however_many_checks_it
         hanging.set()
         await table.until_stored(320)
 
-    limits = replace(QUICK, per_host=5, in_flight=100)
+    limits = replace(QUICK, lanes=LaneLimits(per_host=5), in_flight=100)
     await run_engine(table, others_are_done, observe, limits)
     others = [one for one in table.stored if not one.job.spec.host]
     assert max(one.started_at - one.job.due_at for one in others) < timedelta(seconds=1)
@@ -304,3 +305,45 @@ def test_the_clock_follows_the_tightest_answer() -> None:
     clock.learn(noon, base, base + 0.002)
     clock.learn(noon + timedelta(seconds=60), base, base + 5)
     assert abs(clock.now() - noon) < timedelta(seconds=1)
+
+
+async def test_checks_of_one_team_that_hang_leave_room_for_the_others() -> None:
+    table = Table()
+    one, other = uuid4(), uuid4()
+    hanging = table.add(*[0.01] * 300)
+    table.due = [replace(job, spec=replace(job.spec, team_id=one)) for job in hanging]
+    for job in table.add(*[0.2] * 20):
+        table.due[table.due.index(job)] = replace(job, spec=replace(job.spec, team_id=other))
+    release = asyncio.Event()
+
+    async def observe(job: Job) -> Observation:
+        if job.spec.team_id == one:
+            await release.wait()
+        return Observation(Status.UP)
+
+    async def others_are_done() -> None:
+        await table.until_stored(20)
+        assert {done.job.spec.team_id for done in table.stored} == {other}
+        release.set()
+        await table.until_stored(320)
+
+    limits = replace(QUICK, in_flight=100, lanes=LaneLimits(per_team=50))
+    await run_engine(table, others_are_done, observe, limits)
+
+
+async def test_a_kind_with_a_limit_of_its_own_keeps_it() -> None:
+    table = Table()
+    table.add(*[0.01] * 30)
+    at_once, most = 0, 0
+
+    async def observe(job: Job) -> Observation:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.01)
+        at_once -= 1
+        return Observation(Status.UP)
+
+    limits = replace(QUICK, lanes=LaneLimits(per_kind={"http": 3}))
+    await run_engine(table, lambda: table.until_stored(30), observe, limits)
+    assert most == 3
