@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 # What `spec_of` reads. An engine that has just begun, or has more monitors than its cache holds,
 # reads a row for each check: all columns would cost 0.025 ms of it more.
 _COLUMNS = (
+    "team_id",
     "kind",
     "revision",
     "target",
