@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Thread
 from typing import ClassVar
@@ -19,9 +20,9 @@ from alerts.outbox import (
     Leased,
     Outcome,
     lease_deliveries,
-    record_outcome,
     renew_leases,
 )
+from alerts.recording import record_outcomes
 from alerts.sending import attempt_delivery
 from uptime.bell import Bell
 from uptime.clock import database_now
@@ -30,7 +31,10 @@ from uptime.database import may_pass
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 64
-AT_ONCE_PER_CHANNEL = 2  # one receiver that hangs holds two senders, not all
+# One receiver that hangs holds two senders, not all; one that proves quick may have more.
+AT_ONCE_PER_CHANNEL = 2
+MOST_PER_CHANNEL = 16
+QUICK = timedelta(seconds=1)
 LOOK_EVERY_S = 1.0
 ESCALATE_EVERY = timedelta(seconds=0.9)  # at each look that no commit caused
 DRAIN_S = 12.0
@@ -50,8 +54,9 @@ class Dispatcher:
         self._in_flight: dict[UUID, Leased] = {}
         self._renewed_at: datetime | None = None
         self._escalated_at: datetime | None = None
+        self._allowances = _Allowances()
         # Appended to by the sending threads; what is here stays until it is recorded.
-        self._finished: deque[tuple[Leased, Outcome]] = deque()
+        self._finished: deque[_Ended] = deque()
 
     def run(self, stop: Callable[[], bool], on_beat: Callable[[], object] = lambda: None) -> None:
         """Send until `stop()`, then wait for what is in flight, at most `DRAIN_S`.
@@ -98,7 +103,7 @@ class Dispatcher:
             owner=self._owner,
             now=now,
             limit=AT_ONCE - len(self._in_flight),
-            per_channel=AT_ONCE_PER_CHANNEL,
+            per_channel=self._allowances.of,
             in_flight=self._in_flight.values(),
         )
         for one in leased:
@@ -131,16 +136,22 @@ class Dispatcher:
         Thread(target=self._send, args=(leased,), name=f"send-{leased.id}", daemon=True).start()
 
     def _send(self, leased: Leased) -> None:
-        self._finished.append((leased, attempt_delivery(leased)))
+        began = time.monotonic()
+        outcome = attempt_delivery(leased)
+        took = timedelta(seconds=time.monotonic() - began)
+        self._finished.append(_Ended(leased, outcome, took))
         self._bell.ring()
 
     def _record(self) -> None:
-        while self._finished:
-            leased, outcome = self._finished[0]
-            is_recorded = record_outcome(leased, outcome)
+        ended = list(self._finished)
+        if not ended:
+            return
+        recorded = record_outcomes([(one.leased, one.outcome) for one in ended])
+        for one in ended:
             self._finished.popleft()
-            del self._in_flight[leased.id]
-            _log_outcome(leased, outcome, is_recorded)
+            del self._in_flight[one.leased.id]
+            self._allowances.note(one)
+            _log_outcome(one.leased, one.outcome, one.leased.id in recorded)
 
     def _escalate(self, now: datetime) -> bool:
         """Decide what is due later; true if there may be more. Not at every commit's ring."""
@@ -155,6 +166,38 @@ class Dispatcher:
         if self._renewed_at is None or now - self._renewed_at >= LEASE / 3:
             renew_leases(self._in_flight.values(), now)
             self._renewed_at = now
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    leased: Leased
+    outcome: Outcome
+    took: timedelta
+
+    @property
+    def is_smooth(self) -> bool:
+        return self.outcome.error is None and self.took < QUICK
+
+
+class _Allowances:
+    """How many deliveries each channel may have in flight.
+
+    One more for each that its receiver takes quickly; back to few with the first that fails or
+    drags.
+    """
+
+    def __init__(self) -> None:
+        self._earned: dict[UUID | None, int] = {}
+
+    def of(self, channel_id: UUID | None) -> int:
+        return AT_ONCE_PER_CHANNEL + self._earned.get(channel_id, 0)
+
+    def note(self, ended: _Ended) -> None:
+        channel_id = ended.leased.channel_id
+        if not ended.is_smooth:
+            self._earned.pop(channel_id, None)
+        elif self.of(channel_id) < MOST_PER_CHANNEL:
+            self._earned[channel_id] = self._earned.get(channel_id, 0) + 1
 
 
 class _Outage:

@@ -480,8 +480,8 @@ class Delivery(models.Model):
         indexes = [
             # the sender; the team's log, newest first
             models.Index(
-                fields=["next_attempt_at"],
-                name="delivery_due",
+                fields=["next_attempt_at", "id"],
+                name="delivery_due_in_order",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
             models.Index(fields=["team", "-created_at"], name="delivery_log"),

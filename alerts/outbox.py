@@ -5,51 +5,29 @@ it for `LEASE`, sends it outside of any transaction, and records the outcome onl
 still its own. When a sender dies in between, the lease lapses and the delivery is sent again under
 the same id.
 
-What is given up is handed on to the channel's fallback. A channel whose receiver refused it for
-good is disabled, and its team's owners are told so by e-mail; a test that arrives enables it again.
+How an attempt ended is written down by `alerts.recording`.
 """
 
-import random
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet, prefetch_related_objects
+from django.db.models import F, Q, prefetch_related_objects
 
 from accounts.models import Membership, Role
 from alerts.escalation import plan_escalation
-from alerts.messages import (
-    DISABLED,
-    NOTICES,
-    TEST,
-    channel_facts,
-    facts_of_dead_channel,
-    facts_of_test,
-    facts_of_transition,
-)
-from alerts.models import (
-    Channel,
-    Delivery,
-    DeliveryQuerySet,
-    DeliveryStatus,
-    Escalation,
-    Event,
-)
+from alerts.messages import NOTICES, TEST, facts_of_test, facts_of_transition
+from alerts.models import Channel, Delivery, DeliveryStatus, Escalation, Event
 from alerts.policies import Decision, Occasion, decide_tellings, names_of
 from alerts.rules import channels_owed, rules_of_teams, subject_of
 from incidents.transitions import Transition
 from uptime.clock import database_now
-from uptime.counters import count_delivery
 
 NOTIFY_CHANNEL = "deliveries"
 LEASE = timedelta(seconds=20)
-FIRST_BACK_OFF = timedelta(seconds=5)
-LONGEST_BACK_OFF = timedelta(hours=1)
-JITTER = 0.1
-MAX_ATTEMPTS = 20  # with the back-off above: about eleven hours
 TEST_STEP = -1
 NOTICE_STEP = -2
 OWNERS_TOLD = 20  # as many as one e-mail channel takes
@@ -191,10 +169,10 @@ def lease_deliveries(
     owner: UUID,
     now: datetime,
     limit: int,
-    per_channel: int,
+    per_channel: Callable[[UUID | None], int],
     in_flight: Iterable[Leased] = (),
 ) -> list[Leased]:
-    """Take up to `limit` due deliveries, at most `per_channel` of one channel.
+    """Take up to `limit` due deliveries, of one channel at most what `per_channel` says of it.
 
     What is `in_flight` in the caller's hands counts towards its channel and is not taken again,
     even if its lease has lapsed.
@@ -216,7 +194,7 @@ def lease_deliveries(
 class _Room:
     """How many more deliveries each channel may have in flight."""
 
-    def __init__(self, per_channel: int, held: Collection[Leased]) -> None:
+    def __init__(self, per_channel: Callable[[UUID | None], int], held: Collection[Leased]) -> None:
         self._per_channel = per_channel
         self._used: dict[UUID | None, int] = {}
         for leased in held:
@@ -225,11 +203,11 @@ class _Room:
     def takes(self, channel_id: UUID | None) -> bool:
         used = self._used.get(channel_id, 0)
         self._used[channel_id] = used + 1
-        return used < self._per_channel
+        return used < self._per_channel(channel_id)
 
     def is_full(self) -> Q:
         """Deliveries of channels that have no room; notices without one are as one channel."""
-        full = [channel for channel, used in self._used.items() if used >= self._per_channel]
+        full = [one for one, used in self._used.items() if used >= self._per_channel(one)]
         condition = Q(channel__in=[channel for channel in full if channel])
         return condition | Q(channel=None) if None in full else condition
 
@@ -303,8 +281,11 @@ def _leased_notice(row: Delivery, owner: UUID) -> Leased:
 
 def renew_leases(leases: Collection[Leased], now: datetime) -> None:
     """Keep what is still being sent for another `LEASE`."""
-    for leased in leases:
-        _still_ours(leased).update(next_attempt_at=now + LEASE)
+    Delivery.objects.filter(
+        pk__in=[leased.id for leased in leases],
+        status=DeliveryStatus.SENDING,
+        lease_owner__in={leased.owner for leased in leases},
+    ).update(next_attempt_at=now + LEASE)
 
 
 def release_deliveries(*, living: Collection[UUID]) -> int:
@@ -317,156 +298,3 @@ def release_deliveries(*, living: Collection[UUID]) -> int:
         if count:
             announce()
     return count
-
-
-def record_outcome(leased: Leased, outcome: Outcome) -> bool:
-    """Write down how an attempt ended; false if the lease was no longer ours."""
-    now = database_now()
-    changes = _changes(leased, outcome, now)
-    with transaction.atomic():
-        if not _still_ours(leased).update(lease_owner=None, **changes):
-            # It took longer than the lease and another sender has it: that one's outcome counts.
-            return False
-        _note_on_channel(leased, outcome, now)
-        if changes["status"] == DeliveryStatus.DEAD:
-            _hand_on(leased, now)
-        count_delivery(channel_type=leased.channel_type, outcome=changes["status"].value)
-    return True
-
-
-def _still_ours(leased: Leased) -> DeliveryQuerySet:
-    return Delivery.objects.filter(
-        pk=leased.id,
-        status=DeliveryStatus.SENDING,
-        lease_owner=leased.owner,
-        attempts=leased.attempt,
-    )
-
-
-def _changes(leased: Leased, outcome: Outcome, now: datetime) -> dict[str, Any]:
-    if outcome.error is None:
-        return {
-            "status": DeliveryStatus.SENT,
-            "sent_at": now,
-            "next_attempt_at": None,
-            "last_error": "",
-        }
-    settled = {**leased.settled, **outcome.settled}
-    if outcome.is_permanent or leased.attempt >= MAX_ATTEMPTS:
-        return {
-            "status": DeliveryStatus.DEAD,
-            "next_attempt_at": None,
-            "last_error": outcome.error,
-            "settled": settled,
-        }
-    pause = back_off(leased.attempt, outcome.retry_after, chance=random.random())  # noqa: S311 - spreads load, guards nothing
-    return {
-        "status": DeliveryStatus.FAILED,
-        "next_attempt_at": now + pause,
-        "last_error": outcome.error,
-        "settled": settled,
-    }
-
-
-def back_off(attempt: int, retry_after: timedelta | None, *, chance: float) -> timedelta:
-    """How long to wait after the failed `attempt` (from 1).
-
-    It doubles from `FIRST_BACK_OFF` to `LONGEST_BACK_OFF`, spread by `chance` (0 to 1) over
-    `JITTER` to either side, and is never shorter than the receiver asked for, as far as that stays
-    below the longest.
-    """
-    doubled = min(FIRST_BACK_OFF * (1 << min(attempt - 1, 16)), LONGEST_BACK_OFF)
-    spread = doubled * (1 + JITTER * (2 * chance - 1))
-    return max(spread, bounded(retry_after))
-
-
-def bounded(retry_after: timedelta | None) -> timedelta:
-    return min(max(retry_after or timedelta(), timedelta()), LONGEST_BACK_OFF)
-
-
-def _note_on_channel(leased: Leased, outcome: Outcome, now: datetime) -> None:
-    if leased.event in NOTICES or leased.channel_id is None:
-        return
-    channel = Channel.objects.filter(pk=leased.channel_id)
-    if outcome.error is None:
-        channel.update(last_sent_at=now, last_error="")
-        channel.filter(dead_since__isnull=False).update(enabled=True, dead_since=None)
-        return
-    if leased.event == TEST:
-        # Somebody is looking, and may be trying settings: nothing is disabled.
-        channel.update(last_error=outcome.error)
-    else:
-        channel.filter(dead_since__isnull=True).update(last_error=outcome.error)
-        if outcome.is_channel_dead:
-            _disable(channel, outcome.error, now)
-    if outcome.retry_after:
-        # Asked to wait, everything else for this receiver waits too, and keeps its attempts.
-        until = now + bounded(outcome.retry_after)
-        Delivery.objects.filter(
-            channel=leased.channel_id, lease_owner=None, next_attempt_at__lt=until
-        ).update(next_attempt_at=until)
-
-
-def _disable(channel: QuerySet[Channel], why: str, now: datetime) -> None:
-    """Disable it and tell the owners, unless that was done or somebody disabled it before."""
-    if not channel.filter(enabled=True).update(enabled=False, dead_since=now):
-        return
-    dead = channel.get()
-    Delivery.objects.create(
-        team_id=dead.team_id,
-        channel=dead,
-        event=DISABLED,
-        step=NOTICE_STEP,
-        facts=facts_of_dead_channel(dead, why, now).as_json(),
-        next_attempt_at=now,
-        created_at=now,
-    )
-    announce()
-
-
-def _hand_on(leased: Leased, now: datetime) -> None:
-    """Queue what was given up for the channel that stands in for its own, if there is one.
-
-    Among channels that stand in for each other it goes round once: none is told of an event twice.
-    """
-    if leased.event in (TEST, *NOTICES) or not isinstance(leased.facts, dict):
-        return
-    row = Delivery.objects.select_related("channel").get(pk=leased.id)
-    is_handed_on = "failed_channel" in row.facts and row.facts["failed_channel"] is not None
-    if row.channel is None or (row.incident_event_id is None and is_handed_on):
-        return  # without an event nothing would end its round: once is enough
-    fallback_id = row.channel.fallback_id
-    if fallback_id is None or not _is_kept(fallback_id):
-        return
-    facts = {**row.facts, "failed_channel": channel_facts(row.channel).model_dump(mode="json")}
-    Delivery.objects.bulk_create(
-        [
-            Delivery(
-                team_id=row.team_id,
-                channel_id=fallback_id,
-                incident_id=row.incident_id,
-                incident_event_id=row.incident_event_id,
-                event=row.event,
-                step=row.step,
-                repeat=row.repeat,
-                due_at=row.due_at,
-                facts=facts,
-                next_attempt_at=now,
-                created_at=now,
-            )
-        ],
-        ignore_conflicts=True,
-    )
-    announce()
-
-
-def _is_kept(channel_id: UUID) -> bool:
-    """Whether there is this channel, and will be until the present transaction commits.
-
-    Foreign keys are checked at the commit: a channel that is deleted meanwhile would undo all of
-    it. This lock keeps out its deletion and nothing else.
-    """
-    with connection.cursor() as cursor:
-        table = connection.ops.quote_name(Channel._meta.db_table)
-        cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s FOR KEY SHARE", [channel_id])  # noqa: S608 - the table's own name
-        return cursor.fetchone() is not None

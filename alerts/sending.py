@@ -10,7 +10,8 @@ from alerts.channels import CHANNELS
 from alerts.door import Door
 from alerts.errors import DeadChannelError, DeliveryError
 from alerts.messages import TEST, Facts, compose_message
-from alerts.outbox import MAX_ATTEMPTS, SENT, Leased, Outcome
+from alerts.outbox import SENT, Leased, Outcome
+from alerts.recording import MAX_ATTEMPTS
 from alerts.templating import reworded
 from uptime.secrets import MASK, SecretsUnreadable, decrypt, unseal
 

@@ -26,7 +26,7 @@ from django.utils.translation import gettext as _
 from alerts.channels.webhook import signature
 from alerts.door import Door
 from alerts.errors import DeliveryError
-from alerts.outbox import back_off
+from alerts.recording import back_off
 from statuspages.markup import render_markdown
 from statuspages.models import (
     Mailing,

@@ -130,7 +130,7 @@ def test_counts_under_bounds_of_a_former_version_fall_into_the_next_larger_one(
 @pytest.mark.django_db
 def test_deliveries_are_counted_by_channel_type_and_outcome(client: Client) -> None:
     for outcome in ("failed", "failed", "sent"):
-        counters.count_delivery(channel_type="telegram", outcome=outcome)
+        counters.count_deliveries({("telegram", outcome): 1})
     samples = scraped(client)
     total = "uptime_deliveries_total"
     assert value(samples, total, channel="telegram", outcome="failed") == 2

@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
 from alerts.models import Delivery, DeliveryStatus
-from alerts.outbox import SENT, lease_deliveries, record_outcome, release_deliveries
+from alerts.outbox import SENT, lease_deliveries, release_deliveries
+from alerts.recording import record_outcomes
 from incidents.models import Incident, IncidentEvent
 from monitors.figures import monitor_figures
 from monitors.leasing import Leased, lease_due, release_leases, release_orphans
@@ -140,9 +141,9 @@ def test_taking_in_what_fails_and_recovers_and_telling_of_it(plans: list[Plan]) 
     plans.clear()
     for observation in (DOWN, DOWN, UP):
         check(monitors, observation)
-    leased = lease_deliveries(owner=OWNER, now=database_now(), limit=64, per_channel=2)
+    leased = lease_deliveries(owner=OWNER, now=database_now(), limit=64, per_channel=lambda _: 2)
     assert leased
-    record_outcome(leased[0], SENT)
+    record_outcomes([(leased[0], SENT)])
     release_deliveries(living=[])
     assert_none_reads_a_large_table_whole(plans)
 

@@ -54,9 +54,9 @@ def add(increments: Increments) -> None:
         )
 
 
-def count_delivery(*, channel_type: str, outcome: str) -> None:
-    """Count one attempt to deliver (see `add`): `outcome` is sent, failed or dead."""
-    add({(DELIVERIES, (channel_type, outcome)): 1})
+def count_deliveries(attempts: Mapping[tuple[str, str], int]) -> None:
+    """Count attempts to deliver (see `add`) by channel type and outcome: sent, failed or dead."""
+    add({(DELIVERIES, labels): number for labels, number in attempts.items()})
 
 
 def totals() -> Totals:

@@ -17,9 +17,10 @@ from pytest_django import Settings
 
 from accounts.models import Team
 from alerts.actions import create_channel, send_test, update_channel
-from alerts.dispatch import AT_ONCE_PER_CHANNEL, Dispatcher
+from alerts.dispatch import AT_ONCE_PER_CHANNEL, MOST_PER_CHANNEL, Dispatcher
 from alerts.models import Channel, Delivery, DeliveryStatus
-from alerts.outbox import LEASE, MAX_ATTEMPTS, lease_deliveries
+from alerts.outbox import LEASE, lease_deliveries
+from alerts.recording import MAX_ATTEMPTS
 from tests.alerts.scenes import (
     fail,
     make_monitor,
@@ -294,6 +295,31 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(
     assert status_of(delivery) == DeliveryStatus.SENT
 
 
+def test_a_receiver_that_is_quick_gets_more_at_once_until_it_hangs(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    channel = make_webhook(team, receiver.url)
+    queue_many(team, channel, 40)
+    while len(receiver.requests) < 40:
+        dispatcher.step(database_now())
+        assert dispatcher.drain(5)
+    receiver.default = HANG
+    hung = queue(*(fail(make_monitor(team, f"Later {number}")) for number in range(40)))
+
+    while dispatcher.step(database_now()):
+        pass
+
+    receiver.wait_for(40 + MOST_PER_CHANNEL)
+    assert len(receiver.requests) == 40 + MOST_PER_CHANNEL
+    receiver.closing.set()  # the connections break
+    assert dispatcher.drain(5)
+    assert sum(status_of(one) == DeliveryStatus.FAILED for one in hung) == MOST_PER_CHANNEL
+    while dispatcher.step(database_now()):
+        pass
+    assert Delivery.objects.filter(status="sending").count() <= AT_ONCE_PER_CHANNEL
+    assert dispatcher.drain(5)
+
+
 def test_an_outcome_that_comes_after_the_lease_was_lost_changes_nothing(
     team: Team, receiver: Receiver, dispatcher: Dispatcher
 ) -> None:
@@ -302,7 +328,7 @@ def test_an_outcome_that_comes_after_the_lease_was_lost_changes_nothing(
     dispatcher.step(database_now())
     other = uuid4()
     lapsed = database_now() + LEASE
-    assert lease_deliveries(owner=other, now=lapsed, limit=1, per_channel=1)
+    assert lease_deliveries(owner=other, now=lapsed, limit=1, per_channel=lambda _: 1)
     receiver.closing.set()
     assert dispatcher.drain(5)
     assert status_of(delivery) == DeliveryStatus.SENDING
@@ -317,7 +343,9 @@ def test_a_slow_send_keeps_its_lease(
     started = database_now()
     dispatcher.step(started)
     dispatcher.step(started + LEASE / 2)
-    assert lease_deliveries(owner=uuid4(), now=started + LEASE, limit=1, per_channel=1) == []
+    assert (
+        lease_deliveries(owner=uuid4(), now=started + LEASE, limit=1, per_channel=lambda _: 1) == []
+    )
     delivery.refresh_from_db()
     assert delivery.next_attempt_at == started + LEASE * 1.5
     receiver.closing.set()

@@ -9,17 +9,13 @@ from hypothesis import strategies as st
 
 from accounts.models import Team
 from alerts.models import Delivery, DeliveryStatus
-from alerts.outbox import (
+from alerts.outbox import LEASE, Leased, Outcome, lease_deliveries, release_deliveries
+from alerts.recording import (
     JITTER,
-    LEASE,
     LONGEST_BACK_OFF,
     MAX_ATTEMPTS,
-    Leased,
-    Outcome,
     back_off,
-    lease_deliveries,
-    record_outcome,
-    release_deliveries,
+    record_outcomes,
 )
 from tests.alerts.scenes import make_team, make_webhook, queue_many
 from uptime import counters
@@ -77,7 +73,7 @@ def lease(
         owner=uuid4(),
         now=database_now(),
         limit=limit,
-        per_channel=per_channel,
+        per_channel=lambda _: per_channel,
         in_flight=in_flight,
     )
 
@@ -124,8 +120,8 @@ def test_only_teams_of_staff_reach_private_networks(is_staff: bool, reaches_priv
 def test_an_outcome_counts_once(team: Team) -> None:
     [delivery] = queue_many(team, make_webhook(team, "http://127.0.0.1:9/"), 1)
     [leased] = lease()
-    assert record_outcome(leased, Outcome())
-    assert not record_outcome(leased, Outcome("late"))
+    assert record_outcomes([(leased, Outcome())]) == {leased.id}
+    assert record_outcomes([(leased, Outcome("late"))]) == set()
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.SENT
     assert counters.totals()[counters.DELIVERIES] == {("webhook", "sent"): 1}
@@ -135,8 +131,7 @@ def test_an_outcome_counts_once(team: Team) -> None:
 def test_every_attempt_is_counted_by_its_outcome(team: Team) -> None:
     queue_many(team, make_webhook(team, "http://127.0.0.1:9/"), 2)
     first, second = lease()
-    record_outcome(first, Outcome("broken"))
-    record_outcome(second, Outcome("gone", is_permanent=True))
+    record_outcomes([(first, Outcome("broken")), (second, Outcome("gone", is_permanent=True))])
     assert counters.totals()[counters.DELIVERIES] == {
         ("webhook", "failed"): 1,
         ("webhook", "dead"): 1,

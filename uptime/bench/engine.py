@@ -65,11 +65,11 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
         target = options["target"] or stack.enter_context(loopback_target())
         print(f"Making {monitors} monitors of {target}", flush=True)
         seed(monitors, interval, target)
-        worker = stack.enter_context(checks_worker())
+        checks = stack.enter_context(worker("checks"))
         _wait_for_first_checks(interval, monitors)
         print(f"Measuring for {options['seconds']} s", flush=True)
-        window = _measure(worker.pid, postgres_pid, options["seconds"])
-        memory_mb = tree_memory_mb(worker.pid)
+        window = _measure(checks.pid, postgres_pid, options["seconds"])
+        memory_mb = tree_memory_mb(checks.pid)
         figures = _figures(window, interval)
         per_s = monitors / interval.total_seconds()
         floor_ms = floor_cpu_ms(target, 2000)
@@ -137,9 +137,10 @@ def seed(count: int, interval: timedelta, target: str) -> None:
 
 
 @contextmanager
-def checks_worker() -> Iterator["subprocess.Popen[bytes]"]:
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", "worker", "checks"],
+def worker(queue: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """A real worker of that queue, on the scratch database."""
+    process = subprocess.Popen(  # noqa: S603 - this interpreter, on this program
+        [sys.executable, "manage.py", "worker", queue],
         cwd=BASE_DIR,
         env={**os.environ, "UPTIME_LOG_LEVEL": "WARNING"},
         start_new_session=True,

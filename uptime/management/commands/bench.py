@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-NAMES = ("engine", "faults", "intake", "lease", "probe", "rollup", "stats")
+NAMES = ("deliveries", "engine", "faults", "intake", "lease", "probe", "rollup", "stats")
 
 
 class Command(BaseCommand):

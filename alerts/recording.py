@@ -1,0 +1,197 @@
+"""How attempts to deliver ended: written down, and what follows from it.
+
+What is given up is handed on to the channel's fallback. A channel whose receiver refused it for
+good is disabled, and its team's owners are told so by e-mail; a test that arrives enables it again.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from alerts.messages import DISABLED, NOTICES, TEST, channel_facts, facts_of_dead_channel
+from alerts.models import Channel, Delivery, DeliveryStatus
+from alerts.outbox import NOTICE_STEP, Leased, Outcome, announce
+from uptime.clock import database_now
+from uptime.counters import count_deliveries
+
+FIRST_BACK_OFF = timedelta(seconds=5)
+LONGEST_BACK_OFF = timedelta(hours=1)
+JITTER = 0.1
+MAX_ATTEMPTS = 20  # with the back-off above: about eleven hours
+
+Ended = tuple[Leased, Outcome]
+
+
+def record_outcomes(ended: Sequence[Ended]) -> set[UUID]:
+    """Write down how attempts ended, in one transaction; returns those that were still ours.
+
+    An attempt that took longer than its lease, so that another sender has the delivery, counts for
+    nothing: that one's outcome does. Many that were sent cost few statements; each that failed
+    costs some of its own.
+    """
+    now = database_now()
+    with transaction.atomic():
+        held = _lock_those_held(ended)
+        ours = [(leased, outcome) for leased, outcome in ended if leased.id in held]
+        sent = [leased for leased, outcome in ours if outcome.error is None]
+        _record_sent(sent, now)
+        counted = Counter((leased.channel_type, DeliveryStatus.SENT.value) for leased in sent)
+        for leased, outcome in ours:
+            if outcome.error is not None:
+                status = _record_failure(leased, outcome, outcome.error, now)
+                counted[leased.channel_type, status.value] += 1
+        count_deliveries(counted)
+    return held
+
+
+def _lock_those_held(ended: Sequence[Ended]) -> set[UUID]:
+    """The deliveries whose lease is still that of the attempt, locked."""
+    attempts = {leased.id: (leased.owner, leased.attempt) for leased, _ in ended}
+    rows = Delivery.objects.filter(pk__in=attempts, status=DeliveryStatus.SENDING)
+    locked = rows.order_by("pk").select_for_update(of=("self",))
+    return {
+        pk
+        for pk, owner, attempt in locked.values_list("pk", "lease_owner", "attempts")
+        if attempts[pk] == (owner, attempt)
+    }
+
+
+def _record_sent(sent: Sequence[Leased], now: datetime) -> None:
+    if not sent:
+        return
+    Delivery.objects.filter(pk__in=[leased.id for leased in sent]).update(
+        status=DeliveryStatus.SENT,
+        sent_at=now,
+        next_attempt_at=None,
+        lease_owner=None,
+        last_error="",
+    )
+    told = {one.channel_id for one in sent if one.channel_id and one.event not in NOTICES}
+    # in one order, so that two dispatchers never wait for each other in a circle
+    rows = Channel.objects.filter(pk__in=told).order_by("pk").select_for_update(no_key=True)
+    dead = [pk for pk, dead_since in rows.values_list("pk", "dead_since") if dead_since]
+    Channel.objects.filter(pk__in=told).update(last_sent_at=now, last_error="")
+    if dead:
+        Channel.objects.filter(pk__in=dead).update(enabled=True, dead_since=None)
+
+
+def _record_failure(leased: Leased, outcome: Outcome, error: str, now: datetime) -> DeliveryStatus:
+    is_dead = outcome.is_permanent or leased.attempt >= MAX_ATTEMPTS
+    status = DeliveryStatus.DEAD if is_dead else DeliveryStatus.FAILED
+    pause = back_off(leased.attempt, outcome.retry_after, chance=random.random())  # noqa: S311 - spreads load, guards nothing
+    Delivery.objects.filter(pk=leased.id).update(
+        status=status,
+        next_attempt_at=None if is_dead else now + pause,
+        lease_owner=None,
+        last_error=error,
+        settled={**leased.settled, **outcome.settled},
+    )
+    _note_on_channel(leased, outcome, error, now)
+    if is_dead:
+        _hand_on(leased, now)
+    return status
+
+
+def back_off(attempt: int, retry_after: timedelta | None, *, chance: float) -> timedelta:
+    """How long to wait after the failed `attempt` (from 1).
+
+    It doubles from `FIRST_BACK_OFF` to `LONGEST_BACK_OFF`, spread by `chance` (0 to 1) over
+    `JITTER` to either side, and is never shorter than the receiver asked for, as far as that stays
+    below the longest.
+    """
+    doubled = min(FIRST_BACK_OFF * (1 << min(attempt - 1, 16)), LONGEST_BACK_OFF)
+    spread = doubled * (1 + JITTER * (2 * chance - 1))
+    return max(spread, bounded(retry_after))
+
+
+def bounded(retry_after: timedelta | None) -> timedelta:
+    return min(max(retry_after or timedelta(), timedelta()), LONGEST_BACK_OFF)
+
+
+def _note_on_channel(leased: Leased, outcome: Outcome, error: str, now: datetime) -> None:
+    if leased.event in NOTICES or leased.channel_id is None:
+        return
+    channel = Channel.objects.filter(pk=leased.channel_id)
+    if leased.event == TEST:
+        # Somebody is looking, and may be trying settings: nothing is disabled.
+        channel.update(last_error=error)
+    else:
+        channel.filter(dead_since__isnull=True).update(last_error=error)
+        if outcome.is_channel_dead:
+            _disable(channel, error, now)
+    if outcome.retry_after:
+        # Asked to wait, everything else for this receiver waits too, and keeps its attempts.
+        until = now + bounded(outcome.retry_after)
+        Delivery.objects.filter(
+            channel=leased.channel_id, lease_owner=None, next_attempt_at__lt=until
+        ).update(next_attempt_at=until)
+
+
+def _disable(channel: QuerySet[Channel], why: str, now: datetime) -> None:
+    """Disable it and tell the owners, unless that was done or somebody disabled it before."""
+    if not channel.filter(enabled=True).update(enabled=False, dead_since=now):
+        return
+    dead = channel.get()
+    Delivery.objects.create(
+        team_id=dead.team_id,
+        channel=dead,
+        event=DISABLED,
+        step=NOTICE_STEP,
+        facts=facts_of_dead_channel(dead, why, now).as_json(),
+        next_attempt_at=now,
+        created_at=now,
+    )
+    announce()
+
+
+def _hand_on(leased: Leased, now: datetime) -> None:
+    """Queue what was given up for the channel that stands in for its own, if there is one.
+
+    Among channels that stand in for each other it goes round once: none is told of an event twice.
+    """
+    if leased.event in (TEST, *NOTICES) or not isinstance(leased.facts, dict):
+        return
+    row = Delivery.objects.select_related("channel").get(pk=leased.id)
+    is_handed_on = "failed_channel" in row.facts and row.facts["failed_channel"] is not None
+    if row.channel is None or (row.incident_event_id is None and is_handed_on):
+        return  # without an event nothing would end its round: once is enough
+    fallback_id = row.channel.fallback_id
+    if fallback_id is None or not _is_kept(fallback_id):
+        return
+    facts = {**row.facts, "failed_channel": channel_facts(row.channel).model_dump(mode="json")}
+    Delivery.objects.bulk_create(
+        [
+            Delivery(
+                team_id=row.team_id,
+                channel_id=fallback_id,
+                incident_id=row.incident_id,
+                incident_event_id=row.incident_event_id,
+                event=row.event,
+                step=row.step,
+                repeat=row.repeat,
+                due_at=row.due_at,
+                facts=facts,
+                next_attempt_at=now,
+                created_at=now,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    announce()
+
+
+def _is_kept(channel_id: UUID) -> bool:
+    """Whether there is this channel, and will be until the present transaction commits.
+
+    Foreign keys are checked at the commit: a channel that is deleted meanwhile would undo all of
+    it. This lock keeps out its deletion and nothing else.
+    """
+    with connection.cursor() as cursor:
+        table = connection.ops.quote_name(Channel._meta.db_table)
+        cursor.execute(f"SELECT 1 FROM {table} WHERE id = %s FOR KEY SHARE", [channel_id])  # noqa: S608 - the table's own name
+        return cursor.fetchone() is not None
