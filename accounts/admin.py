@@ -92,7 +92,7 @@ def _may_touch(request: HttpRequest, user: User | None) -> bool:
 
 @admin.register(Team)
 class TeamAdmin(Admin[Team]):
-    list_display = ("name", "created_at")
+    list_display = ("name", "retention_days", "created_at")
     search_fields = ("name",)
     ordering = ("name",)
     readonly_fields = ("created_at",)

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -58,6 +59,14 @@ class Team(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200)
+    retention_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        # Less would cut into what is not packed yet: see `monitors.retention`.
+        validators=[MinValueValidator(7), MaxValueValidator(3650)],
+        help_text="How long its single results, hourly figures and pings are kept. Empty: as long"
+        " as the installation says (UPTIME_RETENTION_DAYS).",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = TeamQuerySet.as_manager()

@@ -32,6 +32,7 @@ from monitors.histograms import BUCKET_SQL, Latencies
 from monitors.history import Seen, read_seen
 from monitors.models import Chore, HourRollup, LateResult, PackedResults, Ping
 from monitors.partitions import existing_partitions
+from monitors.retention import by_oldest_kept, oldest_kept
 from probe.values import Finished, Status
 from uptime.database import hot_cursor
 
@@ -93,13 +94,14 @@ def fold_in_late(chore: Chore, now: datetime) -> bool:
     if not marks or hours_done is None:
         return False
     days_done = done_until(DAYS)
-    forgotten = _oldest_kept(now)
+    kept = oldest_kept([one.assignment_id for one in marks], now)
+    wanted = [one for one in marks if kept.get(one.assignment_id, now) <= one.hour]
     # the hour at the watermark may be under way: some of its assignments are counted
-    for id_, hour in {(one.assignment_id, one.hour) for one in marks}:
-        if forgotten <= hour <= hours_done:
+    for id_, hour in {(one.assignment_id, one.hour) for one in wanted}:
+        if hour <= hours_done:
             store_hours_of(read_seen([id_], [(hour, hour + HOUR)]))
-    for id_, day in {(one.assignment_id, day_of(one.hour)) for one in marks}:
-        if days_done is not None and forgotten <= day <= days_done:
+    for id_, day in {(one.assignment_id, day_of(one.hour)) for one in wanted}:
+        if days_done is not None and day <= days_done:
             store_days([id_], since=day, until=day + DAY)
     start_over(CHECKING, {day_of(one.hour) for one in marks})
     LateResult.objects.filter(pk__in=[one.pk for one in marks]).delete()
@@ -107,24 +109,22 @@ def fold_in_late(chore: Chore, now: datetime) -> bool:
 
 
 def forget_old(chore: Chore, now: datetime) -> bool:
-    """The chore `RETENTION`, once a day: drop old packed results, hour rollups and pings.
+    """The chore `RETENTION`, once a day: drop old packed results, hour rollups and pings, each
+    team's in its own time.
 
     Day rollups stay as long as their monitor: a year of 20,000 of them is a few gigabytes.
     """
-    limit = _oldest_kept(now)
-    if chore.done_until is not None and chore.done_until >= limit:
+    default_limit = day_of(now) - timedelta(days=settings.RETENTION_DAYS)
+    if chore.done_until is not None and chore.done_until >= default_limit:
         return False
     ids = next_assignments(chore, FORGOTTEN_AT_ONCE)
-    PackedResults.objects.filter(assignment_id__in=ids, first_at__lt=limit).delete()
-    HourRollup.objects.filter(assignment_id__in=ids, started_at__lt=limit).delete()
-    Ping.objects.filter(monitor__assignments__in=ids, at__lt=limit).delete()
+    for limit, alike in by_oldest_kept(ids, now).items():
+        PackedResults.objects.filter(assignment_id__in=alike, first_at__lt=limit).delete()
+        HourRollup.objects.filter(assignment_id__in=alike, started_at__lt=limit).delete()
+        Ping.objects.filter(monitor__assignments__in=alike, at__lt=limit).delete()
     if not chore.position:
-        chore.done_until = limit
+        chore.done_until = default_limit
     return True
-
-
-def _oldest_kept(now: datetime) -> datetime:
-    return day_of(now) - timedelta(days=settings.RETENTION_DAYS)
 
 
 def _first_hour(now: datetime) -> datetime:

@@ -1,9 +1,8 @@
 """What django-q2's scheduler starts by the clock, on the default queue."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 
 import structlog
-from django.conf import settings
 from django.contrib.sessions.models import Session
 from django_q.models import Schedule
 
@@ -12,6 +11,7 @@ from alerts.expiries import tell_expiries
 from alerts.retention import forget_deliveries
 from monitors import archiving, chores, rollups
 from monitors.partitions import drop_partitions, ensure_partitions
+from monitors.retention import longest_retention
 from statuspages.subscriptions import forget_old
 from uptime.clock import database_now
 
@@ -59,8 +59,8 @@ def ensure_schedules() -> None:
 def keep_house() -> None:
     """Make partitions ahead, drop those past retention, forget what has expired."""
     ensure_partitions()
-    drop_partitions(before=datetime.now(UTC).date() - timedelta(days=settings.RETENTION_DAYS))
     now = database_now()
+    drop_partitions(before=(now.astimezone(UTC) - longest_retention()).date())
     IdempotentRequest.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT).delete()
     Session.objects.filter(expire_date__lt=now).delete()
     forget_old(now)

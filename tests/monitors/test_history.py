@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.test import override_settings
 
+from accounts.models import Team
 from monitors import archiving, chores, rollups
 from monitors.actions import delete_monitor
 from monitors.history import Wanted, read_results, read_seen
@@ -29,6 +30,7 @@ from monitors.partitions import drop_partitions, existing_partitions
 from probe.values import Finished, Phases
 from tests.factories import make_monitor
 from tests.monitors.results import finished_check, keep_history, store_checks
+from uptime.schedules import keep_house
 
 DAY_0 = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -336,6 +338,43 @@ def test_packed_results_end_with_retention_and_with_their_monitor(
 
     delete_monitor(monitor=monitor)
     assert not PackedResults.objects.exists()
+
+
+def test_each_team_keeps_its_results_for_its_own_time(
+    stored: list[Assignment], monitor: Monitor
+) -> None:
+    other = Assignment.objects.get(monitor=make_monitor())
+    store_checks(finished_check(other, DAY_0), finished_check(other, DAY_0 + DAY))
+    keep_history(BOTH_ARE_PACKED)
+    a_week_on = BOTH_ARE_PACKED + timedelta(days=5)
+
+    def kept(assignments: list[Assignment]) -> set[date]:
+        return {one["checked_at"].date() for one in everything(assignments)}
+
+    Team.objects.filter(pk=monitor.team_id).update(retention_days=7)
+    keep_history(a_week_on)
+    assert kept(stored) == {date(2026, 3, 2)}
+    assert kept([other]) == {date(2026, 3, 1), date(2026, 3, 2)}
+    assert HourRollup.objects.filter(assignment=other, started_at__lt=DAY_0 + DAY).exists()
+    assert not HourRollup.objects.filter(assignment=stored[0], started_at__lt=DAY_0 + DAY).exists()
+
+    Team.objects.filter(pk=other.monitor.team_id).update(retention_days=365)
+    with override_settings(RETENTION_DAYS=7):
+        keep_history(a_week_on + timedelta(days=30))
+    assert kept(stored) == set()
+    assert kept([other]) == {date(2026, 3, 1), date(2026, 3, 2)}
+
+
+def test_partitions_outlast_the_longest_retention(
+    stored: list[Assignment], monitor: Monitor
+) -> None:
+    """What could not be packed in all that time is somebody's still."""
+    Team.objects.filter(pk=monitor.team_id).update(retention_days=3650)
+    keep_house()
+    assert date(2026, 3, 1) in existing_partitions()
+    Team.objects.update(retention_days=None)
+    keep_house()
+    assert date(2026, 3, 1) not in existing_partitions()
 
 
 def test_ids_of_another_making_are_kept(monitor: Monitor, assignments: list[Assignment]) -> None:
