@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from incidents.actions import acknowledge_incident
-from incidents.models import Incident, IncidentEvent
+from incidents.models import Evidence, Incident, IncidentEvent
 from uptime.admin_site import RecordAdmin, act_on_each, signed_in
 from uptime.operations import resolve_incident
 
@@ -68,6 +68,15 @@ class IncidentAdmin(RecordAdmin[Incident]):
             lambda incident: resolve_incident(incident=incident, by=signed_in(request)),
             done="Resolved",
         )
+
+
+@admin.register(Evidence)
+class EvidenceAdmin(RecordAdmin[Evidence]):
+    list_display = ("checked_at", "assignment", "status", "reason", "http_status")
+    list_filter = ("status",)
+    list_select_related = ("assignment__monitor", "assignment__location")
+    search_fields = ("assignment__monitor__name", "reason")
+    ordering = ("-id",)
 
 
 @admin.register(IncidentEvent)

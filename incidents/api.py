@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
@@ -11,7 +12,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from incidents.actions import acknowledge_incident
-from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
+from incidents.evidence import evidence_of
+from incidents.models import (
+    EventKind,
+    Evidence,
+    Incident,
+    IncidentEvent,
+    IncidentStatus,
+    Severity,
+)
+from incidents.timeline import Entry, timeline_of
 from uptime.api.pagination import page_of
 from uptime.api.schema import describe
 from uptime.api.shapes import Moment, Nothing, Page, PageQuery, Shape, commas
@@ -64,6 +74,56 @@ class IncidentOut(Shape):
     """Oldest first."""
 
 
+class EntryOut(Shape):
+    """One entry of an incident's story: what was seen, decided, said and told."""
+
+    kind: EventKind | Literal["began", "notified", "escalated"]
+    """`began` is the first failing check; `notified` and `escalated` are messages."""
+    at: datetime
+    author: str | None
+    """E-mail of the person; null for what the product did itself."""
+    assignee: str | None
+    severity: Severity | None
+    message: str
+    locations: list[str]
+    """Where it was seen, of what was confirmed."""
+    public: bool
+    channel: str | None
+    """Name of the channel that was told."""
+    channel_type: str | None
+    event: str | None
+    """What the channel was told of."""
+    delivery: UUID | None
+    outcome: str | None
+    """What became of the message: the delivery's status."""
+
+
+class EvidenceOut(Shape):
+    """What the check saw that began the trouble at a location."""
+
+    location: str
+    checked_at: datetime
+    status: Literal["degraded", "down"]
+    reason: str
+    message: str
+    http_status: int | None
+    latency_ms: float | None
+    phases: dict[str, float]
+    cert_expires_at: datetime | None
+    details: dict[str, Any]
+    """By kind: the answer's head and body, addresses, certificates, DNS records, hops. Secrets are
+    masked, long texts cut."""
+
+
+class OneIncidentOut(IncidentOut):
+    """An incident with its whole story."""
+
+    timeline: list[EntryOut]
+    """Oldest first."""
+    evidence: list[EvidenceOut]
+    """Oldest first; kept as long as results are."""
+
+
 class IncidentsQuery(PageQuery):
     status: commas(IncidentStatus) = []  # type: ignore[valid-type]
     monitor: commas(UUID) = []  # type: ignore[valid-type]
@@ -86,7 +146,7 @@ class IncidentView(ApiView):
         return get_object_or_404(_visible(self), pk=id)
 
     def answer(self, id: UUID) -> Response:
-        return Response(present_incidents([self.incident(id)])[0])
+        return Response(_present_whole(self.incident(id)))
 
 
 class Incidents(ApiView):
@@ -103,14 +163,14 @@ class Incidents(ApiView):
 
 
 class OneIncident(IncidentView):
-    @describe("get_incident", "Read an incident", answer=IncidentOut)
+    @describe("get_incident", "Read an incident", answer=OneIncidentOut)
     def get(self, request: Request, id: UUID) -> Response:
         return self.answer(id)
 
 
 class AcknowledgeIncident(IncidentView):
     @describe(
-        "acknowledge_incident", "Say that somebody is on it", body=Nothing, answer=IncidentOut
+        "acknowledge_incident", "Say that somebody is on it", body=Nothing, answer=OneIncidentOut
     )
     def post(self, request: Request, id: UUID) -> Response:
         self.read(Nothing)
@@ -123,7 +183,7 @@ class ResolveIncident(IncidentView):
         "resolve_incident",
         "Resolve it by hand; the monitor is checked at once",
         body=Nothing,
-        answer=IncidentOut,
+        answer=OneIncidentOut,
     )
     def post(self, request: Request, id: UUID) -> Response:
         self.read(Nothing)
@@ -168,6 +228,48 @@ def _present_incident(incident: Incident, now: datetime) -> IncidentOut:
         parent=incident.parent_id,
         children=[child.pk for child in incident.children.all()],
         updates=[_present_update(event) for event in incident.events.all()],
+    )
+
+
+def _present_whole(incident: Incident) -> OneIncidentOut:
+    [shown] = present_incidents([incident])
+    return OneIncidentOut(
+        **dict(shown),
+        timeline=[_present_entry(entry) for entry in timeline_of(incident)],
+        evidence=[_present_evidence(one) for one in evidence_of(incident)],
+    )
+
+
+def _present_entry(entry: Entry) -> EntryOut:
+    return EntryOut(
+        kind=entry.kind,
+        at=entry.at,
+        author=entry.author.email if entry.author else None,
+        assignee=entry.assignee.email if entry.assignee else None,
+        severity=Severity(entry.severity) if entry.severity else None,
+        message=entry.message,
+        locations=list(entry.locations),
+        public=entry.is_public,
+        channel=entry.channel or None,
+        channel_type=entry.channel_type or None,
+        event=entry.event or None,
+        delivery=entry.delivery,
+        outcome=entry.outcome or None,
+    )
+
+
+def _present_evidence(one: Evidence) -> EvidenceOut:
+    return EvidenceOut(
+        location=one.assignment.location.slug,
+        checked_at=one.checked_at,
+        status=one.status,
+        reason=one.reason,
+        message=one.message,
+        http_status=one.http_status,
+        latency_ms=one.latency_ms,
+        phases=one.phases,
+        cert_expires_at=one.cert_expires_at,
+        details=one.details,
     )
 
 

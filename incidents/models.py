@@ -1,5 +1,6 @@
 """What went wrong: incidents and their timeline. `incidents.transitions` is their one writer."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -10,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Team
-from monitors.models import Monitor
+from monitors.models import Assignment, Monitor
 from uptime.ids import uuid7
 
 
@@ -51,6 +52,9 @@ class Incident(models.Model):
     confirmed_at = models.DateTimeField(help_text="When enough checks agreed and it was opened.")
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    assigned_to = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     resolved_at = models.DateTimeField(null=True, blank=True)
@@ -145,6 +149,7 @@ class EventKind(models.TextChoices):
     FLAPPING = "flapping", "Flapping"
     CALMED = "calmed", "Stopped flapping"
     ACKNOWLEDGED = "acknowledged", "Acknowledged"
+    ASSIGNED = "assigned", "Assigned"
     COMMENTED = "commented", "Commented"
     RESOLVED = "resolved", "Resolved"
 
@@ -161,6 +166,12 @@ class IncidentEvent(models.Model):
     )
     severity = models.CharField(max_length=10, choices=Severity, blank=True)
     message = models.TextField(blank=True)
+    locations = ArrayField(
+        models.CharField(max_length=50), default=list, blank=True, help_text="Where it was seen."
+    )
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     is_public = models.BooleanField(default=False)
 
     class Meta:
@@ -168,3 +179,49 @@ class IncidentEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class Evidence(models.Model):
+    """What the check saw that began a location's trouble. Passing checks leave none.
+
+    `details` is what its kind tells besides (the answer's head and body, records, hops), without
+    secrets; see `incidents.evidence`.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    # No constraint in the database, as for results: it is written where the hot row is locked.
+    assignment = models.ForeignKey(
+        Assignment,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        db_index=False,  # the constraint's begins with it
+        related_name="evidence",
+    )
+    checked_at = models.DateTimeField()
+    status = models.CharField(max_length=8)
+    reason = models.CharField(max_length=30, blank=True)
+    message = models.TextField(blank=True)
+    http_status = models.PositiveSmallIntegerField(null=True)
+    latency_ms = models.FloatField(null=True)
+    phases = models.JSONField(default=dict)
+    cert_expires_at = models.DateTimeField(null=True)
+    details = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name_plural = "evidence"
+        constraints = [
+            models.UniqueConstraint(fields=["assignment", "checked_at"], name="one_evidence")
+        ]
+        indexes = [
+            # what is too old, looked for every hour
+            models.Index(fields=["checked_at"], name="evidence_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason or self.status} at {self.checked_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def other_details(self) -> str:
+        """The details but for an http answer, to be read."""
+        rest = {name: value for name, value in self.details.items() if name != "response"}
+        return json.dumps(rest, indent=2, ensure_ascii=False) if rest else ""

@@ -211,6 +211,7 @@ class _Changes:
         _explain(incident, verdict)
         self._opened.append(incident)
         opened = self._note(incident, EventKind.OPENED, at, verdict.message, incident.severity)
+        opened.locations = incident.locations
         if changes:
             self._flap(incident, monitor, changes, at)
         else:
@@ -242,6 +243,7 @@ class _Changes:
             return
         incident.severity = severity
         event = self._note(incident, EventKind.SEVERITY_CHANGED, at, verdict.message, severity)
+        event.locations = incident.locations
         self._tell(incident, event, severity)
 
     def _flap(self, incident: Incident, monitor: Monitor, changes: int, at: datetime) -> None:

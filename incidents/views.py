@@ -12,7 +12,9 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.access import TeamRequest, editor, viewer
 from accounts.models import Team
 from incidents.actions import acknowledge_incident, pause_monitor, resume_monitor
+from incidents.evidence import evidence_of
 from incidents.models import Incident, IncidentStatus
+from incidents.timeline import timeline_of
 from monitors.models import Monitor
 from uptime.errors import Conflict, Invalid
 from uptime.operations import comment_incident, resolve_incident
@@ -130,7 +132,8 @@ def _incident_page(request: TeamRequest, incident: Incident, form: CommentForm) 
         "now": timezone.now(),
         "incident": incident,
         "children": incident.children.select_related("monitor").order_by("monitor__name", "id"),
-        "events": incident.events.select_related("author").order_by("at", "id"),
+        "timeline": timeline_of(incident),
+        "evidence": evidence_of(incident),
         # by its reverse name: this package does not know of the next one
         "deliveries": deliveries,
         "escalations": incident.escalations.exclude(state="told")

@@ -15,6 +15,7 @@ import structlog
 from django.db import transaction
 from psycopg import errors as postgres
 
+from incidents.evidence import keep_evidence
 from incidents.transitions import Transition, settle
 from monitors.models import Assignment, Monitor, Ping, PingKind
 from monitors.partitions import ensure_partitions
@@ -75,6 +76,7 @@ def _take_in_apart(batch: Sequence[Finished], owner: UUID) -> int:
 def _take_in(batch: Sequence[Finished], owner: UUID) -> list[Stored]:
     with transaction.atomic():
         stored = store_batch(batch, owner=owner)
+        keep_evidence(stored)
         failing = [one for one in stored if one.is_first_failure]
         pull_forward(
             [one.monitor_id for one in failing],
@@ -152,6 +154,7 @@ def _judge_ping(
     job = Job(row[0], spec_of(monitor), due_at=at, last_seen_at=at)
     finished = Finished(job, observation, started_at=at, finished_at=at)
     stored = store_ping(finished, assignment_row=row)
+    keep_evidence([stored])
     if stored.may_change_monitor:
         tell(settle({monitor.id: at}))
     tell_changed(Topic.CHECKS, [row[0]])

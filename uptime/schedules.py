@@ -9,6 +9,7 @@ from django_q.models import Schedule
 from accounts.models import IdempotentRequest
 from alerts.expiries import tell_expiries
 from alerts.retention import forget_deliveries
+from incidents.evidence import forget_evidence
 from monitors import archiving, chores, rollups
 from monitors.partitions import drop_partitions, ensure_partitions
 from monitors.retention import longest_retention
@@ -62,6 +63,7 @@ def keep_house() -> None:
     now = database_now()
     drop_partitions(before=(now.astimezone(UTC) - longest_retention()).date())
     IdempotentRequest.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT).delete()
+    forget_evidence(now)
     Session.objects.filter(expire_date__lt=now).delete()
     forget_old(now)
     log.info("house.kept")

@@ -20,7 +20,7 @@ from accounts.tokens import issue_token
 from alerts.actions import create_channel, create_policy, send_test
 from alerts.models import Escalation, ExpiryNotice
 from alerts.on_call.actions import add_override, create_schedule
-from incidents.models import Incident, IncidentEvent
+from incidents.models import Evidence, Incident, IncidentEvent
 from monitors.models import Assignment, Chore, Ping, Result, Shift
 from probe.values import result_id
 from statuspages.actions import (
@@ -81,6 +81,7 @@ def world(root: User) -> list[str]:
         due_at=now,
     )
     assignment = Assignment.objects.get(monitor=monitor)
+    Evidence.objects.create(assignment=assignment, checked_at=now, status="down")
     Result.objects.create(
         id=result_id(assignment.pk, now, 0),
         assignment=assignment,

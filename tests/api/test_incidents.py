@@ -1,5 +1,6 @@
 """Incidents over REST."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,8 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import Membership, Team
 from incidents.models import EventKind, Incident, IncidentEvent
 from tests.api.conftest import Api
-from tests.factories import TeamFactory, make_monitor
+from tests.factories import TeamFactory, WebhookFactory, make_monitor, make_policy
+from tests.incidents.scenes import REFUSED, observe
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +45,8 @@ def test_an_incident_tells_what_where_and_since_when(api: Api, team: Team) -> No
     found = api.get(f"incidents/{incident.pk}/").json()
 
     updates = found.pop("updates")
+    assert [one["kind"] for one in found.pop("timeline")] == ["began", "opened"]
+    assert found.pop("evidence") == []
     assert found == {
         "id": str(incident.pk),
         "monitor": str(incident.monitor_id),
@@ -157,3 +161,26 @@ class TestList:
             # token, count, page, events, children
             with django_assert_num_queries(5):
                 assert api.get("incidents/").json()["count"] == made
+
+
+def test_one_incident_comes_with_its_story_and_what_was_seen(api: Api, team: Team) -> None:
+    monitor = make_monitor(team)
+    make_policy(team, WebhookFactory(team=team, name="Pager"))
+    seen = replace(REFUSED, details={"response": {"body": "Away."}})
+    observe(monitor, seen, seen)
+
+    found = api.get(f"incidents/{Incident.objects.get().pk}/").json()
+
+    assert [one["kind"] for one in found["timeline"]] == ["began", "opened", "notified"]
+    began, opened, notified = found["timeline"]
+    assert began["at"] == found["started_at"]
+    assert opened["locations"] == ["local"]
+    assert (notified["channel"], notified["event"], notified["outcome"]) == (
+        "Pager",
+        "down",
+        "queued",
+    )
+    [evidence] = found["evidence"]
+    assert (evidence["location"], evidence["reason"]) == ("local", "connect_refused")
+    assert evidence["details"] == {"response": {"body": "Away."}}
+    assert "timeline" not in api.get("incidents/").json()["results"][0]

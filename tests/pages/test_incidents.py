@@ -1,5 +1,6 @@
 """The pages of incidents: list, timeline, acknowledge, resolve, comment."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from accounts.models import Team
 from alerts.models import Escalation
 from incidents.models import Incident, IncidentEvent, IncidentStatus
 from tests.factories import WebhookFactory, make_monitor, make_policy
+from tests.incidents.scenes import REFUSED, observe
 from uptime.clock import database_now
 
 pytestmark = pytest.mark.django_db
@@ -122,3 +124,14 @@ def test_flapping_is_said(client: Client, team: Team) -> None:
     shown = client.get(incident.get_absolute_url()).content.decode()
     assert "7 changes between up and down" in shown
     assert "Flapping" in client.get(reverse("incidents")).content.decode()
+
+
+def test_the_page_shows_what_was_seen(client: Client, team: Team) -> None:
+    answer = {"head": "HTTP/1.1 500 Oops", "body": "<b>Away</b>", "body_bytes": 11, "is_cut": False}
+    seen = replace(REFUSED, details={"response": answer, "addresses": ["192.0.2.7"]})
+    observe(make_monitor(team), seen, seen)
+    shown = client.get(Incident.objects.get().get_absolute_url()).content.decode()
+    assert "HTTP/1.1 500 Oops" in shown
+    assert "&lt;b&gt;Away&lt;/b&gt;" in shown
+    assert "192.0.2.7" in shown
+    assert "Confirmed by local" in " ".join(shown.split())

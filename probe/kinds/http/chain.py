@@ -34,7 +34,8 @@ _NOT_TLS = re.compile(r"wrong version number|packet length too long|http request
 
 class Chain:
     """The hops of one check. Use it once: `answer` raises Trouble, and what was seen until then
-    (`timeline`, `status`, `cert_expires_at`, `trail`) stays readable.
+    (`timeline`, `status`, `cert_expires_at`, `trail`, of the last hop `addresses` and `received`)
+    stays readable.
 
     `credentials` are headers that go to the user's own origin only, besides those of the plan.
     """
@@ -59,6 +60,8 @@ class Chain:
         self._credentials = credentials
         self._tls_trouble = ""
         self.trail: list[str] = []
+        self.addresses: list[str] = []
+        self.received: Received | None = None
         self.timeline = Timeline()
         self.status: int | None = None
         self.cert_expires_at: datetime | None = None
@@ -139,6 +142,8 @@ class Chain:
         )
         if self.status in _MAY_SAY_WHEN:
             answer.retry_after_s = handle.getinfo(pycurl.RETRY_AFTER)
+        if not self._plan.accepts(self.status):
+            answer.certificate = certificate_pem(handle)
         if self._plan.judge:
             answer.charset = charset_of(text_info(handle, pycurl.CONTENT_TYPE))
             answer.address = text_info(handle, pycurl.PRIMARY_IP)
@@ -162,6 +167,7 @@ class Chain:
         received = Received(plan.settings.max_body_bytes, keeps_body=plan.needs_body)
         proxy = plan.proxy.place if plan.proxy else ""
         hop = Hop(url, origin, addresses, self._deadline, received, proxy)
+        self.addresses, self.received = addresses, received
         headers = plan.headers.choose(is_trusted=is_trusted, has_body=body is not None)
         if is_trusted:
             headers += self._credentials

@@ -11,6 +11,7 @@ from probe.assertions import Evidence, Source
 from probe.certificates import days_until, expiry_warning
 from probe.kinds.http.chain import Chain
 from probe.kinds.http.exchange import Answer
+from probe.kinds.http.exhibits import exhibits_of
 from probe.kinds.http.plan import HttpPlan, make_plan
 from probe.kinds.http.tokens import forget_token, take_token
 from probe.net import Deadline, Net, Trouble, is_address
@@ -142,7 +143,13 @@ class Attempt:
         )
         if answer is not None and plan.judge:
             seen = plan.judge.grade(seen, _evidence(answer, seen))
-        return _with_trail(seen, chain) if len(chain.trail) > 1 else seen
+        if len(chain.trail) > 1:
+            seen = _with_trail(seen, chain)
+        if (seen.status == Status.UP) != plan.settings.upside_down:
+            return seen
+        sent = (*plan.headers.own, *credentials)
+        shown = exhibits_of(chain, answer, sent=sent, method=method)
+        return replace(seen, details={**(seen.details or {}), **shown})
 
 
 def _troubled(trouble: Trouble, latency_ms: float) -> Observation:
@@ -178,7 +185,7 @@ def status_of(reason: Reason) -> Status:
 
 def judge(plan: HttpPlan, answer: Answer, latency_ms: float) -> Verdict:
     """What a complete answer amounts to, before the assertions."""
-    if not any(first <= answer.status <= last for first, last in plan.status_ranges):
+    if not plan.accepts(answer.status):
         return Status.DOWN, Reason.HTTP_STATUS, _status_message(plan, answer, latency_ms)
     if answer.tls_trouble:
         return Status.DEGRADED, Reason.TLS_DEPRECATED, answer.tls_trouble

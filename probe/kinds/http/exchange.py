@@ -15,6 +15,7 @@ from probe.values import Phases
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+KEPT = 4096  # of the body, in case that the check fails
 _EXCESS = re.compile(rb"Excess found .*?excess = (\d+)")
 _STRAY_LINE_END = 2
 _WITHOUT_BODY = (b"204", b"304")  # what follows these regardless does no harm
@@ -22,11 +23,13 @@ _WITHOUT_BODY = (b"204", b"304")  # what follows these regardless does no harm
 
 class Received:
     """What comes in of one answer: the body up to a limit, decompressed, kept only where it is
-    needed; lines of headers and trailers, which libcurl limits to 300 KB."""
+    needed, but for the pieces that it begins with; lines of headers and trailers, which libcurl
+    limits to 300 KB."""
 
     __slots__ = (
         "_decoder",
         "_has_body",
+        "beginning",
         "body",
         "excess",
         "has_asked_certificate",
@@ -41,6 +44,7 @@ class Received:
         self.limit = limit
         self.size = 0
         self.body: bytearray | None = bytearray() if keeps_body else None
+        self.beginning: list[bytes] = []
         self.header_lines: list[bytes] = []
         self.is_too_large = False
         self.undecodable = ""
@@ -61,6 +65,8 @@ class Received:
         except DecodingError:
             self.undecodable = f"sent a body that can't be decompressed ({self._coding[:50]})"
             return -1
+        if self.size < KEPT:
+            self.beginning.append(chunk)
         self.size += len(chunk)
         if self.size > self.limit:
             self.is_too_large = True

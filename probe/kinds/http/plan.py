@@ -116,6 +116,9 @@ class HttpPlan:
     token_plan: HttpPlan | None = None
     token: Token = field(default_factory=Token)
 
+    def accepts(self, status: int) -> bool:
+        return any(first <= status <= last for first, last in self.status_ranges)
+
 
 def make_plan(spec: Spec) -> HttpPlan:
     settings: HttpSettings = spec.settings
