@@ -32,6 +32,11 @@ SYSTEM_USER = "pgserver"
 VERSION = "18"
 LOG_BYTES = 5_000_000
 
+# How a predecessor is ended, and for how many seconds each way is given a chance. One that is told
+# to stop in the midst of its recovery may never do so: then it is ended without more ado, which is
+# another crash to recover from, and costs no data.
+ENDINGS = ((signal.SIGINT, 4.0), (signal.SIGQUIT, 6.0), (signal.SIGKILL, 2.0))
+
 # A small machine that is shared with the prober and the web: 400 MB for everything together.
 SETTINGS = {
     "listen_addresses": "",
@@ -177,11 +182,16 @@ class Embedded:
         if not self._is_server(pid):
             lock.unlink()
             return
-        deadline = time.monotonic() + 10
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGINT)
-        while self._is_server(pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        for wish, patience_s in ENDINGS:
+            deadline = time.monotonic() + patience_s
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, wish)
+            while self._is_server(pid):
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.05)
+            else:
+                return
 
     def _is_server(self, pid: int) -> bool:
         """Whether this process works in our data directory, as only PostgreSQL does."""

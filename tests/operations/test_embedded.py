@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,3 +136,22 @@ def test_a_socket_directory_that_somebody_else_laid_out_is_refused(tmp_path: Pat
     (tmp_path / "run").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(EmbeddedError, match="belongs to another user"):
         Embedded(data=tmp_path / "postgres", socket=tmp_path / "run").prepare()
+
+
+def test_a_predecessor_that_does_not_stop_when_told_is_ended(
+    server: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was told in the midst of its recovery."""
+    monkeypatch.setattr(embedded, "ENDINGS", ((signal.SIGINT, 0.2), (signal.SIGQUIT, 10)))
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True);"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{deaf} signal.pause()"], cwd=server.data, stdout=subprocess.PIPE
+    ) as predecessor:
+        assert predecessor.stdout is not None
+        predecessor.stdout.readline()
+        reaping = threading.Thread(target=predecessor.wait)
+        reaping.start()
+        (server.data / "postmaster.pid").write_text(f"{predecessor.pid}\n")
+        with running(server):
+            assert predecessor.returncode == -signal.SIGQUIT
+        reaping.join()
