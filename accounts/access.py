@@ -4,8 +4,9 @@
     @member     whoever is signed in, with or without a team: their own profile
     @viewer     members of the chosen team
     @editor     members of the chosen team who may change things
+    @owner      owners of the chosen team: who is in it, and what they may
 
-The last two set `request.team` and `request.membership`; every query of such a view starts there.
+The last three set `request.team` and `request.membership`; every query of such a view starts there.
 """
 
 from collections.abc import Callable
@@ -123,6 +124,21 @@ def editor(
         return view(ours, *args, **kwargs)
 
     return _declared(guarded, "editor")
+
+
+def owner(
+    view: Callable[Concatenate[TeamRequest, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """Owners of the team may open it."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        ours = _as_team_request(request)
+        if not ours.membership.is_owner:
+            raise PermissionDenied("Only owners of this team may do that.")
+        return view(ours, *args, **kwargs)
+
+    return _declared(guarded, "owner")
 
 
 def _as_team_request(request: HttpRequest) -> TeamRequest:

@@ -6,11 +6,14 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 
-from accounts.models import Membership, Role, Team, User
-from uptime.errors import Invalid
+from accounts.models import ApiToken, Membership, Role, Team, User
+from uptime.errors import Conflict, Invalid
 
 # Without the letters and digits that are mistaken for each other on paper or a poor screen.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+NAME_LIMIT = 200
+LAST_OWNER = "A team needs an owner: make somebody else one first."
 
 
 @transaction.atomic
@@ -43,3 +46,55 @@ def generate_password() -> str:
     """Four groups of five signs: 98 bits, to be read off a screen and typed."""
     groups = ("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
     return "-".join(groups)
+
+
+# -- teams -----------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_team(*, name: str, owner: User) -> Membership:
+    """A team of its own, whose one member is `owner`. Raises Invalid."""
+    team = Team.objects.create(name=_team_name(name))
+    return Membership.objects.create(team=team, user=owner, role=Role.OWNER)
+
+
+def rename_team(*, team: Team, name: str) -> None:
+    """Raises Invalid."""
+    team.name = _team_name(name)
+    team.save(update_fields=["name"])
+
+
+@transaction.atomic
+def change_role(*, member: Membership, role: Role) -> None:
+    """Raises Conflict for a team's last owner. The member's tokens shrink with the role."""
+    if role != Role.OWNER:
+        _keep_an_owner(member)
+    member.role = role
+    member.save(update_fields=["role"])
+
+
+@transaction.atomic
+def remove_member(*, member: Membership) -> None:
+    """End the membership, with its API tokens, turns and contacts. Raises Conflict for the last
+    owner. The user's account stays."""
+    _keep_an_owner(member)
+    ApiToken.objects.filter(team=member.team_id, user=member.user_id).delete()
+    member.delete()
+
+
+def _keep_an_owner(member: Membership) -> None:
+    # Two owners who leave at the same moment: the second waits here, and is then the last.
+    Team.objects.select_for_update().get(pk=member.team_id)
+    member.refresh_from_db(fields=["role"])
+    others = Membership.objects.filter(
+        team=member.team_id, role=Role.OWNER, user__is_active=True
+    ).exclude(pk=member.pk)
+    if member.is_owner and not others.exists():
+        raise Conflict(LAST_OWNER)
+
+
+def _team_name(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > NAME_LIMIT or "\0" in name:
+        raise Invalid({"name": [f"Give a name of at most {NAME_LIMIT} characters."]})
+    return name

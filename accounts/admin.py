@@ -8,7 +8,15 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.models import ApiToken, IdempotentRequest, Membership, SignInTries, Team, User
+from accounts.models import (
+    ApiToken,
+    IdempotentRequest,
+    Invitation,
+    Membership,
+    SignInTries,
+    Team,
+    User,
+)
 from uptime.admin_site import Admin, RecordAdmin
 
 
@@ -107,6 +115,21 @@ class MembershipAdmin(Admin[Membership]):
     search_fields = ("user__email", "team__name")
     autocomplete_fields = ("team", "user")
     readonly_fields = ("created_at",)
+
+
+@admin.register(Invitation)
+class InvitationAdmin(RecordAdmin[Invitation]):
+    """An invitation is made where its link can be sent; deleting it takes it back."""
+
+    list_display = ("email", "team", "role", "invited_by", "created_at", "expires_at")
+    list_filter = ("role",)
+    list_select_related = ("team", "invited_by")
+    search_fields = ("email", "team__name")
+    ordering = ("-id",)
+    fields = ("email", "team", "role", "invited_by", "created_at", "expires_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("accounts.delete_invitation")
 
 
 @admin.register(ApiToken)

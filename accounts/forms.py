@@ -1,7 +1,7 @@
-"""The forms of who somebody is: signing in, their name, their tokens."""
+"""The forms of who somebody is and of their teams."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts.actions import NAME_LIMIT
 from accounts.models import Membership, Role, Scope, User
 from accounts.throttling import forget_tries, take_try
 from accounts.tokens import is_within, scope_of
@@ -72,3 +73,46 @@ class TokenForm(forms.Form):
             "scope": Scope(self.cleaned_data["scope"]),
             "expires_at": timezone.now() + timedelta(days=int(days)) if days else None,
         }
+
+
+class TeamForm(forms.Form):
+    name = forms.CharField(label="Name", max_length=NAME_LIMIT)
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(label="Role", choices=Role.choices)
+
+    @classmethod
+    def of(cls, member: Membership) -> Self:
+        """One of many on its page: each has its own id."""
+        form = cls(initial={"role": member.role}, auto_id=f"id_{member.pk}_%s")
+        form.fields["role"].label = f"Role of {member.user}"
+        return form
+
+
+class InviteForm(forms.Form):
+    email = forms.EmailField(label="E-mail", help_text="They get a link that works for 7 days.")
+    role = forms.ChoiceField(
+        label="Role",
+        choices=Role.choices,
+        initial=Role.EDITOR,
+        help_text="Viewers look, editors change things, owners also choose who is in the team.",
+    )
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data, auto_id="id_invite_%s")
+
+
+class JoinForm(forms.Form):
+    """A new account for whoever is invited: the address is the invitation's."""
+
+    name = forms.CharField(label="Your name", max_length=200, required=False)
+    password = forms.CharField(
+        label="Password",
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+        help_text="At least 8 characters, not all of them digits.",
+    )
+
+    def values(self) -> dict[str, str]:
+        return dict(self.cleaned_data)

@@ -97,6 +97,32 @@ class Membership(models.Model):
     def may_edit(self) -> bool:
         return self.role in (Role.OWNER, Role.EDITOR)
 
+    @property
+    def is_owner(self) -> bool:
+        return self.role == Role.OWNER
+
+
+class Invitation(models.Model):
+    """An e-mail address that may join a team; whoever holds its link's token may, once.
+
+    Only the token's hash is stored. What was accepted or taken back is deleted.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField("e-mail")
+    role = models.CharField(max_length=10, choices=Role, default=Role.EDITOR)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "email"], name="one_invitation")]
+
+    def __str__(self) -> str:
+        return f"{self.email} to {self.team}"
+
 
 class Scope(models.TextChoices):
     READ = "read", "Read"
@@ -164,7 +190,10 @@ class IdempotentRequest(models.Model):
 
 
 class SignInTries(models.Model):
-    """How often one address tried passwords for one e-mail since its window began."""
+    """How often one address tried passwords for one e-mail since its window began.
+
+    Other things that are limited in the same way are counted here, too (accounts.throttling).
+    """
 
     pair = models.CharField(max_length=64, primary_key=True, help_text="A hash of both.")
     since = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""How often a password may be tried.
+"""How often something may be tried: passwords, above all.
 
 One address may try one e-mail ten times in a quarter of an hour. The pair is what is counted: the
 address alone would lock out an office behind one router, the e-mail alone would let anybody lock
@@ -20,22 +20,32 @@ WINDOW = timedelta(minutes=15)
 
 
 def take_try(*, email: str, address: str, now: datetime) -> timedelta | None:
-    """Count one try; None when it may go on, else how long to wait.
+    """Count one try of a password; None when it may go on, else how long to wait."""
+    return take(_pair(email, address), most=MAX_TRIES, now=now)
 
-    It is counted before the password is looked at, under the row's lock, so that guesses sent at
-    the same time are all counted. Tries that are refused do not lengthen the wait.
+
+def take(key: str, *, most: int, now: datetime) -> timedelta | None:
+    """Count one try of what `key` (a digest) stands for; None, or how long to wait.
+
+    It is counted before the thing is done, under the row's lock, so that tries sent at the same
+    time are all counted. Tries that are refused do not lengthen the wait.
     """
     with transaction.atomic():
         row, _ = SignInTries.objects.select_for_update().get_or_create(
-            pair=_pair(email, address), defaults={"since": now}
+            pair=key, defaults={"since": now}
         )
         if row.since <= now - WINDOW:
             row.since, row.count = now, 0
-        if row.count >= MAX_TRIES:
+        if row.count >= most:
             return row.since + WINDOW - now
         row.count += 1
         row.save(update_fields=["since", "count"])
     return None
+
+
+def digest_of(*parts: object) -> str:
+    """A key for `take`: what it is made of can't be read from it."""
+    return hashlib.sha256(" ".join(str(part) for part in parts).encode()).hexdigest()
 
 
 def forget_tries(*, email: str, address: str, now: datetime) -> None:
@@ -46,4 +56,4 @@ def forget_tries(*, email: str, address: str, now: datetime) -> None:
 
 def _pair(email: str, address: str) -> str:
     """A digest: an address that somebody mistyped, or their password in its field, is not kept."""
-    return hashlib.sha256(f"{address} {email.strip().lower()}".encode()).hexdigest()
+    return digest_of(address, email.strip().lower())

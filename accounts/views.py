@@ -1,4 +1,4 @@
-"""The pages of who somebody is: signing in and out, profile, tokens, the team they act for."""
+"""The pages of who somebody is: signing in and out, profile, tokens."""
 
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,6 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.access import (
     MemberRequest,
     TeamRequest,
-    choose_team,
     member,
     membership_of,
     public,
@@ -106,18 +105,6 @@ def revoke_token(request: MemberRequest, token_id: UUID) -> HttpResponse:
     token.delete()
     messages.success(request, f"The token “{token}” is revoked.")
     return redirect("profile")
-
-
-@member
-@require_POST
-def switch_team(request: MemberRequest) -> HttpResponse:
-    try:
-        team_id = UUID(request.POST.get("team", ""))
-    except ValueError:
-        team_id = None
-    if team_id is None or not choose_team(request, team_id):
-        messages.error(request, "You are not in that team.")
-    return redirect("home")
 
 
 def _password_form(request: MemberRequest, data: Any = None) -> PasswordChangeForm:

@@ -54,6 +54,7 @@ TEXTS = [
     f"connection to host=db password='{SECRET} and more' failed",
     f"POST https://api.telegram.org/bot1234567:{SECRET}/sendMessage failed",
     f"GET http://127.0.0.1:81/bot1234567%3A{SECRET}/getMe failed",
+    f"GET /invitations/{SECRET}/ 200",
     f"Authorization: Bearer {SECRET}",
     f"authorization = Basic {SECRET}=",
     f"headers={{'Authorization': 'Token {SECRET}', 'Accept': '*/*'}}",

@@ -47,8 +47,9 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
         # a Telegram bot's token, in a path or alone
         (("/bot",), r"(/bot)[^/\s'\"]*(?::|%3A)[^/\s'\"]+", rf"\1{MASK}"),
         ((":aa",), r"\b\d{6,}:AA[\w-]{30,}", MASK),
-        # who knows these addresses may use them: pings, password resets
+        # who knows these addresses may use them: pings, password resets, invitations
         (("/ping/",), r"(/ping/)[^/\s?'\"]+", rf"\1{MASK}"),
+        (("invitations/",), r"((?<!team/)invitations/)[^/\s?'\"]+", rf"\1{MASK}"),
         (("reset/",), r"(reset/)[^/\s?'\"]+/[^/\s?'\"]+", rf"\1{MASK}"),
         # a header and its value: to the closing quote where it is quoted, else to the line's end
         (

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from accounts import team_views as teams
 from accounts import views as accounts
 from alerts import views as alerts
 from alerts.on_call import views as on_call
@@ -127,7 +128,17 @@ urlpatterns = [
     path("profile/password/", accounts.change_password, name="profile-password"),
     path("profile/tokens/", accounts.create_token, name="token-new"),
     path("profile/tokens/<uuid:token_id>/revoke/", accounts.revoke_token, name="token-revoke"),
-    path("team/", accounts.switch_team, name="team"),
+    path("team/", teams.team_page, name="team"),
+    path("team/switch/", teams.switch_team, name="team-switch"),
+    path("team/new/", teams.new_team, name="team-new"),
+    path("team/name/", teams.rename, name="team-name"),
+    path("team/leave/", teams.leave, name="team-leave"),
+    path("team/members/<int:member_id>/role/", teams.set_role, name="member-role"),
+    path("team/members/<int:member_id>/remove/", teams.remove, name="member-remove"),
+    path("team/invitations/", teams.invite, name="invitation-new"),
+    path("team/invitations/<uuid:invitation_id>/resend/", teams.resend, name="invitation-resend"),
+    path("team/invitations/<uuid:invitation_id>/revoke/", teams.revoke, name="invitation-revoke"),
+    path("invitations/<slug:token>/", teams.invitation, name="invitation"),
     path("login/", accounts.login, name="login"),
     path("logout/", accounts.logout, name="logout"),
     path("password-reset/", accounts.password_reset, name="password_reset"),

@@ -15,7 +15,8 @@ from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.signing import SignedPackage
 
-from accounts.models import ApiToken, IdempotentRequest, SignInTries, Team, User
+from accounts.invitations import invite_member
+from accounts.models import ApiToken, IdempotentRequest, Role, SignInTries, Team, User
 from accounts.tokens import issue_token
 from alerts.actions import create_channel, create_policy, send_test
 from alerts.models import Escalation, ExpiryNotice
@@ -106,6 +107,7 @@ def world(root: User) -> list[str]:
     Chore.objects.create(name="packing", done_until=now, ran_at=now)
     Shift.objects.create(duty="checks", host="here", pid=1, started_at=now, beat_at=now)
     token = issue_token(user=root, team=team, scope="write", name="Script")
+    invitation, invited = invite_member(team=team, email="b@example.org", role=Role.VIEWER, by=root)
     IdempotentRequest.objects.create(
         team=team, key="k", fingerprint="f", status=201, body={"token": SECRET}
     )
@@ -123,6 +125,8 @@ def world(root: User) -> list[str]:
         SECRET,
         token,
         ApiToken.digest_of(token),
+        invited,
+        invitation.digest,
         monitor.secrets,
         channel.secrets,
         str(monitor.ping_key),

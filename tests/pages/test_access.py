@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from accounts.invitations import invite_member
 from accounts.models import Role, Team
 from alerts.actions import create_channel, create_policy
 from alerts.models import Delivery, Override
@@ -23,7 +24,7 @@ from uptime.clock import database_now
 
 # These declare access in ways of their own, which their own tests walk.
 ELSEWHERE = ("admin/", "api/v1/")
-ACCESS = {"public", "member", "viewer", "editor"}
+ACCESS = {"public", "member", "viewer", "editor", "owner"}
 
 
 def patterns(
@@ -82,6 +83,21 @@ def test_a_viewer_may_not_open_what_changes_things(
     assert "your role in this team is viewer" in answer.content.decode().lower()
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [n for _, n in PAGES if n.callback.access == "owner"],
+    ids=[n.name for _, n in PAGES if n.callback.access == "owner"],
+)
+def test_only_an_owner_may_open_what_is_about_who_is_in_the_team(
+    pattern: URLPattern, team: Team
+) -> None:
+    editor = signed_in(MembershipFactory(team=team, role=Role.EDITOR))
+    for method in (editor.get, editor.post):
+        answer = method(filled(pattern))
+        assert answer.status_code == 403
+    assert "Only owners" in answer.content.decode()
+
+
 def test_somebody_in_no_team_is_told_what_to_do(db: None) -> None:
     membership = MembershipFactory()
     client = signed_in(membership)
@@ -100,6 +116,7 @@ def filled(pattern: URLPattern) -> str:
         "type_name": "email",
         "uidb64": "x",
         "token": "y-z",
+        "member_id": 1,
     }
     names = pattern.pattern.converters or {}
     kwargs = {name: values.get(name, uuid4()) for name in names}
@@ -141,7 +158,10 @@ def foreign(db: None) -> dict[str, object]:
     override = Override.objects.create(
         schedule=schedule, member=member, starts_at=now, ends_at=now + timedelta(days=1)
     )
+    invitation, _ = invite_member(team=other, email="a@example.org", role=Role.VIEWER, by=None)
     return {
+        "member_id": member.pk,
+        "invitation_id": invitation.pk,
         "page_id": page.pk,
         "subscriber_id": subscriber.pk,
         "component_id": component.pk,
@@ -178,7 +198,7 @@ def test_a_member_of_two_teams_switches_between_them(client: Client, team: Team)
     make_monitor(second, name="Of the second team")
     assert "Of the second team" not in client.get(reverse("home")).content.decode()
 
-    client.post(reverse("team"), {"team": str(second.pk)})
+    client.post(reverse("team-switch"), {"team": str(second.pk)})
 
     assert "Of the second team" in client.get(reverse("home")).content.decode()
     assert client.get(reverse("monitor-new")).status_code == 403
@@ -187,7 +207,7 @@ def test_a_member_of_two_teams_switches_between_them(client: Client, team: Team)
 def test_nobody_switches_to_a_team_that_they_are_not_in(client: Client, team: Team) -> None:
     stranger = TeamFactory()
     make_monitor(stranger, name="Not yours")
-    answer = client.post(reverse("team"), {"team": str(stranger.pk)}, follow=True)
+    answer = client.post(reverse("team-switch"), {"team": str(stranger.pk)}, follow=True)
     assert "You are not in that team" in answer.content.decode()
     assert "Not yours" not in answer.content.decode()
 
