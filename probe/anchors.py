@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from uuid import uuid4
 
 from probe.kinds import KINDS
@@ -130,6 +131,7 @@ def host_asked(job: Job) -> str:
     return resolver or job.spec.host
 
 
+@lru_cache(maxsize=20_000)  # asked for each check
 def lies_outside(host: str) -> bool:
     """Whether a host is beyond this machine, as far as its name tells."""
     host = host.removeprefix("[").partition("]")[0] if host.startswith("[") else host
