@@ -51,6 +51,9 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
 
+DIGEST_ABOVE = 5
+MOST_SINGLES = 1000
+FASTEST_PER_MINUTE = 60_000
 LONGEST_DELAY_S = 30 * 86400
 SHORTEST_REPEAT_S = 60
 
@@ -71,6 +74,8 @@ class _ChannelValues(_Values):
     config: dict[str, Any]
     enabled: StrictBool = True
     fallback: UUID | None = None
+    digest_above: Annotated[int, Field(ge=1, le=MOST_SINGLES)] | None = DIGEST_ABOVE
+    rate_per_minute: Annotated[int, Field(ge=1, le=FASTEST_PER_MINUTE)] | None = None
 
 
 def create_channel(*, team: Team, values: Mapping[str, Any]) -> Channel:
@@ -86,6 +91,8 @@ def create_channel(*, team: Team, values: Mapping[str, Any]) -> Channel:
         secrets=encrypted,
         enabled=given.enabled,
         fallback=_fallback(team, given.fallback),
+        digest_above=given.digest_above,
+        rate_per_minute=given.rate_per_minute,
     )
     channel.new_secrets = {
         name: getattr(config, name).get_secret_value()
@@ -114,6 +121,7 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
     channel.name = given.name
     channel.enabled = given.enabled
     channel.fallback = _fallback(channel.team, given.fallback, own=channel.pk)
+    channel.digest_above, channel.rate_per_minute = given.digest_above, given.rate_per_minute
     if channel.enabled:
         channel.dead_since = None
     channel.save(
@@ -123,6 +131,8 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
             "config",
             "secrets",
             "fallback",
+            "digest_above",
+            "rate_per_minute",
             "dead_since",
             "updated_at",
         ]
@@ -154,6 +164,7 @@ def retry_delivery(*, delivery: Delivery) -> Delivery:
     """Send it now, with all its attempts before it. Raises Conflict unless it failed or is dead.
 
     Those of several receivers that refused it for good are asked again, those that took it are not.
+    One of a digest is sent by itself.
     """
     with transaction.atomic():
         locked = Delivery.objects.select_for_update().get(pk=delivery.pk)
@@ -163,7 +174,9 @@ def retry_delivery(*, delivery: Delivery) -> Delivery:
         locked.attempts = 0
         locked.next_attempt_at = database_now()
         locked.settled = {one: why for one, why in locked.settled.items() if not why}
-        locked.save(update_fields=["status", "attempts", "next_attempt_at", "settled"])
+        locked.digest = None
+        locked.save(update_fields=["status", "attempts", "next_attempt_at", "settled", "digest"])
+        locked.members.update(status=DeliveryStatus.QUEUED)
         announce()
     delivery.refresh_from_db()
     return delivery
@@ -176,6 +189,8 @@ def _values_of(channel: Channel) -> dict[str, Any]:
         "config": channel.config,
         "enabled": channel.enabled,
         "fallback": channel.fallback_id,
+        "digest_above": channel.digest_above,
+        "rate_per_minute": channel.rate_per_minute,
     }
 
 

@@ -47,7 +47,16 @@ class ChannelForm(ActionForm[Channel]):
 
     class Meta:
         model = Channel
-        fields = ("team", "name", "type", "enabled", "fallback", "config")
+        fields = (
+            "team",
+            "name",
+            "type",
+            "enabled",
+            "fallback",
+            "digest_above",
+            "rate_per_minute",
+            "config",
+        )
 
     def as_value(self, field: str, entered: Any) -> Any:
         if field == "fallback":
@@ -71,6 +80,8 @@ class ChannelAdmin(ActionAdmin[Channel]):
         "type",
         "enabled",
         "fallback",
+        "digest_above",
+        "rate_per_minute",
         "config",
         "dead_since",
         "last_sent_at",

@@ -14,7 +14,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from alerts.actions import (
+    DIGEST_ABOVE,
+    FASTEST_PER_MINUTE,
     LONGEST_DELAY_S,
+    MOST_SINGLES,
     SHORTEST_REPEAT_S,
     create_channel,
     create_policy,
@@ -58,6 +61,10 @@ class ChannelOut(Shape):
     enabled: bool
     fallback: UUID | None
     """The channel that is told in its place when a message through it is given up."""
+    digest_above: int | None
+    """More messages than this within ten seconds become one; null: never."""
+    rate_per_minute: int | None
+    """Of messages, at most; null: what the receiver's vendor allows."""
     dead_since: datetime | None
     """When it was disabled because its receiver refused it for good."""
     last_sent_at: datetime | None
@@ -75,6 +82,8 @@ def _body_of_type(name: str) -> type[BaseModel]:
         config=(CHANNELS[name].config, ...),
         enabled=(bool, True),
         fallback=(UUID | None, None),
+        digest_above=(int | None, Field(DIGEST_ABOVE, ge=1, le=MOST_SINGLES)),
+        rate_per_minute=(int | None, Field(None, ge=1, le=FASTEST_PER_MINUTE)),
     )
 
 
@@ -100,6 +109,8 @@ class ChannelPatch(Shape):
     """Replaced as a whole; a secret sent back as `********` stays."""
     enabled: bool = True
     fallback: UUID | None = None
+    digest_above: int | None = Field(DIGEST_ABOVE, ge=1, le=MOST_SINGLES)
+    rate_per_minute: int | None = Field(None, ge=1, le=FASTEST_PER_MINUTE)
 
 
 class Step(Shape):
@@ -180,16 +191,19 @@ class DeliveryOut(Shape):
         "reminder",
         "certificate_expiring",
         "domain_expiring",
+        "digest",
         "test",
         "disabled",
         "location_blind",
         "location_sighted",
     ]
-    """A reminder tells that it is still down or degraded."""
+    """A reminder tells that it is still down or degraded, a digest of many alerts at once."""
     step: int | None
     """Which step of a policy told it, from 0; null for a test or notice."""
     repeat: int
     """For the how-manieth time that step tells it again; 0 is the first time."""
+    digest: UUID | None
+    """The delivery in which it is sent together with others."""
     status: DeliveryStatus
     attempts: int
     next_attempt_at: datetime | None
@@ -202,6 +216,7 @@ class DeliveriesQuery(SliceQuery):
     status: commas(DeliveryStatus) = []  # type: ignore[valid-type]
     channel: commas(UUID) = []  # type: ignore[valid-type]
     incident: commas(UUID) = []  # type: ignore[valid-type]
+    digest: commas(UUID) = []  # type: ignore[valid-type]
 
 
 class Channels(ApiView):
@@ -301,7 +316,7 @@ class Deliveries(ApiView):
     def get(self, request: Request) -> Response:
         query = self.query(DeliveriesQuery)
         deliveries = Delivery.objects.visible_to(self.team).defer("facts")
-        for name in ("status", "channel", "incident"):
+        for name in ("status", "channel", "incident", "digest"):
             if wanted := getattr(query, name):
                 deliveries = deliveries.filter(**{f"{name}__in": wanted})
         return Response(
@@ -341,6 +356,8 @@ def present_channel(channel: Channel) -> ChannelOut:
         config={**_default_config(channel.type), **channel.config, **channel.new_secrets},
         enabled=channel.enabled,
         fallback=channel.fallback_id,
+        digest_above=channel.digest_above,
+        rate_per_minute=channel.rate_per_minute,
         dead_since=channel.dead_since,
         last_sent_at=channel.last_sent_at,
         last_error=channel.last_error,
@@ -364,6 +381,7 @@ def present_delivery(delivery: Delivery) -> DeliveryOut:
         event=delivery.event,
         step=delivery.step if delivery.step >= 0 else None,
         repeat=delivery.repeat,
+        digest=delivery.digest_id,
         status=DeliveryStatus(delivery.status),
         attempts=delivery.attempts,
         next_attempt_at=delivery.next_attempt_at,

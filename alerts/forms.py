@@ -8,7 +8,7 @@ from django import forms
 from pydantic import BaseModel, Field
 
 from accounts.models import Team
-from alerts.actions import policy_values
+from alerts.actions import DIGEST_ABOVE, policy_values
 from alerts.channels.base import ChannelType
 from alerts.hours import DAYS
 from alerts.models import Channel, Event, OutsideHours, Policy, Reach, Schedule, default_expiry_days
@@ -23,6 +23,7 @@ class ChannelForm(SettingsForm):
     """Create or edit a channel of one type; its fields come from the type's own config."""
 
     settings_path = "config"
+    _PACE = ("digest_above", "rate_per_minute")
 
     name = forms.CharField(label="Name", required=False)
     enabled = forms.BooleanField(
@@ -34,6 +35,12 @@ class ChannelForm(SettingsForm):
         required=False,
         help_text="Another channel, told in this one's place.",
     )
+    digest_above = forms.IntegerField(
+        label="Merge when more than so many messages come within ten seconds",
+        required=False,
+        help_text="A storm then is one message that lists them. Empty: never.",
+    )
+    rate_per_minute = forms.IntegerField(label="Messages a minute, at most", required=False)
 
     def __init__(
         self,
@@ -52,8 +59,14 @@ class ChannelForm(SettingsForm):
                 "name": channel.name if channel else type_.label,
                 "enabled": channel.enabled if channel else True,
                 "fallback": str(channel.fallback_id or "") if channel else "",
+                "digest_above": channel.digest_above if channel else DIGEST_ABOVE,
+                "rate_per_minute": channel.rate_per_minute if channel else None,
             },
         )
+        usual = f"{type_.rate.per_minute:g} a minute" if type_.rate else "no limit"
+        self.fields["rate_per_minute"].help_text = f"Empty: what its vendor allows ({usual})."
+        if not type_.is_digestible:
+            del self.fields["digest_above"]
         others = Channel.objects.filter(team=team)
         if channel:
             others = others.exclude(pk=channel.pk)
@@ -68,6 +81,9 @@ class ChannelForm(SettingsForm):
         """What was entered, under the API's names."""
         given = {name: self.cleaned_data[name] for name in ("name", "enabled")}
         given["fallback"] = self.cleaned_data["fallback"] or None
+        for name in self._PACE:
+            if name in self.fields:
+                given[name] = self.cleaned_data[name]
         return {**given, "config": self.read_settings()}
 
     def sections(self) -> list[Section]:
@@ -76,7 +92,8 @@ class ChannelForm(SettingsForm):
         titles = {"": plain, "Wording": worded} if worded else {"": plain}
         first, *more = self.group.sections(self, titles)
         parts = [*self.show(["name"]), *first.parts, *self.show(["fallback", "enabled"])]
-        return [Section("", parts), *more]
+        pace = self.show([name for name in self._PACE if name in self.fields])
+        return [Section("", parts), Section("Many at once", pace), *more]
 
 
 class _StepRow(BaseModel):

@@ -16,6 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from pydantic import BaseModel, ConfigDict
 
+from alerts.digests import DigestFacts, digest_lines, digest_subject
 from alerts.models import Channel, Event
 from alerts.wording import (
     cut,
@@ -30,6 +31,7 @@ from incidents.transitions import Transition
 from monitors.models import Location, Monitor
 
 TEST = "test"
+DIGEST = "digest"
 DISABLED = "disabled"
 REMINDER = "reminder"
 LOCATION_BLIND = "location_blind"
@@ -78,7 +80,7 @@ class Facts(_Frozen):
     event, `severity` how bad the incident is then: a recovery tells what it was last. `changes`
     says how often the status changed, where it flaps; then `status` is the worst of them.
     `failed_channel` is the one in whose place this is sent, if any; a notice that a channel was
-    disabled is about it.
+    disabled is about it. `digest` is what many alerts in one message have in common.
     """
 
     event: str
@@ -96,6 +98,7 @@ class Facts(_Frozen):
     changes: int = 0
     expires_at: datetime | None = None
     failed_channel: ChannelFacts | None = None
+    digest: DigestFacts | None = None
 
     @property
     def tone(self) -> str:
@@ -105,6 +108,8 @@ class Facts(_Frozen):
         """
         if self.event in _STATUS_AFTER:
             return self.event
+        if self.event == DIGEST and self.status == "up":
+            return Event.RECOVERED.value
         if self.expires_at:
             return Event.DEGRADED.value
         is_trouble = self.status in (Event.DOWN, Event.DEGRADED) and self.event not in _TONELESS
@@ -210,6 +215,17 @@ def _incident_state(incident: Incident, kind: str, at: datetime) -> Facts:
         duration_seconds=round(incident.duration(at).total_seconds(), 3),
         locations=incident.locations,
         changes=incident.changes,
+    )
+
+
+def facts_of_digest(digest: DigestFacts, now: datetime) -> Facts:
+    """One message for many; its status is the worst of theirs."""
+    return Facts(
+        event=DIGEST,
+        occurred_at=now,
+        message=f"{digest.count} alerts came together: {digest_subject(digest)}.",
+        status=digest.status,
+        digest=digest,
     )
 
 
@@ -343,12 +359,16 @@ def _links(facts: Facts) -> list[Link]:
         return [Link("Open the incident", facts.incident.url)]
     if facts.monitor:
         return [Link("Open the monitor", facts.monitor.url)]
+    if facts.digest:
+        return [Link("Open the incidents", settings.BASE_URL + reverse("incidents"))]
     if facts.failed_channel:
         return [Link("Open the channel", facts.failed_channel.url)]
     return [Link("Open the monitor list", settings.BASE_URL + "/")]
 
 
 def _subject(facts: Facts) -> str:
+    if facts.digest:
+        return _one_line(digest_subject(facts.digest), SUBJECT_LIMIT)
     if facts.event == DISABLED and facts.failed_channel:
         return _one_line(f"Channel disabled: {facts.failed_channel.name}", SUBJECT_LIMIT)
     if facts.event == LOCATION_BLIND:
@@ -378,6 +398,8 @@ def _lasted(facts: Facts) -> str:
 
 
 def _lines(facts: Facts) -> list[Line]:
+    if facts.digest:
+        return _lines_of_digest(facts, facts.digest)
     if facts.event == DISABLED and facts.failed_channel:
         return _lines_of_dead_channel(facts, facts.failed_channel)
     if facts.event in (LOCATION_BLIND, LOCATION_SIGHTED):
@@ -398,6 +420,11 @@ def _lines(facts: Facts) -> list[Line]:
         Line("Instead of", facts.failed_channel.name if facts.failed_channel else ""),
     ]
     return [Line(line.label, _one_line(line.value, VALUE_LIMIT)) for line in lines if line.value]
+
+
+def _lines_of_digest(facts: Facts, digest: DigestFacts) -> list[Line]:
+    told = [Line(label, _one_line(value, VALUE_LIMIT)) for label, value in digest_lines(digest)]
+    return [*told, Line("Until", time_phrase(facts.occurred_at))]
 
 
 def _lines_of_dead_channel(facts: Facts, channel: ChannelFacts) -> list[Line]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from accounts.models import Membership, Team
@@ -43,6 +44,17 @@ class Channel(models.Model):
         blank=True,
         related_name="stands_in_for",
         help_text="Told in this channel's place when a message through it is given up.",
+    )
+    digest_above = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        default=5,
+        help_text="More messages than this within ten seconds become one; empty: never.",
+    )
+    rate_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Of messages, at most; empty: what the receiver's vendor allows.",
     )
     member = models.OneToOneField(
         Membership,
@@ -85,6 +97,27 @@ class Channel(models.Model):
     def full_config(self) -> dict[str, Any]:
         """The config with its secrets, in the clear: for the sender, never for a reader."""
         return secrets.unseal(self.config, self.secrets)
+
+
+class ChannelPace(models.Model):
+    """What a channel was sent of late, as in `alerts.pacing`; locked while it is decided on.
+
+    Apart from its channel, so that neither waits for the other's changes. `tokens` are null where
+    its rate has no limit; before `not_before` there is nothing to look for.
+    """
+
+    channel = models.OneToOneField(
+        Channel, on_delete=models.CASCADE, primary_key=True, related_name="pace"
+    )
+    tokens = models.FloatField(null=True)
+    counted_at = models.DateTimeField()
+    window_since = models.DateTimeField()
+    singles = models.PositiveIntegerField(default=0)
+    digested_at = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"pace of {self.channel_id}"
 
 
 class Schedule(models.Model):
@@ -405,9 +438,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         Nobody is told of a recovery while the news of the failure is still on its way.
         """
         earlier = Delivery.objects.filter(
+            models.Q(next_attempt_at__isnull=False)
+            | models.Q(digest__next_attempt_at__isnull=False),
             incident=models.OuterRef("incident"),
             channel=models.OuterRef("channel"),
-            next_attempt_at__isnull=False,
             pk__lt=models.OuterRef("pk"),
         )
         return self.filter(~models.Exists(earlier))
@@ -415,14 +449,22 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def neglected(self, now: datetime) -> Self:
         """What nobody sends though it is due, and though nothing is on its way to its channel.
 
-        A long queue to one slow receiver is that receiver's fault; this is ours.
+        A long queue to one slow receiver is that receiver's fault, and so is one that its rate
+        holds back; this is ours. `waited_since` is when it could have been sent.
         """
         under_way = Delivery.objects.filter(
             channel=models.OuterRef("channel"),
             status=DeliveryStatus.SENDING,
             next_attempt_at__gt=now,
         )
-        return self.due(now).in_turn().filter(~models.Exists(under_way))
+        return (
+            self.due(now)
+            .in_turn()
+            .filter(~models.Exists(under_way))
+            .exclude(channel__pace__not_before__gt=now)
+            # PostgreSQL's GREATEST passes over what is null
+            .annotate(waited_since=Greatest("next_attempt_at", "channel__pace__not_before"))
+        )
 
 
 class Delivery(models.Model):
@@ -435,7 +477,7 @@ class Delivery(models.Model):
     delivery. `step` is -1 for a test and -2 for a notice, which goes to the team's owners by
     e-mail: that the channel was disabled, or (without a channel) that a location of the team's
     monitors went blind or sees again. `settled` are the receivers that are not tried again, as in
-    `alerts.errors.DeliveryError`.
+    `alerts.errors.DeliveryError`. What was merged into a `digest` has that one's fate.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -463,6 +505,14 @@ class Delivery(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     lease_owner = models.UUIDField(null=True, blank=True)
+    digest = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="members",
+        help_text="The delivery in which it is sent together with others.",
+    )
     last_error = models.TextField(blank=True)
     settled = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(default=timezone.now)

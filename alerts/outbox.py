@@ -19,10 +19,18 @@ from django.db.models import F, Q, prefetch_related_objects
 
 from accounts.models import Membership, Role
 from alerts.escalation import plan_escalation
-from alerts.messages import NOTICES, TEST, facts_of_test, facts_of_transition
-from alerts.models import Channel, Delivery, DeliveryStatus, Escalation, Event
+from alerts.messages import DIGEST, NOTICES, TEST, facts_of_test, facts_of_transition
+from alerts.models import (
+    Channel,
+    Delivery,
+    DeliveryQuerySet,
+    DeliveryStatus,
+    Escalation,
+    Event,
+)
 from alerts.policies import Decision, Occasion, decide_tellings, names_of
 from alerts.rules import channels_owed, rules_of_teams, subject_of
+from alerts.storms import Candidate, choose
 from incidents.transitions import Transition
 from uptime.clock import database_now
 
@@ -174,21 +182,53 @@ def lease_deliveries(
 ) -> list[Leased]:
     """Take up to `limit` due deliveries, of one channel at most what `per_channel` says of it.
 
-    What is `in_flight` in the caller's hands counts towards its channel and is not taken again,
-    even if its lease has lapsed.
+    A channel's rate may allow fewer, and what comes in a storm is merged (`alerts.storms`). What is
+    `in_flight` in the caller's hands counts towards its channel and is not taken again, even if its
+    lease has lapsed.
     """
     held = list(in_flight)
     room = _Room(per_channel, held)
-    candidates = (
-        Delivery.objects.due(now)
-        .in_turn()
-        .exclude(room.is_full())
-        .exclude(pk__in=[leased.id for leased in held])
+    waiting = Delivery.objects.due(now).exclude(pk__in=[leased.id for leased in held])
+    decided: set[UUID] = set()
+    while True:
+        looked_at = _look(waiting.exclude(room.is_full()), decided, now)
+        with transaction.atomic():
+            chosen = [*room.admitted(looked_at.unpaced), *choose(looked_at.paced, room.left, now)]
+            rows = _take(chosen[:limit], owner, now) if chosen else []
+        decided |= looked_at.channels
+        if rows or not looked_at.paced:
+            return _as_leased(rows, owner)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Some that are due: tests and notices, which leave at once, and what has a pace to keep."""
+
+    unpaced: list[tuple[UUID, UUID | None]]
+    paced: list[Candidate]
+
+    @property
+    def channels(self) -> set[UUID]:
+        return {candidate.channel_id for candidate in self.paced}
+
+
+def _look(waiting: DeliveryQuerySet, decided: Collection[UUID], now: datetime) -> _Look:
+    """Pass over the channels that hold back what they have, and those `decided` on just now."""
+    rows = (
+        waiting.in_turn()
+        .exclude(step__gte=0, channel__in=decided)
+        .exclude(step__gte=0, channel__pace__not_before__gt=now)
         .order_by("next_attempt_at", "pk")
-        .values_list("pk", "channel_id")[:LOOK]
+        .values_list("pk", "channel_id", "step", "attempts", "event", "next_attempt_at")[:LOOK]
     )
-    chosen = [pk for pk, channel_id in candidates if room.takes(channel_id)][:limit]
-    return _take(chosen, owner, now) if chosen else []
+    found = _Look([], [])
+    for pk, channel_id, step, attempts, event, due_at in rows:
+        if step >= 0 and channel_id:
+            is_fresh = not attempts and event != DIGEST
+            found.paced.append(Candidate(pk, channel_id, is_fresh, due_at or now))
+        else:
+            found.unpaced.append((pk, channel_id))
+    return found
 
 
 class _Room:
@@ -201,32 +241,41 @@ class _Room:
             self.takes(leased.channel_id)
 
     def takes(self, channel_id: UUID | None) -> bool:
-        used = self._used.get(channel_id, 0)
-        self._used[channel_id] = used + 1
-        return used < self._per_channel(channel_id)
+        left = self.left(channel_id)
+        self._used[channel_id] = self._used.get(channel_id, 0) + 1
+        return left > 0
+
+    def admitted(self, deliveries: Iterable[tuple[UUID, UUID | None]]) -> list[UUID]:
+        return [pk for pk, channel_id in deliveries if self.takes(channel_id)]
+
+    def left(self, channel_id: UUID | None) -> int:
+        return max(0, self._per_channel(channel_id) - self._used.get(channel_id, 0))
 
     def is_full(self) -> Q:
         """Deliveries of channels that have no room; notices without one are as one channel."""
-        full = [one for one, used in self._used.items() if used >= self._per_channel(one)]
+        full = [channel for channel in self._used if not self.left(channel)]
         condition = Q(channel__in=[channel for channel in full if channel])
         return condition | Q(channel=None) if None in full else condition
 
 
-def _take(chosen: Sequence[UUID], owner: UUID, now: datetime) -> list[Leased]:
-    with transaction.atomic():
-        # Due once more: since they were read, another sender may have had them.
-        rows = list(
-            Delivery.objects.due(now)
-            .filter(pk__in=chosen)
-            .select_related("channel__member__user")
-            .select_for_update(skip_locked=True, of=("self",))
-        )
-        Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
-            status=DeliveryStatus.SENDING,
-            lease_owner=owner,
-            next_attempt_at=now + LEASE,
-            attempts=F("attempts") + 1,
-        )
+def _take(chosen: Sequence[UUID], owner: UUID, now: datetime) -> list[Delivery]:
+    # Due once more: since they were read, another sender may have had them.
+    rows = list(
+        Delivery.objects.due(now)
+        .filter(pk__in=chosen)
+        .select_related("channel__member__user")
+        .select_for_update(skip_locked=True, of=("self",))
+    )
+    Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
+        status=DeliveryStatus.SENDING,
+        lease_owner=owner,
+        next_attempt_at=now + LEASE,
+        attempts=F("attempts") + 1,
+    )
+    return rows
+
+
+def _as_leased(rows: Sequence[Delivery], owner: UUID) -> list[Leased]:
     trusted = _teams_of_staff({row.team_id for row in rows})
     return [
         _leased_notice(row, owner)

@@ -8,12 +8,13 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from alerts.messages import DISABLED, NOTICES, TEST, channel_facts, facts_of_dead_channel
+from alerts.messages import DIGEST, DISABLED, NOTICES, TEST, channel_facts, facts_of_dead_channel
 from alerts.models import Channel, Delivery, DeliveryStatus
 from alerts.outbox import NOTICE_STEP, Leased, Outcome, announce
 from uptime.clock import database_now
@@ -71,6 +72,7 @@ def _record_sent(sent: Sequence[Leased], now: datetime) -> None:
         lease_owner=None,
         last_error="",
     )
+    _share([one for one in sent if one.event == DIGEST], status=DeliveryStatus.SENT, sent_at=now)
     told = {one.channel_id for one in sent if one.channel_id and one.event not in NOTICES}
     # in one order, so that two dispatchers never wait for each other in a circle
     rows = Channel.objects.filter(pk__in=told).order_by("pk").select_for_update(no_key=True)
@@ -78,6 +80,13 @@ def _record_sent(sent: Sequence[Leased], now: datetime) -> None:
     Channel.objects.filter(pk__in=told).update(last_sent_at=now, last_error="")
     if dead:
         Channel.objects.filter(pk__in=dead).update(enabled=True, dead_since=None)
+
+
+def _share(digests: Sequence[Leased], *, last_error: str = "", **fate: Any) -> None:
+    """What became of digests became of all that was merged into them."""
+    if digests:
+        members = Delivery.objects.filter(digest__in=[digest.id for digest in digests])
+        members.update(last_error=last_error, **fate)
 
 
 def _record_failure(leased: Leased, outcome: Outcome, error: str, now: datetime) -> DeliveryStatus:
@@ -91,6 +100,8 @@ def _record_failure(leased: Leased, outcome: Outcome, error: str, now: datetime)
         last_error=error,
         settled={**leased.settled, **outcome.settled},
     )
+    if leased.event == DIGEST:
+        _share([leased], status=status, last_error=error)
     _note_on_channel(leased, outcome, error, now)
     if is_dead:
         _hand_on(leased, now)
@@ -152,18 +163,19 @@ def _disable(channel: QuerySet[Channel], why: str, now: datetime) -> None:
 def _hand_on(leased: Leased, now: datetime) -> None:
     """Queue what was given up for the channel that stands in for its own, if there is one.
 
-    Among channels that stand in for each other it goes round once: none is told of an event twice.
+    Of a digest that is each of its members, which may well be merged there, too. Among channels
+    that stand in for each other it goes round once: none is told of an event twice.
     """
-    if leased.event in (TEST, *NOTICES) or not isinstance(leased.facts, dict):
+    if leased.event in (TEST, *NOTICES) or leased.channel_id is None:
         return
-    row = Delivery.objects.select_related("channel").get(pk=leased.id)
-    is_handed_on = "failed_channel" in row.facts and row.facts["failed_channel"] is not None
-    if row.channel is None or (row.incident_event_id is None and is_handed_on):
-        return  # without an event nothing would end its round: once is enough
-    fallback_id = row.channel.fallback_id
+    channel = Channel.objects.get(pk=leased.channel_id)
+    fallback_id = channel.fallback_id
     if fallback_id is None or not _is_kept(fallback_id):
         return
-    facts = {**row.facts, "failed_channel": channel_facts(row.channel).model_dump(mode="json")}
+    instead_of = channel_facts(channel).model_dump(mode="json")
+    given_up = Delivery.objects.filter(
+        **{"digest": leased.id} if leased.event == DIGEST else {"pk": leased.id}
+    )
     Delivery.objects.bulk_create(
         [
             Delivery(
@@ -175,14 +187,23 @@ def _hand_on(leased: Leased, now: datetime) -> None:
                 step=row.step,
                 repeat=row.repeat,
                 due_at=row.due_at,
-                facts=facts,
+                facts={**row.facts, "failed_channel": instead_of},
                 next_attempt_at=now,
                 created_at=now,
             )
+            for row in given_up.order_by("pk")
+            if _may_go_on(row)
         ],
         ignore_conflicts=True,
     )
     announce()
+
+
+def _may_go_on(row: Delivery) -> bool:
+    """What tells of no incident's event has nothing that would end its round: once is enough."""
+    if not isinstance(row.facts, dict):
+        return False
+    return row.incident_event_id is not None or not row.facts.get("failed_channel")
 
 
 def _is_kept(channel_id: UUID) -> bool:

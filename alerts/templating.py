@@ -176,6 +176,8 @@ WORDINGS: Mapping[str, Callable[[Message, str], Message]] = {
 def reworded(message: Message, config: object) -> Message:
     """`message` in the words of the channel, as far as its `config` has any."""
     result = message
+    if message.facts.digest:
+        return result  # they are worded for one monitor
     for name, apply in WORDINGS.items():
         source = getattr(config, name, "")
         if source and (text := render_text(source, message)).strip():

@@ -10,6 +10,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from alerts.models import Delivery, DeliveryStatus
 from alerts.outbox import SENT, lease_deliveries, release_deliveries
+from alerts.pacing import GATHERING
 from alerts.recording import record_outcomes
 from incidents.models import Incident, IncidentEvent
 from monitors.figures import monitor_figures
@@ -30,6 +31,7 @@ COUNT = 50_000
 SMALL = {
     "accounts_team",
     "alerts_channel",
+    "alerts_channelpace",
     "alerts_policy",
     "alerts_policystep",
     "alerts_policystep_channels",
@@ -141,7 +143,9 @@ def test_taking_in_what_fails_and_recovers_and_telling_of_it(plans: list[Plan]) 
     plans.clear()
     for observation in (DOWN, DOWN, UP):
         check(monitors, observation)
-    leased = lease_deliveries(owner=OWNER, now=database_now(), limit=64, per_channel=lambda _: 2)
+    for after in (timedelta(), GATHERING):  # so many are merged
+        now = database_now() + after
+        leased = lease_deliveries(owner=OWNER, now=now, limit=64, per_channel=lambda _: 2)
     assert leased
     record_outcomes([(leased[0], SENT)])
     release_deliveries(living=[])

@@ -105,7 +105,7 @@ def blind_engines(now: datetime) -> int:
 
 def waiting_deliveries(now: datetime) -> timedelta:
     """How long the oldest delivery whose time has come has waited for a sender."""
-    due = Delivery.objects.neglected(now).aggregate(oldest=Min("next_attempt_at"))["oldest"]
+    due = Delivery.objects.neglected(now).aggregate(oldest=Min("waited_since"))["oldest"]
     return now - due if due else timedelta()
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from alerts.door import Door
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.templating import TEMPLATE_LIMIT, TextTemplate
 
 
@@ -55,7 +56,9 @@ class ChannelType(Generic[Config]):
     `send` returns when the message was taken and raises `alerts.errors.DeliveryError` when it was
     not. It runs in a thread of its own, without a database connection, and does HTTP through the
     door only. The message that it is given is in the channel's own words already. `preview` tells
-    what a reader gets of it, links and dress aside.
+    what a reader gets of it, links and dress aside. `rate` is what the vendor documents, or else
+    what its servers do by default. A pager, which needs each incident by itself, is not
+    `is_digestible`.
     """
 
     name: str
@@ -63,3 +66,5 @@ class ChannelType(Generic[Config]):
     config: type[Config]
     send: Callable[[Message, Config, Door], None]
     preview: Callable[[Message, Config], str] = subject_and_body
+    rate: Rate | None = None
+    is_digestible: bool = True

@@ -7,6 +7,9 @@ https://discord.com/developers/docs/topics/rate-limits (429 names the seconds in
 
 401, 403 and 404 (10015, unknown webhook) stay so; 400 condemns this message alone. Nobody is
 mentioned, whatever a monitor's name or a target's answer holds.
+
+A channel takes 30 a minute, five of them within two seconds
+(the answers tell what is left).
 """
 
 from datetime import timedelta
@@ -19,6 +22,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.refusals import answered_object, answered_word, is_own_answer, refusal
 from alerts.wording import cut, event_color
 
@@ -85,4 +89,6 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="discord", label="Discord", config=DiscordConfig, send=send)
+CHANNEL = ChannelType(
+    name="discord", label="Discord", config=DiscordConfig, send=send, rate=Rate(30, 5)
+)

@@ -6,6 +6,9 @@ card; a message has 32,000 bytes at most). The messages of one incident lie in o
 
 Errors are Google's `{"error": {"code", "message", "status"}}`. 401, 403 and 404 (the webhook or the
 space is gone, the key is wrong) stay so; INVALID_ARGUMENT condemns this message alone.
+
+One a second for a space
+(https://developers.google.com/workspace/chat/limits).
 """
 
 from html import escape
@@ -19,6 +22,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.refusals import answered_object, is_own_answer, refusal
 from alerts.wording import cut, cut_bytes, event_sign
 
@@ -92,4 +96,6 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="google_chat", label="Google Chat", config=GoogleChatConfig, send=send)
+CHANNEL = ChannelType(
+    name="google_chat", label="Google Chat", config=GoogleChatConfig, send=send, rate=Rate(60, 1)
+)

@@ -7,6 +7,9 @@ https://spec.matrix.org/latest/client-server-api/#standard-error-response (`errc
 
 An unknown token, a room that the user is not in and a user who was deactivated stay so;
 M_TOO_LARGE and M_BAD_JSON condemn this message alone; M_LIMIT_EXCEEDED names the time to wait.
+
+Synapse takes one in five seconds and ten
+at once (`rc_message`).
 """
 
 from datetime import timedelta
@@ -21,6 +24,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.refusals import answered_object, answered_word, refusal
 from alerts.wording import cut_bytes, event_color
 
@@ -96,4 +100,6 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="matrix", label="Matrix", config=MatrixConfig, send=send)
+CHANNEL = ChannelType(
+    name="matrix", label="Matrix", config=MatrixConfig, send=send, rate=Rate(12, 10)
+)

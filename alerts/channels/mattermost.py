@@ -6,6 +6,10 @@ are Markdown). All attachments together may have 7,900 characters on an old serv
 
 Errors are the server's JSON `{"id", "message", "status_code"}`. 401, 403, 404 and 410 stay so, and
 400 where it says that the webhook or its channel is gone.
+
+`PerSec` and `MaxBurst` of a
+server that limits have these defaults
+(https://docs.mattermost.com/configure/rate-limiting-configuration-settings.html).
 """
 
 from typing import Any
@@ -17,6 +21,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.refusals import answered_word, is_own_answer, refusal
 from alerts.wording import cut, event_color
 
@@ -89,4 +94,6 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="mattermost", label="Mattermost", config=MattermostConfig, send=send)
+CHANNEL = ChannelType(
+    name="mattermost", label="Mattermost", config=MattermostConfig, send=send, rate=Rate(600, 100)
+)

@@ -6,6 +6,9 @@ https://docs.ntfy.sh/publish/#authentication (an access token, or user and passw
 
 Errors are `{"code", "http", "error"}`. 401, 403 and 404 stay so; 400 and 413 condemn this message
 alone; 429 is a limit of visitors.
+
+A visitor has 60 requests, and one more every five
+seconds (https://docs.ntfy.sh/config/#request-limits).
 """
 
 import re
@@ -18,6 +21,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.refusals import answered_word, is_own_answer, refusal
 from alerts.wording import cut, cut_bytes
 
@@ -123,4 +127,4 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="ntfy", label="ntfy", config=NtfyConfig, send=send)
+CHANNEL = ChannelType(name="ntfy", label="ntfy", config=NtfyConfig, send=send, rate=Rate(12, 60))

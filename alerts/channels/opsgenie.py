@@ -5,6 +5,9 @@ characters, a description of 15,000, details of 8,000 in all), and
 https://docs.opsgenie.com/docs/response (202 is taken; 401 and 403 an invalid key; 422 an invalid
 alert; 429 too many). Our incident's id is the alias, so that the end finds the alert that the
 trouble opened, and a repetition is counted by Opsgenie and opens nothing.
+
+Its rate depends on the plan
+(https://docs.opsgenie.com/docs/api-rate-limiting); this is a modest one's.
 """
 
 from typing import Any, Literal
@@ -16,6 +19,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.pagers import PagerAction, pager_actions
 from alerts.refusals import answered_word, is_own_answer, refusal
 from alerts.wording import cut
@@ -91,4 +95,11 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="opsgenie", label="Opsgenie", config=OpsgenieConfig, send=send)
+CHANNEL = ChannelType(
+    name="opsgenie",
+    label="Opsgenie",
+    config=OpsgenieConfig,
+    send=send,
+    rate=Rate(300, 50),
+    is_digestible=False,
+)

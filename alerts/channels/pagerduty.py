@@ -5,6 +5,9 @@ characters), https://developer.pagerduty.com/docs/events-api-v2/overview/ (202 i
 invalid event or key, 429 too many; the rest is to be tried again). Our incident's id is the
 `dedup_key`, so that acknowledgement and end find the page that the trouble set off, and a
 repetition changes nothing.
+
+A key takes 120 events a minute
+(https://developer.pagerduty.com/docs/events-api-v2/overview/).
 """
 
 from typing import Any, Literal
@@ -16,6 +19,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.pagers import PagerAction, pager_actions
 from alerts.refusals import answered_object, answered_word, refusal
 from alerts.wording import cut
@@ -96,4 +100,11 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="pagerduty", label="PagerDuty", config=PagerDutyConfig, send=send)
+CHANNEL = ChannelType(
+    name="pagerduty",
+    label="PagerDuty",
+    config=PagerDutyConfig,
+    send=send,
+    rate=Rate(120, 30),
+    is_digestible=False,
+)

@@ -6,6 +6,9 @@ header 150 characters, a section 3,000, ten fields of 2,000).
 
 The answer is a plain text: `ok`, or a code. A webhook that was removed, an archived channel and an
 app that was thrown out stay so; `invalid_payload` condemns this message alone.
+
+One a second, and short bursts
+(https://docs.slack.dev/apis/web-api/rate-limits).
 """
 
 from typing import Any
@@ -17,6 +20,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.refusals import answered_text, refusal
 from alerts.wording import cut, event_color, event_sign
 
@@ -106,4 +110,4 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="slack", label="Slack", config=SlackConfig, send=send)
+CHANNEL = ChannelType(name="slack", label="Slack", config=SlackConfig, send=send, rate=Rate(60, 5))

@@ -8,6 +8,9 @@ told to the sender.
 
 401, 403 and 404 (the flow was deleted, or its signature renewed) and 410 stay so; 400 is also said
 by a flow that is switched off, which its owner can mend, so it is tried again.
+
+Four in a second, 60 in half a minute
+(https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using#rate-limiting-for-connectors).
 """
 
 from typing import Any
@@ -18,6 +21,7 @@ from alerts.addresses import URL_LIMIT, SecretAddress
 from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Door
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.refusals import answered_object, is_own_answer, refusal
 from alerts.wording import cut_bytes
 
@@ -90,4 +94,6 @@ def send(message: Message, config: TeamsConfig, door: Door) -> None:
         raise refusal(answer, said=str(said), is_dead=is_own_answer(answer, *_DEAD))
 
 
-CHANNEL = ChannelType(name="teams", label="Microsoft Teams", config=TeamsConfig, send=send)
+CHANNEL = ChannelType(
+    name="teams", label="Microsoft Teams", config=TeamsConfig, send=send, rate=Rate(120, 4)
+)

@@ -3,6 +3,9 @@
 The API tells by `ok: false` and an error code what is wrong. A bad token, an unknown chat and a
 user who blocked the bot stay so: the channel is dead. 429 names the seconds to wait. What doesn't
 speak the API's language (a proxy's error page) is tried again.
+
+A group takes 20 a minute
+(https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this).
 """
 
 import json
@@ -18,6 +21,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeadChannelError, DeliveryError
 from alerts.messages import SUBJECT_LIMIT, Message
+from alerts.pacing import Rate
 from alerts.wording import cut
 
 BODY_LIMIT = 3400
@@ -124,4 +128,6 @@ def _refusal(reply: _Reply) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="telegram", label="Telegram", config=TelegramConfig, send=send)
+CHANNEL = ChannelType(
+    name="telegram", label="Telegram", config=TelegramConfig, send=send, rate=Rate(20, 5)
+)

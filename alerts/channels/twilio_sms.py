@@ -2,6 +2,9 @@
 
 https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource (the request;
 `Body` has 1,600 characters at most, of which 320 are advised).
+
+A long code sends one a second
+(https://help.twilio.com/articles/115002943027).
 """
 
 from pydantic import Field
@@ -10,6 +13,7 @@ from alerts.channels._twilio import TwilioConfig, post_form
 from alerts.channels.base import ChannelType
 from alerts.door import Door
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.wording import cut
 
 PROSE_LIMIT = 1600
@@ -50,4 +54,5 @@ CHANNEL = ChannelType(
     config=TwilioSmsConfig,
     send=send,
     preview=preview,
+    rate=Rate(60, 5),
 )

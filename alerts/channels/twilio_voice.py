@@ -2,6 +2,9 @@
 
 https://www.twilio.com/docs/voice/api/call-resource#create-a-call-resource (the request; `Twiml` has
 4,000 characters at most), https://www.twilio.com/docs/voice/twiml/say (the language, the loop).
+
+An account begins one call a second
+(https://help.twilio.com/articles/223180028).
 """
 
 from html import escape
@@ -12,6 +15,7 @@ from alerts.channels._twilio import Number, TwilioConfig, post_form
 from alerts.channels.base import ChannelType
 from alerts.door import Door
 from alerts.messages import Message
+from alerts.pacing import Rate
 from alerts.wording import cut
 
 SAID_LIMIT = 600  # of which none may become more than six characters in XML
@@ -55,4 +59,5 @@ CHANNEL = ChannelType(
     config=TwilioVoiceConfig,
     send=send,
     preview=said,
+    rate=Rate(60, 1),
 )

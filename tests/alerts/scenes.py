@@ -36,8 +36,23 @@ def make_monitor(team: Team, name: str = "Shop", *, tags: tuple[str, ...] = ()) 
     )
 
 
-def make_webhook(team: Team, url: str, name: str = "Hook", **config: Any) -> Channel:
-    values = {"name": name, "type": "webhook", "config": {"url": url, **config}}
+def make_webhook(
+    team: Team,
+    url: str,
+    name: str = "Hook",
+    *,
+    digest_above: int | None = None,
+    rate_per_minute: int | None = None,
+    **config: Any,
+) -> Channel:
+    """One that merges nothing and is sent to without limit, unless told else."""
+    values = {
+        "name": name,
+        "type": "webhook",
+        "config": {"url": url, **config},
+        "digest_above": digest_above,
+        "rate_per_minute": rate_per_minute,
+    }
     return create_channel(team=team, values=values)
 
 

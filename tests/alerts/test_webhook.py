@@ -61,6 +61,8 @@ def test_the_document_says_everything(
         "locations": ["local"],
         "changes": 0,
         "failed_channel": None,
+        "digest": None,
+        "expires_at": None,
     }
 
 

@@ -179,7 +179,13 @@ def _make_channels(team: Team, url: str, count: int) -> list[Channel]:
     """Each with a policy for the monitors that have its name as their tag."""
     channels = [
         create_channel(
-            team=team, values={"name": f"Hook {number}", "type": "webhook", "config": {"url": url}}
+            team=team,
+            values={
+                "name": f"Hook {number}",
+                "type": "webhook",
+                "config": {"url": url},
+                "digest_above": None,
+            },
         )
         for number in range(count)
     ]
