@@ -22,7 +22,7 @@ from uptime.bench.line import Line
 from uptime.embedded import DATABASE, ROLE, Embedded
 from uptime.environment import BASE_DIR
 
-START_WITHIN_S = 60
+START_WITHIN_S = 120
 STOP_WITHIN_S = 20
 # The queue, and by how many seconds the clock is wrong.
 REMOTE_WORKERS = (("checks", 30), ("default", -30))
