@@ -28,6 +28,7 @@ from alerts.policies import (
     within_hours,
 )
 from alerts.rules import rules_of_policies, subject_of
+from incidents.machine import SUSPENDED
 from incidents.models import Incident, IncidentEvent, IncidentStatus
 from incidents.transitions import Transition
 
@@ -81,7 +82,9 @@ def decide_due(now: datetime) -> int:
 
 
 def _due(now: datetime) -> QuerySet[Escalation]:
-    due = Escalation.objects.filter(state=EscalationState.WAITING, due_at__lte=now)
+    due = Escalation.objects.filter(state=EscalationState.WAITING, due_at__lte=now).exclude(
+        incident__monitor__status__in=SUSPENDED
+    )
     return due.order_by("due_at", "id")
 
 

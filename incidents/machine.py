@@ -7,7 +7,8 @@
        resumed                     └────── enough of them ────── recovering ◀─ passed ─┘  │ again
           │                                                          └────────────────────┘
        paused ◀── by hand, from any                unknown ◀── from any, while no location can tell
-       maintenance ◀── from any, while a window lasts; then as if resumed
+       maintenance ◀── from any, while a window lasts; then up, or pending until a check
+                       proves that the trouble seen inside goes on
 
 Down: at least `quorum` locations are down. Recovering: they are, but their last checks passed, not
 enough of them yet. Degraded: at least `quorum` locations are not up, down ones included. Up: else,
@@ -27,6 +28,9 @@ from monitors.models import Status
 TROUBLE = (Status.DOWN, Status.RECOVERING, Status.DEGRADED)
 """While a monitor is in one of these, it has an open incident."""
 
+SUSPENDED = (Status.MAINTENANCE, Status.PENDING)
+"""While a monitor is in one of these, nobody is told of the incident that it has."""
+
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _NO_VOTE = (Status.PENDING, Status.UNKNOWN)
 
@@ -35,7 +39,8 @@ _NO_VOTE = (Status.PENDING, Status.UNKNOWN)
 class LocationState:
     """One location's confirmed state and what its last check said.
 
-    `is_recovering`: it is down, and its last check passed.
+    `is_recovering`: it is down, and its last check passed. `is_proven`: that it is in trouble was
+    seen since the monitor's status is what it is.
     """
 
     location: str
@@ -44,6 +49,7 @@ class LocationState:
     reason: str
     message: str
     is_recovering: bool = False
+    is_proven: bool = True
 
 
 @dataclass(frozen=True, slots=True)

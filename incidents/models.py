@@ -3,6 +3,7 @@
 import json
 from datetime import datetime, timedelta
 from typing import Self
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -11,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Team
+from incidents.maintenance.recurrence import Occurrence, Plan
 from monitors.models import Assignment, Monitor
 from uptime.ids import uuid7
 
@@ -143,6 +145,8 @@ class Incident(models.Model):
 
 class EventKind(models.TextChoices):
     OPENED = "opened", "Opened"
+    MAINTENANCE = "maintenance", "Maintenance began"
+    OUTLASTED = "outlasted", "Goes on after the maintenance"
     SEVERITY_CHANGED = "severity_changed", "Severity changed"
     HELD = "held", "Held"
     RELEASED = "released", "Released"
@@ -225,3 +229,84 @@ class Evidence(models.Model):
         """The details but for an http answer, to be read."""
         rest = {name: value for name, value in self.details.items() if name != "response"}
         return json.dumps(rest, indent=2, ensure_ascii=False) if rest else ""
+
+
+class MaintenanceWindowQuerySet(models.QuerySet["MaintenanceWindow"]):
+    def visible_to(self, team: Team) -> Self:
+        return self.filter(team=team)
+
+    def begun(self, now: datetime) -> Self:
+        """Those whose occurrence at hand has begun, and is not settled yet if it is over."""
+        return self.filter(begins_at__lte=now)
+
+
+class MaintenanceWindow(models.Model):
+    """Planned work on some monitors: they are checked, and nobody is told.
+
+    `starts_at` and `ends_at` are those of the first occurrence; `begins_at` and `finishes_at` those
+    of the one at hand, the present or the next, which may have been started early, extended or
+    ended early. All three of it are null when there is none to come.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="maintenance_windows")
+    name = models.CharField(max_length=200)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    rrule = models.CharField(max_length=500, blank=True, help_text="RFC 5545; empty: once.")
+    time_zone = models.CharField(max_length=64, default="UTC", help_text="Whose clocks it goes by.")
+    is_for_all = models.BooleanField(default=False, help_text="Of the team's monitors.")
+    monitors = models.ManyToManyField(Monitor, blank=True, related_name="maintenance_windows")
+    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    is_public = models.BooleanField(default=False, help_text="Whether status pages may show it.")
+    planned_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the occurrence at hand begins by the plan."
+    )
+    begins_at = models.DateTimeField(null=True, editable=False)
+    finishes_at = models.DateTimeField(null=True, editable=False)
+    changed_at = models.DateTimeField(
+        default=timezone.now, editable=False, help_text="What it covers counts from then on."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = MaintenanceWindowQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["begins_at", "name", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(ends_at__gt=models.F("starts_at")), name="maintenance_lasts"
+            ),
+        ]
+        indexes = [
+            # what has begun, looked for every second
+            models.Index(
+                fields=["begins_at"],
+                name="maintenance_at_hand",
+                condition=models.Q(begins_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("maintenance-window", args=[self.pk])
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.starts_at, self.ends_at, self.zone, self.rrule)
+
+    @property
+    def at_hand(self) -> Occurrence | None:
+        """The present occurrence or the next, as it was changed by hand."""
+        if self.begins_at is None or self.finishes_at is None:
+            return None
+        return Occurrence(self.begins_at, self.finishes_at)
+
+    def is_on(self, now: datetime) -> bool:
+        return self.at_hand is not None and self.at_hand.starts_at <= now < self.at_hand.ends_at

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from incidents.holding import DOWN, Family, Hold, Parent, decide_hold
-from incidents.machine import TROUBLE
+from incidents.machine import SUSPENDED, TROUBLE
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentQuerySet, Severity
 from incidents.transitions import WRITTEN, Transition, minutes_of, resolved, stretch_of
 from monitors.models import Monitor, Status
@@ -92,7 +92,11 @@ def _in_question() -> IncidentQuerySet:
     goes_on = Incident.objects.unresolved().filter(
         Exists(tie), pk=OuterRef("parent"), monitor__status__in=DOWN, severity=Severity.DOWN
     )
-    held = Incident.objects.unresolved().filter(held_since__isnull=False)
+    held = (
+        Incident.objects.unresolved()
+        .filter(held_since__isnull=False)
+        .exclude(monitor__status__in=SUSPENDED)
+    )
     return held.filter(Q(held_until__isnull=False) | ~Exists(goes_on))
 
 

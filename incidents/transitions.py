@@ -5,19 +5,23 @@ Everything here runs in the caller's transaction and returns the transitions tha
 to hear of. Locks are taken in one order everywhere: assignments, monitors, incidents, each by id.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from accounts.models import User
 from incidents.holding import Doubt, doubts_about
 from incidents.machine import TROUBLE, FlapLimit, LocationState, Verdict, decide_verdict
+from incidents.maintenance.reads import Cover, covers_of
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
 from monitors.models import Assignment, Monitor, Status, StatusSpan
 from monitors.spans import StatusChange, store_statuses
-from monitors.storing import look_soon
+from monitors.storing import PASSIVE_KINDS, look_soon
 from uptime.changes import Topic, tell_changed
+
+# So long what was seen inside a maintenance window waits for a check that proves it.
+PROOF_PATIENCE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +48,13 @@ def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
         Monitor.objects.filter(id__in=checked_at, enabled=True).select_for_update().order_by("id")
     )
     states = _states_of(monitors)
-    open_incidents = {
-        incident.monitor_id: incident
-        for incident in Incident.objects.filter(monitor__in=monitors)
-        .unresolved()
-        .select_for_update()
-        .order_by("id")
-    }
+    open_incidents = _open_incidents(monitors)
     verdicts = []
     for monitor in monitors:
+        if monitor.status == Status.MAINTENANCE or _waits_for_proof(
+            monitor, states[monitor.id], checked_at[monitor.id]
+        ):
+            continue
         incident = open_incidents.get(monitor.id)
         verdict = decide_verdict(
             states[monitor.id],
@@ -60,25 +62,61 @@ def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
             before=_status_before(monitor, incident),
             changed_at=monitor.last_change_at,
         )
+        if verdict.status in TROUBLE and _outlasts(monitor, states[monitor.id]):
+            verdict = replace(verdict, since=monitor.last_change_at)
         verdicts.append((monitor, incident, verdict))
     turning = [monitor for monitor, _, verdict in verdicts if _is_turn(monitor, verdict)]
+    under_maintenance = covers_of(turning)
     changes = _Changes(
         _changes_of(turning, before=min(checked_at.values())),
         doubts_about([one.id for one in turning]),
     )
     for monitor, incident, verdict in verdicts:
-        if _is_turn(monitor, verdict):
+        if cover := under_maintenance.get(monitor.id):
+            changes.suspend(monitor, incident, cover)
+        elif _is_turn(monitor, verdict):
             changes.turn(monitor, incident, verdict, checked_at[monitor.id])
         else:
             changes.refresh(monitor, incident, verdict)
     return changes.write()
 
 
+def _open_incidents(monitors: Collection[Monitor]) -> dict[UUID, Incident]:
+    incidents = Incident.objects.filter(monitor__in=monitors).unresolved()
+    return {one.monitor_id: one for one in incidents.select_for_update().order_by("id")}
+
+
 def _status_before(monitor: Monitor, incident: Incident | None) -> Status:
     """What the monitor was when it was last seen."""
-    if monitor.status == Status.UNKNOWN and incident is not None and not incident.is_flapping:
+    is_unseen = monitor.status in (Status.UNKNOWN, Status.PENDING)
+    if is_unseen and incident is not None and not incident.is_flapping:
         return Status(incident.severity)
     return Status(monitor.status)
+
+
+def _waits_for_proof(monitor: Monitor, states: Iterable[LocationState], at: datetime) -> bool:
+    """Whether a monitor is in trouble only by what was seen before it became pending again.
+
+    That was inside a maintenance window, and says nothing of how things are after it.
+    """
+    return (
+        _is_pending_again(monitor)
+        and at - monitor.last_change_at <= PROOF_PATIENCE
+        and any(one.state in TROUBLE and not one.is_proven for one in states)
+    )
+
+
+def _outlasts(monitor: Monitor, states: Iterable[LocationState]) -> bool:
+    """Whether its trouble began before it became pending again: inside a window."""
+    return _is_pending_again(monitor) and any(
+        one.troubled_since is not None and one.troubled_since <= monitor.last_change_at
+        for one in states
+        if one.state in TROUBLE
+    )
+
+
+def _is_pending_again(monitor: Monitor) -> bool:
+    return monitor.status == Status.PENDING and monitor.last_change_at > monitor.created_at
 
 
 def _is_turn(monitor: Monitor, verdict: Verdict) -> bool:
@@ -91,8 +129,8 @@ def stretch_of(status: Status) -> Status:
 
 
 def _states_of(monitors: Iterable[Monitor]) -> dict[UUID, list[LocationState]]:
-    windowed = {monitor.id: monitor.failure_window is not None for monitor in monitors}
-    found: dict[UUID, list[LocationState]] = {pk: [] for pk in windowed}
+    known = {monitor.id: monitor for monitor in monitors}
+    found: dict[UUID, list[LocationState]] = {pk: [] for pk in known}
     rows = Assignment.objects.filter(monitor_id__in=found, is_active=True).values_list(
         "monitor_id",
         "location__slug",
@@ -101,11 +139,17 @@ def _states_of(monitors: Iterable[Monitor]) -> dict[UUID, list[LocationState]]:
         "last_reason",
         "last_message",
         "passes",
+        "last_checked_at",
+        "last_status",
     )
-    for monitor_id, slug, state, since, reason, message, passes in rows:
-        is_recovering = state == Status.DOWN and passes > 0 and not windowed[monitor_id]
+    for monitor_id, slug, state, since, reason, message, passes, checked_at, seen in rows:
+        monitor = known[monitor_id]
+        is_recovering = state == Status.DOWN and passes > 0 and monitor.failure_window is None
+        is_proven = monitor.kind in PASSIVE_KINDS or (
+            seen in TROUBLE and checked_at is not None and checked_at >= monitor.last_change_at
+        )
         found[monitor_id].append(
-            LocationState(slug, Status(state), since, reason, message, is_recovering)
+            LocationState(slug, Status(state), since, reason, message, is_recovering, is_proven)
         )
     return found
 
@@ -162,6 +206,20 @@ class _Changes:
             self._go_on(incident, verdict, at, changes, monitor)
         elif verdict.status in TROUBLE:
             self._open(monitor, verdict, since, at, changes)
+
+    def suspend(self, monitor: Monitor, incident: Incident | None, cover: Cover) -> None:
+        """Maintenance begins: whatever happens until its end, nobody is told."""
+        self._set_status(
+            monitor, Verdict(Status.MAINTENANCE, message=cover.window.name), cover.since
+        )
+        if incident is not None:
+            message = f"“{cover.window.name}”: nobody is told until it is over."
+            self._note(incident, EventKind.MAINTENANCE, cover.since, message, "")
+
+    def resume(self, monitor: Monitor, at: datetime) -> None:
+        """Maintenance is over: the monitor is pending until it is settled."""
+        at = max(at, monitor.last_change_at)
+        self._set_status(monitor, Verdict(Status.PENDING), at)
 
     def refresh(self, monitor: Monitor, incident: Incident | None, verdict: Verdict) -> None:
         """Trouble that changed its cause, or whose checks pass again: the page says the present."""
@@ -222,7 +280,13 @@ class _Changes:
     ) -> None:
         """Another stretch within an open incident, or its end."""
         if verdict.status in TROUBLE:
-            self._worsen_or_ease(incident, verdict, at, is_quiet=bool(changes))
+            self._worsen_or_ease(
+                incident,
+                verdict,
+                at,
+                is_quiet=bool(changes),
+                is_news=monitor.status == Status.PENDING,
+            )
         elif not changes:
             is_secret = incident.is_secret
             event = resolved(incident, at=at, message="The checks pass again.")
@@ -232,17 +296,19 @@ class _Changes:
             self._flap(incident, monitor, changes, at)
 
     def _worsen_or_ease(
-        self, incident: Incident, verdict: Verdict, at: datetime, *, is_quiet: bool
+        self, incident: Incident, verdict: Verdict, at: datetime, *, is_quiet: bool, is_news: bool
     ) -> None:
+        """`is_quiet`: it flaps. `is_news`: that it goes on is worth telling, after maintenance."""
         severity = Severity(verdict.status.value)
         _explain(incident, verdict)
-        if severity == incident.severity:
+        if severity == incident.severity and not is_news:
             return
         if is_quiet:
             incident.severity = Severity.DOWN  # of what flaps, the worst that it was
             return
         incident.severity = severity
-        event = self._note(incident, EventKind.SEVERITY_CHANGED, at, verdict.message, severity)
+        kind = EventKind.OUTLASTED if is_news else EventKind.SEVERITY_CHANGED
+        event = self._note(incident, kind, at, verdict.message, severity)
         event.locations = incident.locations
         self._tell(incident, event, severity)
 
@@ -316,6 +382,38 @@ def resolved(
         message=message,
         author=by,
     )
+
+
+def begin_maintenance(monitor_ids: Collection[UUID]) -> None:
+    """Put those of these monitors under maintenance that a window covers now."""
+    if not monitor_ids:
+        return
+    monitors = list(Monitor.objects.filter(id__in=monitor_ids).select_for_update().order_by("id"))
+    watched = [one for one in monitors if one.enabled and one.status != Status.MAINTENANCE]
+    covers = covers_of(watched)
+    incidents = _open_incidents(watched)
+    changes = _Changes({}, {})
+    for monitor in watched:
+        if cover := covers.get(monitor.id):
+            changes.suspend(monitor, incidents.get(monitor.id), cover)
+    changes.write()
+
+
+def end_maintenance(ended_at: Mapping[UUID, datetime]) -> list[Transition]:
+    """Take monitors out of maintenance, as of these instants.
+
+    What is well is up at once, and an incident that waited for that is over. What is in trouble is
+    pending: whoever keeps the windows has it checked and settled.
+    """
+    if not ended_at:
+        return []
+    monitors = Monitor.objects.filter(id__in=ended_at).select_for_update().order_by("id")
+    ended = [one for one in monitors if one.status == Status.MAINTENANCE]
+    changes = _Changes({}, {})
+    for monitor in ended:
+        changes.resume(monitor, ended_at[monitor.id])
+    changes.write()
+    return settle({one.id: ended_at[one.id] for one in ended}) if ended else []
 
 
 def write_status(monitor: Monitor, *, status: Status, at: datetime) -> None:

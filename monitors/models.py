@@ -166,6 +166,12 @@ class Monitor(models.Model):
             models.Index(fields=["team", "status", "name"], name="monitor_list_by_status"),
             models.Index(fields=["team", "name"], name="monitor_list_by_name"),
             GinIndex(fields=["tags"], name="monitor_by_tag"),
+            # what is under maintenance or comes out of it, looked at every second
+            models.Index(
+                fields=["status"],
+                name="monitor_in_maintenance",
+                condition=models.Q(status__in=["maintenance", "pending"]),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from accounts.models import User
 from alerts.outbox import queue_deliveries
 from incidents.actions import add_update, close_by_hand
+from incidents.maintenance.upkeep import confirm_outages, keep_maintenance
 from incidents.models import Incident, IncidentEvent
 from incidents.reviews import calm_down, review_held
 from incidents.transitions import Transition
@@ -60,12 +61,12 @@ def comment_incident(
 
 
 def review_incidents() -> None:
-    """Bring about what time alone decides: flapping that is over, trouble that was held.
+    """Bring about what time alone decides: maintenance, flapping that is over, trouble held.
 
     For whoever looks once a second. Any number of processes may do so at once.
     """
     try:
-        for review in (calm_down, review_held):
+        for review in (keep_maintenance, confirm_outages, calm_down, review_held):
             with transaction.atomic():
                 tell(review(database_now()))
     except (OperationalError, InterfaceError):

@@ -17,7 +17,7 @@ from alerts.models import Channel, Delivery
 from alerts.outbox import queue_deliveries
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
 from incidents.transitions import Transition
-from monitors.models import Monitor
+from monitors.models import Monitor, Status
 from tests.factories import MembershipFactory
 from uptime.clock import database_now
 
@@ -32,7 +32,12 @@ def make_team(*, is_staff: bool = True) -> Team:
 
 def make_monitor(team: Team, name: str = "Shop", *, tags: tuple[str, ...] = ()) -> Monitor:
     return Monitor.objects.create(
-        team=team, name=name, kind="http", target="https://shop.example/", tags=list(tags)
+        team=team,
+        name=name,
+        kind="http",
+        target="https://shop.example/",
+        tags=list(tags),
+        status=Status.UP,
     )
 
 

@@ -1,0 +1,130 @@
+"""What begins and ends with maintenance windows, for whoever looks once a second.
+
+Level-triggered: each look compares what is under maintenance with what should be, so that a look
+that was missed, or one that a crash undid, is made up for by the next, and windows and tags may
+change at any time. Nothing is alerted meanwhile: the intake asks the windows itself before it turns
+a monitor (`incidents.transitions.settle`).
+
+An outage that goes on at the end of a window is not taken from what was seen inside. The monitor is
+pending from the end on and checked at once; the first check that fails then confirms it, and the
+outage dates from the end of the window.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from incidents.maintenance.reads import Reach, reaches_of, roll
+from incidents.models import MaintenanceWindow
+from incidents.transitions import (
+    Transition,
+    begin_maintenance,
+    end_maintenance,
+    settle,
+)
+from monitors.models import Assignment, Monitor, MonitorQuerySet, Status
+from monitors.storing import look_soon
+
+AT_ONCE = 1000
+
+_LOCK_KEY = 0x7570_6D61_696E
+_WATCHED = [one for one in Status if one not in (Status.PAUSED, Status.MAINTENANCE)]
+
+
+@transaction.atomic
+def keep_maintenance(now: datetime) -> list[Transition]:
+    """Begin and end what is due, up to `AT_ONCE` monitors each; the rest is for the next look.
+
+    One process does so at a time. The number of statements does not depend on how many monitors
+    there are.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK_KEY])
+        (is_ours,) = cursor.fetchone()
+    if not is_ours:
+        return []
+    windows = list(MaintenanceWindow.objects.begun(now))
+    reaches = reaches_of(windows)
+    on = [reach for reach in reaches if reach.window.is_on(now)]
+    begin_maintenance(_to_begin(on))
+    over = [reach for reach in reaches if reach not in on]
+    ended = _ended(on, over, now)
+    transitions = end_maintenance(ended)
+    if len(ended) < AT_ONCE:  # no monitor needs to know any more when these ended
+        for reach in over:
+            _put_next(reach.window, now)
+    return transitions
+
+
+def _to_begin(on: Collection[Reach]) -> list[UUID]:
+    """Monitors that windows cover which are on, and that are not under maintenance."""
+    watched = Monitor.objects.filter(enabled=True, status__in=_WATCHED)
+    found: set[UUID] = set()
+    for some in _covered_by(on, watched):
+        found.update(some.values_list("pk", flat=True)[:AT_ONCE])
+    return sorted(found)[:AT_ONCE]
+
+
+def _covered_by(on: Collection[Reach], monitors: MonitorQuerySet) -> list[MonitorQuerySet]:
+    """By all, by name and by tag: each of them has an index of its own."""
+    windows = [reach.window for reach in on]
+    teams = {one.team_id for one in windows if one.is_for_all}
+    named = set().union(*(reach.named for reach in on))
+    tagged = [Q(team=one.team_id, tags__overlap=one.tags) for one in windows if one.tags]
+    found = []
+    if teams:
+        found.append(monitors.filter(team__in=teams))
+    if named:
+        found.append(monitors.filter(pk__in=named))
+    if tagged:
+        found.append(monitors.filter(reduce(or_, tagged)))
+    return found
+
+
+def _ended(
+    on: Collection[Reach], over: Collection[Reach], now: datetime
+) -> Mapping[UUID, datetime]:
+    """Monitors under maintenance that no window covers, and since when: now, unless by its time."""
+    covered_teams = {reach.window.team_id for reach in on if reach.window.is_for_all}
+    inside = Monitor.objects.filter(status=Status.MAINTENANCE).exclude(team__in=covered_teams)
+    ended = [one for one in inside if not any(reach.covers(one) for reach in on)][:AT_ONCE]
+    return {
+        one.pk: max(
+            (
+                reach.window.finishes_at
+                for reach in over
+                if reach.window.finishes_at and reach.covers(one)
+            ),
+            default=now,
+        )
+        for one in ended
+    }
+
+
+def _put_next(window: MaintenanceWindow, now: datetime) -> None:
+    """Put the next occurrence in the place of the one that is over, unless somebody changed it."""
+    same = MaintenanceWindow.objects.filter(pk=window.pk, finishes_at=window.finishes_at)
+    roll(window, now)
+    same.update(
+        planned_at=window.planned_at, begins_at=window.begins_at, finishes_at=window.finishes_at
+    )
+
+
+@transaction.atomic
+def confirm_outages(now: datetime) -> list[Transition]:
+    """Settle outages that outlive a window, each once a check has proven it; have them checked."""
+    troubled = Assignment.objects.filter(
+        monitor=OuterRef("pk"), is_active=True, state__in=(Status.DOWN, Status.DEGRADED)
+    )
+    rows = Monitor.objects.filter(Exists(troubled), status=Status.PENDING, enabled=True)
+    waiting = dict(rows.order_by("pk").values_list("pk", "last_change_at")[:AT_ONCE])
+    if not waiting:
+        return []
+    transitions = settle(dict.fromkeys(waiting, now))
+    look_soon(waiting, unless_since=max(waiting.values()))
+    return transitions
