@@ -3,53 +3,84 @@
 Each takes effect in one transaction. Wrong states raise `uptime.errors.Conflict`.
 """
 
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
 from django.db import transaction
 
 from accounts.models import User
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus
-from incidents.transitions import Transition, add_event, close_incident, write_status
+from incidents.transitions import (
+    Transition,
+    add_event,
+    close_incident,
+    close_incidents,
+    write_status,
+    write_statuses,
+)
 from monitors.models import Monitor, Status
 from monitors.scheduling import lock_assignments, start_checks, stop_checks
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
 
 
-@transaction.atomic
 def pause_monitor(*, monitor: Monitor, by: User | None = None) -> Monitor:
     """Stop checking at once; what is under way is thrown away. Pausing twice is no error.
 
     An open incident is closed without telling anybody: a person ended the watching, and nobody
     knows whether the target recovered.
     """
-    lock_assignments(monitor)
-    locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
-    if not locked.enabled:
-        return locked
-    stop_checks(locked)
-    now = database_now()
-    locked.enabled = False
-    locked.save(update_fields=["enabled", "updated_at"])
-    write_status(locked, status=Status.PAUSED, at=now)
-    if incident := Incident.objects.filter(monitor=locked).unresolved().select_for_update().first():
-        close_incident(incident, at=now, message="The monitor was paused.", by=by)
-    return locked
+    pause_monitors(monitor_ids=[monitor.pk], by=by)
+    return Monitor.objects.get(pk=monitor.pk)
 
 
-@transaction.atomic
 def resume_monitor(*, monitor: Monitor) -> Monitor:
     """Check again, starting now; the monitor is pending until its first check says more.
 
     Resuming one that runs changes nothing.
     """
-    lock_assignments(monitor)
-    locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
-    if locked.enabled:
-        return locked
-    start_checks(locked)
-    locked.enabled = True
-    locked.save(update_fields=["enabled", "updated_at"])
-    write_status(locked, status=Status.PENDING, at=database_now())
-    return locked
+    resume_monitors(monitor_ids=[monitor.pk])
+    return Monitor.objects.get(pk=monitor.pk)
+
+
+@transaction.atomic
+def pause_monitors(*, monitor_ids: Collection[UUID], by: User | None = None) -> int:
+    """Pause several, as one; returns how many were not paused yet."""
+    monitors = _lock_monitors(monitor_ids, enabled=True)
+    stop_checks([one.pk for one in monitors])
+    _write_enabled(monitors, is_enabled=False, status=Status.PAUSED)
+    incidents = Incident.objects.filter(monitor__in=monitors).unresolved()
+    close_incidents(
+        list(incidents.select_for_update().order_by("id")),
+        at=database_now(),
+        message="The monitor was paused.",
+        by=by,
+    )
+    return len(monitors)
+
+
+@transaction.atomic
+def resume_monitors(*, monitor_ids: Collection[UUID]) -> int:
+    """Resume several, as one; returns how many were paused."""
+    monitors = _lock_monitors(monitor_ids, enabled=False)
+    start_checks(monitors)
+    _write_enabled(monitors, is_enabled=True, status=Status.PENDING)
+    return len(monitors)
+
+
+def _lock_monitors(monitor_ids: Collection[UUID], *, enabled: bool) -> list[Monitor]:
+    """Lock these monitors and their assignments; returns those that are (not) enabled."""
+    lock_assignments(monitor_ids)
+    locked = Monitor.objects.filter(pk__in=monitor_ids).select_for_update().order_by("id")
+    return [one for one in locked if one.enabled == enabled]
+
+
+def _write_enabled(monitors: Sequence[Monitor], *, is_enabled: bool, status: Status) -> None:
+    now = database_now()
+    Monitor.objects.filter(pk__in=[one.pk for one in monitors]).update(
+        enabled=is_enabled, updated_at=now
+    )
+    write_statuses(monitors, status=status, at=now)
 
 
 def set_enabled(*, monitor: Monitor, is_enabled: bool, by: User | None = None) -> Monitor:
@@ -80,7 +111,7 @@ def close_by_hand(*, incident: Incident, by: User) -> Transition:
     The monitor is pending again and checked at once: if it still fails, a new incident opens.
     Callers go through `uptime.operations.resolve_incident`, which also tells people.
     """
-    start_checks(incident.monitor)
+    start_checks([incident.monitor])
     monitor = Monitor.objects.select_for_update().get(pk=incident.monitor_id)
     locked = _lock(incident)
     if locked.status == IncidentStatus.RESOLVED:

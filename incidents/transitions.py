@@ -418,21 +418,39 @@ def end_maintenance(ended_at: Mapping[UUID, datetime]) -> list[Transition]:
 
 def write_status(monitor: Monitor, *, status: Status, at: datetime) -> None:
     """Set a locked monitor's status to one that needs no reason, and turn its span."""
-    at = max(at, monitor.last_change_at)
     if status != monitor.status:
-        store_statuses([StatusChange(monitor.id, status, "", "", at)])
+        write_statuses([monitor], status=status, at=at)
         monitor.refresh_from_db()
+
+
+def write_statuses(monitors: Iterable[Monitor], *, status: Status, at: datetime) -> None:
+    """The same of several, in the database only."""
+    store_statuses(
+        [
+            StatusChange(one.id, status, "", "", max(at, one.last_change_at))
+            for one in monitors
+            if one.status != status
+        ]
+    )
 
 
 def close_incident(
     incident: Incident, *, at: datetime, message: str, by: User | None = None
 ) -> IncidentEvent:
     """Resolve a locked incident and write it into its timeline."""
-    event = resolved(incident, at=at, message=message, by=by)
-    incident.save(update_fields=WRITTEN)
-    event.save()
-    tell_changed(Topic.INCIDENTS, [incident.pk])
+    [event] = close_incidents([incident], at=at, message=message, by=by)
     return event
+
+
+def close_incidents(
+    incidents: Sequence[Incident], *, at: datetime, message: str, by: User | None = None
+) -> list[IncidentEvent]:
+    """The same of several."""
+    events = [resolved(one, at=at, message=message, by=by) for one in incidents]
+    Incident.objects.bulk_update(incidents, WRITTEN, batch_size=500)
+    IncidentEvent.objects.bulk_create(events)
+    tell_changed(Topic.INCIDENTS, [one.pk for one in incidents])
+    return events
 
 
 def add_event(

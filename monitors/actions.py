@@ -4,16 +4,22 @@ Each takes effect in one transaction, or raises `uptime.errors.Invalid` or `Conf
 nothing. Pausing and resuming end and begin incidents, so they live in `incidents.actions`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.contrib.postgres.fields import ArrayField
+from django.db import IntegrityError, models, transaction
+from django.db.models import F, Func, Value
+from django.db.models.functions import Least
 
 from accounts.models import Team
-from monitors.drafts import accept, default_interval_s, values_of
+from monitors.drafts import MOST_TAGS, accept, default_interval_s, values_of
 from monitors.models import Location, Monitor, Status, StatusSpan
-from monitors.scheduling import hasten_checks, set_locations
+from monitors.scheduling import change_pace, hasten_checks, lock_assignments, set_locations
+from monitors.specs import spec_of
 from probe.kinds import KINDS
 from uptime import secrets
 from uptime.clock import database_now
@@ -31,6 +37,8 @@ _CHECKED_BY = {
     "settings",
     "secrets",
 }
+
+_TAGS = ArrayField(models.CharField(max_length=100))
 
 
 def create_monitor(*, team: Team, values: Mapping[str, Any]) -> Monitor:
@@ -95,6 +103,63 @@ def delete_monitor(*, monitor: Monitor) -> None:
     with transaction.atomic():
         list(monitor.assignments.select_for_update().order_by("id"))
         monitor.delete()
+
+
+@transaction.atomic
+def delete_monitors(*, monitor_ids: Collection[UUID]) -> int:
+    """Delete several with their history; returns how many there were."""
+    lock_assignments(monitor_ids)
+    return Monitor.objects.filter(pk__in=_lock(monitor_ids)).delete()[1].get("monitors.Monitor", 0)
+
+
+@transaction.atomic
+def tag_monitors(*, monitor_ids: Collection[UUID], tag: str) -> int:
+    """Add a tag to several; returns how many did not have it. One that is full stays as it is."""
+    lacking = Monitor.objects.filter(pk__in=_lock(monitor_ids), tags__len__lt=MOST_TAGS).exclude(
+        tags__contains=[tag]
+    )
+    added = Func(F("tags"), Value(tag), function="array_append", output_field=_TAGS)
+    return lacking.update(tags=added, updated_at=database_now())
+
+
+@transaction.atomic
+def untag_monitors(*, monitor_ids: Collection[UUID], tag: str) -> int:
+    """Take a tag from several; returns how many had it."""
+    left = Func(F("tags"), Value(tag), function="array_remove", output_field=_TAGS)
+    having = Monitor.objects.filter(pk__in=_lock(monitor_ids)).tagged(tag)
+    return having.update(tags=left, updated_at=database_now())
+
+
+@transaction.atomic
+def pace_monitors(*, monitor_ids: Collection[UUID], interval_s: int) -> int:
+    """Change the interval of several; returns of how many it was another.
+
+    One whose settings forbid so short an interval keeps its own. The checks that confirm a failure
+    come no later than the next one would.
+    """
+    lock_assignments(monitor_ids)
+    locked = Monitor.objects.filter(pk__in=_lock(monitor_ids)).exclude(interval_s=interval_s)
+    changed = [one for one in locked if _may_be_checked_every(one, interval_s)]
+    rows = Monitor.objects.filter(pk__in=[one.pk for one in changed])
+    rows.update(
+        interval_s=interval_s,
+        retry_interval_s=Least("retry_interval_s", interval_s),
+        revision=F("revision") + 1,
+        updated_at=database_now(),
+    )
+    change_pace(list(rows.all()), timedelta(seconds=interval_s))
+    return len(changed)
+
+
+def _may_be_checked_every(monitor: Monitor, interval_s: int) -> bool:
+    settings = spec_of(monitor).settings
+    return settings is None or interval_s >= settings.shortest_interval.total_seconds()
+
+
+def _lock(monitor_ids: Collection[UUID]) -> list[UUID]:
+    """Lock these monitors' rows, in the order in which everybody does."""
+    rows = Monitor.objects.filter(pk__in=monitor_ids).select_for_update().order_by("id")
+    return list(rows.values_list("pk", flat=True))
 
 
 def check_now(*, monitor: Monitor) -> None:

@@ -6,7 +6,8 @@ stretches; the words beside them are HTML.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import groupby
 
 from monitors.models import Status
 
@@ -130,6 +131,42 @@ def status_band(stretches: Sequence[Stretch], *, since: datetime, until: datetim
         )
     # the short and bad ones last, so that they lie on top
     return sorted(bars, key=lambda bar: (bar.name in ("down", "degraded"), -bar.width))
+
+
+def cell_bars(names: Sequence[str], *, since: datetime, cell: timedelta) -> list[Bar]:
+    """Cells of one length as bars, one unit a cell; neighbours of one name are one bar.
+
+    A cell without a name is left out.
+    """
+    bars, place = [], 0
+    for name, run in groupby(names):
+        length = sum(1 for _ in run)
+        if name:
+            start = since + place * cell
+            bars.append(Bar(place, length, name, at=start, until=start + length * cell))
+        place += length
+    return bars
+
+
+def spark_line(values: Sequence[float | None], *, width: float = 100, height: float = 20) -> str:
+    """Values side by side as an SVG path, from zero to the highest; empty where there is no line.
+
+    It breaks where a value is missing.
+    """
+    top = max((value for value in values if value is not None), default=0)
+    if top <= 0 or len(values) < 2:
+        return ""
+    step = width / (len(values) - 1)
+    path, is_broken = [], True
+    for place, value in enumerate(values):
+        if value is None:
+            is_broken = True
+            continue
+        # a unit stays free above and below, for the stroke
+        y = 1 + (height - 2) * (1 - value / top)
+        path.append(f"{'M' if is_broken else 'L'}{_units(place * step):g} {_units(y):g}")
+        is_broken = False
+    return "".join(path)
 
 
 def phase_bars(phases: Sequence[float | None], *, scale_ms: float) -> list[Bar]:

@@ -4,7 +4,8 @@ A fixed number of queries, whatever the number of monitors. Raw SQL: of 90 days 
 plainly up is read, which for most monitors is nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -21,12 +22,26 @@ def first_day(now: datetime, days: int) -> datetime:
     return today - (days - 1) * DAY
 
 
-def daily_time(
-    monitor_ids: Sequence[UUID], *, since: datetime, until: datetime
-) -> dict[UUID, list[Statistics]]:
-    """How each monitor spent each day from `since`, the start of a UTC day; the last is cut."""
-    begun: dict[UUID, datetime | None] = {}
-    spent: dict[UUID, dict[int, dict[Status, timedelta]]] = {pk: {} for pk in monitor_ids}
+@dataclass(slots=True)
+class Lived:
+    """What is known of a monitor's window, cut into steps of one length.
+
+    `begun` is when its history begins. `spent` has, by a step's number, the time of it that was not
+    up, by status: since `begun`, spans meet, so the rest was up.
+    """
+
+    begun: datetime | None = None
+    spent: dict[int, dict[Status, timedelta]] = field(default_factory=dict)
+
+
+def read_lived(
+    monitor_ids: Sequence[UUID], *, since: datetime, until: datetime, step: timedelta
+) -> dict[UUID, Lived]:
+    """How each monitor lived through the steps of a window, the last of which may be cut short.
+
+    Two queries, whatever the number of monitors.
+    """
+    lived = {pk: Lived() for pk in monitor_ids}
     with hot_cursor() as cursor:
         cursor.execute(
             """
@@ -36,35 +51,51 @@ def daily_time(
             """,
             [list(monitor_ids)],
         )
-        begun.update(cursor)
+        for monitor_id, begun in cursor:
+            lived[monitor_id].begun = begun
         cursor.execute(
             """
-            SELECT s.monitor_id, days.number, s.status,
+            SELECT s.monitor_id, steps.number, s.status,
                 sum(least(coalesce(s.ended_at, %(until)s), %(until)s,
-                          %(since)s::timestamptz + (days.number + 1) * interval '24 hours')
+                          %(since)s::timestamptz + (steps.number + 1) * %(step)s::interval)
                     - greatest(s.started_at,
-                               %(since)s::timestamptz + days.number * interval '24 hours'))
+                               %(since)s::timestamptz + steps.number * %(step)s::interval))
             FROM monitors_statusspan AS s
             CROSS JOIN LATERAL generate_series(
                 floor(extract(epoch FROM greatest(s.started_at, %(since)s) - %(since)s)
-                      / 86400)::int,
+                      / %(seconds)s)::int,
                 ceil(extract(epoch FROM least(coalesce(s.ended_at, %(until)s), %(until)s)
-                                        - %(since)s) / 86400)::int - 1
-            ) AS days(number)
+                                        - %(since)s) / %(seconds)s)::int - 1
+            ) AS steps(number)
             WHERE s.monitor_id = ANY(%(ids)s) AND s.started_at < %(until)s
               AND (s.ended_at IS NULL OR s.ended_at > %(since)s) AND s.status <> %(up)s
-            GROUP BY s.monitor_id, days.number, s.status
+            GROUP BY s.monitor_id, steps.number, s.status
             """,
-            {"ids": list(monitor_ids), "since": since, "until": until, "up": Status.UP},
+            {
+                "ids": list(monitor_ids),
+                "since": since,
+                "until": until,
+                # in hours: PostgreSQL's day is not always 24 of them
+                "step": f"{step.total_seconds() / 3600} hours",
+                "seconds": step.total_seconds(),
+                "up": Status.UP,
+            },
         )
         for monitor_id, number, status, time in cursor:
-            spent[monitor_id].setdefault(number, {})[Status(status)] = time
+            lived[monitor_id].spent.setdefault(number, {})[Status(status)] = time
+    return lived
+
+
+def daily_time(
+    monitor_ids: Sequence[UUID], *, since: datetime, until: datetime
+) -> dict[UUID, list[Statistics]]:
+    """How each monitor spent each day from `since`, the start of a UTC day; the last is cut."""
     return {
         pk: [
-            _day(of_days.get(number, {}), start, min(start + DAY, until), begun[pk])
+            time_of(lived.spent.get(number, {}), start, min(start + DAY, until), lived.begun)
             for number, start in enumerate(_starts(since, until))
         ]
-        for pk, of_days in spent.items()
+        for pk, lived in read_lived(monitor_ids, since=since, until=until, step=DAY).items()
     }
 
 
@@ -72,10 +103,10 @@ def _starts(since: datetime, until: datetime) -> list[datetime]:
     return [since + number * DAY for number in range(-((since - until) // DAY))]
 
 
-def _day(
-    spent: dict[Status, timedelta], start: datetime, end: datetime, begun: datetime | None
+def time_of(
+    spent: Mapping[Status, timedelta], start: datetime, end: datetime, begun: datetime | None
 ) -> Statistics:
-    """Spans meet: what is left of a day since the first of them is up."""
+    """Spans meet: what is left of a stretch since the first of them is up."""
     known = end - max(start, begun) if begun and begun < end else timedelta()
     up = known - sum(spent.values(), timedelta())
     return statistics_of({**spent, Status.UP: up}, end - start)

@@ -19,6 +19,8 @@ from uptime.errors import Invalid
 from uptime.secrets import keep_secrets, seal
 from uptime.validation import Problems, validate
 
+MOST_TAGS = 50
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 Interval: TypeAlias = Annotated[int, Field(ge=1, le=86_400)] | None
 Timeout: TypeAlias = Annotated[float, Field(ge=0.1, le=120, allow_inf_nan=False)] | None
@@ -52,7 +54,7 @@ class MonitorDraft(BaseModel):
     flap_window: Annotated[int, Field(ge=60, le=86_400)] = 900
     depends_on: Annotated[list[Text], Field(max_length=100), AfterValidator(_unique)] = []
     enabled: bool = True
-    tags: Annotated[list[Tag], Field(max_length=50), AfterValidator(_unique)] = []
+    tags: Annotated[list[Tag], Field(max_length=MOST_TAGS), AfterValidator(_unique)] = []
     settings: dict[str, Any] = {}
     sla_target: Annotated[int, Field(ge=1, le=1000)] | None = None
 

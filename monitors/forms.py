@@ -6,12 +6,17 @@ Rules live in `monitors.drafts`; the forms only parse. A blank field is a value 
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import fields
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 
 from monitors.drafts import values_of
+from monitors.listing import ORDERS, Wish
 from monitors.models import Location, Monitor, Status
 from probe.kinds import KINDS
 from probe.kinds.base import Kind
@@ -203,26 +208,103 @@ class MonitorForm(SettingsForm):
 
 
 class FilterForm(forms.Form):
-    """What of the team's monitors the list shows; nonsense in the address filters nothing."""
+    """What of the team's monitors the list shows, and how; nonsense in the address changes nothing.
+
+    Tags and locations are texts here: what there is to choose from is asked for where it is shown.
+    """
 
     q = forms.CharField(required=False, max_length=200)
-    status = forms.ChoiceField(required=False, choices=[("", "Any state"), *Status.choices])
-    kind = forms.ChoiceField(required=False)
-    tag = forms.ChoiceField(required=False)
+    status = forms.ChoiceField(required=False, choices=Status.choices)
+    kind = forms.ChoiceField(
+        required=False, choices=[(kind.name, kind.label) for kind in KINDS.values()]
+    )
+    tag = forms.CharField(required=False, max_length=100)
+    location = forms.SlugField(required=False)
+    sort = forms.ChoiceField(required=False, choices=list(ORDERS.items()))
+    bars = forms.ChoiceField(required=False, choices=[("24h", "24 hours"), ("90d", "90 days")])
+    density = forms.ChoiceField(required=False, choices=[("compact", "Compact")])
 
-    def __init__(self, data: Mapping[str, Any], *, tags: list[str]) -> None:
+    def __init__(self, data: Mapping[str, Any]) -> None:
         super().__init__(data)
-        self._offer("kind", "Any kind", [(kind.name, kind.label) for kind in KINDS.values()])
-        self._offer("tag", "Any tag", [(tag, tag) for tag in tags])
         self.is_valid()
-
-    def _offer(self, name: str, any_of: str, choices: list[tuple[str, str]]) -> None:
-        made = self.fields[name]
-        assert isinstance(made, forms.ChoiceField)
-        made.choices = [("", any_of), *choices]
 
     def chosen(self, name: str) -> str:
         return str(self.cleaned_data.get(name, ""))
+
+    def wish(self) -> Wish:
+        return Wish(**{one.name: self.chosen(one.name) for one in fields(Wish)})
+
+    def query(self) -> str:
+        """The address's query that shows the same again, from the first page on."""
+        chosen = {name: value for name in self.fields if (value := self.chosen(name))}
+        return urlencode(chosen)
+
+
+class ViewForm(forms.Form):
+    """A name for a way to look at the list."""
+
+    name = forms.CharField(max_length=60)
+    query = forms.CharField(max_length=1000, required=False)
+
+    def clean_query(self) -> str:
+        """What the list understands, and nothing else."""
+        return FilterForm(QueryDict(self.cleaned_data["query"])).query()
+
+
+class BulkForm(forms.Form):
+    """What is to be done with which monitors: those ticked, or all that the filters let through."""
+
+    CHOICES: ClassVar = [
+        ("pause", "Pause"),
+        ("resume", "Resume"),
+        ("tag", "Add a tag"),
+        ("untag", "Remove a tag"),
+        ("interval", "Change the interval"),
+        ("delete", "Delete"),
+    ]
+
+    action = forms.ChoiceField(choices=CHOICES)
+    monitor = forms.TypedMultipleChoiceField(required=False, coerce=UUID)
+    everything = forms.BooleanField(required=False)
+    query = forms.CharField(max_length=1000, required=False)
+    is_confirmed = forms.BooleanField(required=False)
+
+    def __init__(self, data: QueryDict) -> None:
+        super().__init__(data)
+        ids = self.fields["monitor"]
+        assert isinstance(ids, forms.TypedMultipleChoiceField)
+        # whose they are is asked by the query that finds them
+        ids.choices = [(one, one) for one in data.getlist("monitor") if _is_uuid(one)]
+
+    @property
+    def label(self) -> str:
+        return dict(self.CHOICES)[self.cleaned_data["action"]]
+
+    @property
+    def shown_filters(self) -> FilterForm:
+        return FilterForm(QueryDict(self.cleaned_data["query"]))
+
+
+class TagForm(forms.Form):
+    tag = forms.CharField(label="Tag", max_length=100)
+
+
+class IntervalForm(forms.Form):
+    interval = DurationField(label="Check every", help_text="Such as 30 s, 5 min or 1 h.")
+
+    def clean_interval(self) -> int:
+        seconds: int = self.cleaned_data["interval"]
+        if not 1 <= seconds <= 86_400:
+            raise ValidationError("Between 1 s and 1 d.")
+        return seconds
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _defaults(kind: Kind) -> dict[str, Any]:

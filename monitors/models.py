@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -165,6 +166,8 @@ class Monitor(models.Model):
             # the list of monitors, filtered by state or in the order of names
             models.Index(fields=["team", "status", "name"], name="monitor_list_by_status"),
             models.Index(fields=["team", "name"], name="monitor_list_by_name"),
+            # the list of monitors, what changed last first
+            models.Index(fields=["team", "last_change_at", "id"], name="monitor_list_by_change"),
             GinIndex(fields=["tags"], name="monitor_by_tag"),
             # what is under maintenance or comes out of it, looked at every second
             models.Index(
@@ -200,6 +203,26 @@ class Monitor(models.Model):
     def full_settings(self) -> dict[str, Any]:
         """The settings with their secrets, in the clear: for the prober, never for a reader."""
         return secrets.unseal(self.settings, self.secrets)
+
+
+class SavedView(models.Model):
+    """A person's own name for a way to look at a team's list: the query of its address."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=1000, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            # what a person sees of a team, and that a name is theirs once
+            models.UniqueConstraint(fields=["user", "team", "name"], name="one_saved_view"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Assignment(models.Model):

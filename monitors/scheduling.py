@@ -1,14 +1,16 @@
-"""Start, stop and hasten the checks of one monitor: its assignments' due instants.
+"""Start, stop and hasten the checks of monitors: their assignments' due instants.
 
 All of these take the assignments' locks first, by id, as the intake does; the monitor's lock comes
 after. A lease that somebody holds is taken away, so that what is under way no longer counts.
 """
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models.functions import Now
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Least, Now, Random
 
 from monitors.models import Assignment, Monitor, Status
 from monitors.specs import spec_of
@@ -29,26 +31,55 @@ _FRESH = {
 }
 
 
-def lock_assignments(monitor: Monitor) -> list[Assignment]:
-    return list(Assignment.objects.filter(monitor=monitor).select_for_update().order_by("id"))
+# Where many monitors start at once their first checks are spread: so many a second.
+STARTED_PER_S = 200
 
 
-def stop_checks(monitor: Monitor) -> None:
-    lock_assignments(monitor)
-    Assignment.objects.filter(monitor=monitor).update(**_FRESH, next_due_at=None)
+def lock_assignments(monitor_ids: Collection[UUID]) -> list[Assignment]:
+    assignments = Assignment.objects.filter(monitor__in=monitor_ids)
+    return list(assignments.select_for_update().order_by("id"))
 
 
-def start_checks(monitor: Monitor) -> None:
+def stop_checks(monitor_ids: Collection[UUID]) -> None:
+    lock_assignments(monitor_ids)
+    Assignment.objects.filter(monitor__in=monitor_ids).update(**_FRESH, next_due_at=None)
+
+
+def start_checks(monitors: Collection[Monitor]) -> None:
     """Check at every active location, now, with nothing remembered of earlier streaks.
 
     A heartbeat that was never pinged keeps waiting; the others have until their next deadline.
     """
-    for assignment in lock_assignments(monitor):
-        if assignment.is_active:
-            Assignment.objects.filter(pk=assignment.pk).update(
-                **_FRESH,
-                next_due_at=_first_due(monitor, assignment, since=database_now()),
-            )
+    of_id = {monitor.pk: monitor for monitor in monitors}
+    assignments = [one for one in lock_assignments(of_id) if one.is_active]
+    asking = [one.pk for one in assignments if not _is_passive(of_id[one.monitor_id])]
+    spread = timedelta(seconds=(len(asking) - 1) / STARTED_PER_S)
+    Assignment.objects.filter(pk__in=asking).update(
+        **_FRESH, next_due_at=Now() + Random() * spread if spread else Now()
+    )
+    for assignment in assignments:
+        monitor = of_id[assignment.monitor_id]
+        if _is_passive(monitor):
+            due_at = _first_due(monitor, assignment, since=database_now())
+            Assignment.objects.filter(pk=assignment.pk).update(**_FRESH, next_due_at=due_at)
+
+
+def change_pace(monitors: Collection[Monitor], interval: timedelta) -> None:
+    """Check with the monitors' present settings, of which this interval is one; streaks go on.
+
+    What would be due later than that is due within it, evenly spread.
+    """
+    lock_assignments([one.pk for one in monitors])
+    asking = [one.pk for one in monitors if not _is_passive(one)]
+    paced = Assignment.objects.filter(monitor__in=asking)
+    present = Monitor.objects.filter(pk=OuterRef("monitor"))
+    paced.update(revision=Subquery(present.values("revision")))
+    paced.exclude(next_due_at=None).update(
+        **_UNLEASED, next_due_at=Least("next_due_at", Now() + Random() * interval)
+    )
+    for monitor in monitors:
+        if _is_passive(monitor):
+            hasten_checks(monitor)
 
 
 def hasten_checks(monitor: Monitor) -> None:
@@ -56,7 +87,7 @@ def hasten_checks(monitor: Monitor) -> None:
 
     A heartbeat's deadline is worked out anew from its last ping.
     """
-    for assignment in lock_assignments(monitor):
+    for assignment in lock_assignments([monitor.pk]):
         changes: dict[str, object] = {"revision": monitor.revision}
         if assignment.is_active and assignment.next_due_at is not None:
             since = assignment.last_seen_at or database_now()
@@ -67,7 +98,7 @@ def hasten_checks(monitor: Monitor) -> None:
 @transaction.atomic
 def set_locations(monitor: Monitor, location_ids: Collection[int]) -> None:
     """Make the monitor's active assignments those of `location_ids`; new ones are due now."""
-    existing = {one.location_id: one for one in lock_assignments(monitor)}
+    existing = {one.location_id: one for one in lock_assignments([monitor.pk])}
     for location_id, assignment in existing.items():
         if assignment.is_active and location_id not in location_ids:
             Assignment.objects.filter(pk=assignment.pk).update(
@@ -90,9 +121,13 @@ def _first_due(
     monitor: Monitor, assignment: Assignment, *, since: datetime
 ) -> datetime | Now | None:
     """Now for a kind that asks; the deadline after `since` for one that waits to be pinged."""
-    if not KINDS[monitor.kind].is_passive:
+    if not _is_passive(monitor):
         return Now()
     if assignment.last_seen_at is None:
         return None
     spec = spec_of(monitor)
     return next_deadline(spec.settings, spec.interval, since)
+
+
+def _is_passive(monitor: Monitor) -> bool:
+    return KINDS[monitor.kind].is_passive

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Count, F, Func, Q, QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -26,15 +25,15 @@ from monitors.charts import (
     status_band,
 )
 from monitors.figures import time_spent
-from monitors.forms import FilterForm, MonitorForm
-from monitors.models import Location, Monitor, Ping, Result, Status
+from monitors.forms import MonitorForm
+from monitors.models import Location, Monitor, Ping, Result
 from monitors.reads import drawn_stretches, monitor_rows, recent_results
 from monitors.snippets import snippets_for
 from monitors.statistics import statistics_of
 from probe.kinds import KINDS
 from probe.kinds.base import Kind
 from uptime.errors import Conflict, Invalid
-from uptime.pages import paged, render_page
+from uptime.pages import render_page
 
 CHECKS_CHARTED = 120
 CHECKS_LISTED = 20
@@ -46,47 +45,6 @@ WINDOWS = {
     "7 days": timedelta(days=7),
     "30 days": timedelta(days=30),
 }
-
-# In the order of their weight: what is wrong now comes first.
-_BY_WEIGHT = (
-    Status.DOWN,
-    Status.RECOVERING,
-    Status.DEGRADED,
-    Status.UNKNOWN,
-    Status.PENDING,
-    Status.UP,
-    Status.MAINTENANCE,
-    Status.PAUSED,
-)
-_WRONG = (Status.DOWN, Status.RECOVERING, Status.DEGRADED)
-
-
-@viewer
-@require_GET
-def monitor_list(request: TeamRequest) -> HttpResponse:
-    """The home page: what is wrong now, first; the rest after it."""
-    ours = Monitor.objects.visible_to(request.team)
-    counts = _counts(ours)
-    form = FilterForm(request.GET, tags=_tags(ours))
-    page = paged(request, _filtered(ours, form).worst_first())
-    return render_page(
-        request,
-        "monitors/list.html",
-        {
-            "section": "monitors",
-            "now": timezone.now(),
-            "form": form,
-            "is_filtered": any(form.chosen(name) for name in form.fields),
-            "counts": [(status, counts[status]) for status in _BY_WEIGHT if counts[status]],
-            "total": sum(counts.values()),
-            "blind": Location.objects.exclude(blind_since=None),
-            "wrong": [(s, counts[s]) for s in _WRONG if counts[s]],
-            "wrong_states": _WRONG,
-            "page": page,
-            "rows": monitor_rows(list(page.object_list)),
-            "kinds": KINDS,
-        },
-    )
 
 
 @viewer
@@ -213,28 +171,6 @@ def _monitor_form(
     context = {"section": "monitors", "form": form, "kind": kind, "monitor": monitor}
     status = 422 if form.errors else 200
     return render_page(request, "monitors/form.html", context, status=status)
-
-
-def _counts(monitors: QuerySet[Monitor]) -> dict[Status, int]:
-    found = dict(monitors.values_list("status").annotate(n=Count("id")).values_list("status", "n"))
-    return {status: found.get(status, 0) for status in Status}
-
-
-def _tags(monitors: QuerySet[Monitor]) -> list[str]:
-    tags = monitors.annotate(tag=Func(F("tags"), function="unnest"))
-    return sorted(tags.order_by().values_list("tag", flat=True).distinct(), key=str.casefold)
-
-
-def _filtered(monitors: Any, form: FilterForm) -> Any:
-    if text := form.chosen("q"):
-        monitors = monitors.filter(Q(name__icontains=text) | Q(target__icontains=text))
-    if status := form.chosen("status"):
-        monitors = monitors.filter(status=status)
-    if kind := form.chosen("kind"):
-        monitors = monitors.filter(kind=kind)
-    if tag := form.chosen("tag"):
-        monitors = monitors.tagged(tag)
-    return monitors
 
 
 def _uptime(monitor: Monitor, now: datetime) -> list[tuple[str, float | None, float | None]]:

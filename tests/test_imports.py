@@ -32,6 +32,7 @@ EDGES = {
     "admin",
     "api",
     "forms",
+    "overview_views",
     "ping_urls",
     "ping_views",
     "public_urls",

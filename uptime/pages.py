@@ -20,15 +20,21 @@ M = TypeVar("M", bound=Model)
 
 
 def render_page(
-    request: HttpRequest, template: str, context: Mapping[str, Any], *, status: int = 200
+    request: HttpRequest,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    status: int = 200,
+    whole: str = "layouts/page.html",
 ) -> HttpResponse:
     """Render `template` whole, or only its block `live` when htmx asks to refresh it.
 
-    The template extends `layout`. A browser that goes back in its history gets the whole page.
+    The template extends `layout`: for a whole page, that is `whole`. A browser that goes back in
+    its history gets the whole page.
     """
     htmx = getattr(request, "htmx", None)
     is_fragment = bool(htmx) and not getattr(htmx, "history_restore_request", False)
-    layout = "layouts/fragment.html" if is_fragment else "layouts/page.html"
+    layout = "layouts/fragment.html" if is_fragment else whole
     response = render(request, template, {**context, "layout": layout}, status=status)
     patch_vary_headers(response, ["HX-Request"])
     # what a team sees is never kept by a shared cache, and asked for anew on a way back

@@ -7,11 +7,15 @@ from accounts import views as accounts
 from alerts import views as alerts
 from alerts.on_call import views as on_call
 from incidents import views as incidents
+from monitors import overview_views as overview
 from monitors import views as monitors
 from statuspages import views as statuspages
 
 urlpatterns = [
-    path("", monitors.monitor_list, name="home"),
+    path("", overview.monitor_list, name="home"),
+    path("monitors/bulk/", overview.change_many, name="monitors-bulk"),
+    path("views/new/", overview.save_view, name="view-new"),
+    path("views/<uuid:view_id>/delete/", overview.remove_view, name="view-delete"),
     path("monitors/new/", monitors.choose_kind, name="monitor-new"),
     path("monitors/new/<slug:kind_name>/", monitors.new_monitor, name="monitor-new-kind"),
     path("monitors/<uuid:monitor_id>/", monitors.monitor_page, name="monitor"),

@@ -86,13 +86,14 @@ function isHurried() {
   return Date.now() < hurryUntil || document.querySelector("[data-refresh=often]") !== null;
 }
 
-// Nothing is replaced under the hands of somebody who marks text, types, or has opened something.
+// Nothing is replaced under the hands of somebody who marks text, types, has opened or ticked
+// something.
 function isBusy(element) {
   const selection = document.getSelection();
   const marks = selection && !selection.isCollapsed && element.contains(selection.anchorNode);
   const types = element.contains(document.activeElement) &&
     document.activeElement.matches("input, textarea, select");
-  return marks || types || element.querySelector("details[open]") !== null;
+  return marks || types || element.querySelector("details[open], .tick:checked") !== null;
 }
 
 // ------------------------------------------------------------------ live
@@ -208,10 +209,30 @@ function removeRow(button) {
   document.querySelector(`[data-add-row="${rows.id}"]`).focus();
 }
 
+function switchFullscreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen();
+}
+
+// The box in the head ticks its page; ticking one of the page's by hand shows in the head.
+document.addEventListener("change", (event) => {
+  const form = event.target.closest("[data-many]");
+  if (!form) return;
+  const boxes = [...form.querySelectorAll(".tick[name=monitor]")];
+  const head = form.querySelector("[data-tick-all]");
+  if (event.target === head) {
+    for (const box of boxes) box.checked = head.checked;
+  }
+  const ticked = boxes.filter((box) => box.checked).length;
+  head.checked = ticked === boxes.length;
+  head.indeterminate = ticked > 0 && ticked < boxes.length;
+});
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if (button.dataset.theme !== undefined) switchTheme();
+  else if (button.dataset.fullscreen !== undefined) switchFullscreen();
   else if (button.dataset.copy) copyText(button);
   else if (button.dataset.addRow) addRow(button);
   else if (button.dataset.removeRow !== undefined) removeRow(button);

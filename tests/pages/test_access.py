@@ -14,6 +14,7 @@ from alerts.actions import create_channel, create_policy
 from alerts.models import Delivery, Override
 from alerts.on_call.actions import create_schedule
 from incidents.models import Incident
+from monitors.models import SavedView
 from statuspages.actions import add_component, create_page, publish_post, save_template
 from statuspages.models import SubscriberKind
 from statuspages.subscriptions import ask_to_confirm
@@ -126,7 +127,11 @@ def filled(pattern: URLPattern) -> str:
 @pytest.fixture
 def foreign(db: None) -> dict[str, object]:
     """Ids of things of another team, by the name that addresses give them."""
-    other = TeamFactory()
+    return things_of(TeamFactory())
+
+
+def things_of(other: Team) -> dict[str, object]:
+    """One of everything that has a page, made for a team."""
     monitor = make_monitor(other)
     now = database_now()
     incident = Incident.objects.create(
@@ -159,7 +164,9 @@ def foreign(db: None) -> dict[str, object]:
         schedule=schedule, member=member, starts_at=now, ends_at=now + timedelta(days=1)
     )
     invitation, _ = invite_member(team=other, email="a@example.org", role=Role.VIEWER, by=None)
+    view = SavedView.objects.create(team=other, user=member.user, name="V")
     return {
+        "view_id": view.pk,
         "member_id": member.pk,
         "invitation_id": invitation.pk,
         "page_id": page.pk,

@@ -78,21 +78,21 @@ def _time_ms(action: Callable[[], object], rounds: int) -> list[float]:
 
 
 def _fill(now: datetime, incidents: int) -> None:
-    _fill_rollups(now)
+    fill_rollups(now, days=timedelta(days=365), hours=timedelta(days=RESULTS_KEPT))
     _fill_spans(now, incidents)
-    _fill_results(now)
+    fill_results(now, days=RESULTS_KEPT)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 
 
-def _fill_rollups(now: datetime) -> None:
-    """Histograms of a dozen neighbouring buckets around 190 ms."""
+def fill_rollups(now: datetime, *, days: timedelta, hours: timedelta) -> None:
+    """Of all monitors, so far back: histograms of a dozen neighbouring buckets around 190 ms."""
     done = {chores.HOURS: chores.hour_of(now), chores.DAYS: chores.day_of(now)}
     Chore.objects.bulk_create(Chore(name=name, done_until=at) for name, at in done.items())
     first = bucket_of(120.0)
     for table, step, checks, since, until in (
-        ("monitors_dayrollup", "1 day", 1440, timedelta(days=365), done[chores.DAYS]),
-        ("monitors_hourrollup", "1 hour", 60, timedelta(days=RESULTS_KEPT), done[chores.HOURS]),
+        ("monitors_dayrollup", "1 day", 1440, days, done[chores.DAYS]),
+        ("monitors_hourrollup", "1 hour", 60, hours, done[chores.HOURS]),
     ):
         with connection.cursor() as cursor:
             cursor.execute(
@@ -144,11 +144,13 @@ def _fill_spans(now: datetime, incidents: int) -> None:
     Incident.objects.bulk_create(told, batch_size=5000)
 
 
-def _fill_results(now: datetime) -> None:
+def fill_results(now: datetime, *, days: int) -> Assignment:
+    """A result a minute of one assignment, which is returned; all but the last day is packed."""
     assignment = Assignment.objects.order_by("monitor_id")[0]
-    since = chores.day_of(now) - timedelta(days=RESULTS_KEPT)
-    ensure_partitions((since + timedelta(days=n)).date() for n in range(RESULTS_KEPT + 1))
+    since = chores.day_of(now) - timedelta(days=days)
+    ensure_partitions((since + timedelta(days=n)).date() for n in range(days + 1))
     chance = Random(1)  # noqa: S311 - the same figures each time
     copy_results(list(synthetic_checks(assignment.pk, since=since, until=now, chance=chance)))
     chores.run_chore(chores.PACKING, pack_results, budget=timedelta(minutes=10))
     chores.run_chore(chores.CHECKING, check_packed, budget=timedelta(minutes=10))
+    return assignment

@@ -112,6 +112,17 @@ def svg(value: float) -> str:
 
 
 @register.filter
+def chosen(form: Any, name: str) -> str:
+    """What a form of filters understood of a field; empty where that is nothing."""
+    return str(form.cleaned_data.get(name, ""))
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+@register.filter
 def get(mapping: Mapping[str, Any], key: str) -> Any:
     """A value of a mapping whose key is in a variable."""
     return mapping.get(key, "")

@@ -8,7 +8,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-NAMES = ("deliveries", "engine", "faults", "intake", "lease", "probe", "rollup", "stats")
+NAMES = (
+    "deliveries",
+    "engine",
+    "faults",
+    "intake",
+    "lease",
+    "pages",
+    "probe",
+    "rollup",
+    "stats",
+)
 
 
 class Command(BaseCommand):
