@@ -21,6 +21,7 @@ from alerts.actions import (
 )
 from alerts.channels import CHANNELS
 from alerts.models import (
+    Attempt,
     Channel,
     Delivery,
     Escalation,
@@ -333,6 +334,14 @@ class DeliverySpan(RecentFilter):
     def since(self, queryset: QuerySet[Delivery], moment: datetime) -> QuerySet[Delivery]:
         first = uuid.UUID(int=round(moment.timestamp() * 1000) << 80)
         return queryset.filter(pk__gte=first)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(RecordAdmin[Attempt]):
+    list_display = ("began_at", "delivery", "number", "duration_ms", "error")
+    list_select_related = ("delivery",)
+    search_fields = ("delivery__id",)
+    ordering = ("-id",)
 
 
 @admin.register(Delivery)

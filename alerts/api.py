@@ -31,7 +31,7 @@ from alerts.actions import (
 )
 from alerts.channels import CHANNELS
 from alerts.hours import HoursValues
-from alerts.models import Channel, Delivery, DeliveryStatus, Event, OutsideHours, Policy
+from alerts.models import Attempt, Channel, Delivery, DeliveryStatus, Event, OutsideHours, Policy
 from incidents.models import Severity
 from uptime.api.pagination import page_of, slice_of
 from uptime.api.schema import describe
@@ -212,6 +212,33 @@ class DeliveryOut(Shape):
     sent_at: datetime | None
 
 
+class ExchangeOut(Shape):
+    method: str
+    """Of HTTP, or another protocol's name."""
+    url: str
+    headers: dict[str, str]
+    sent: str
+    """The request's body, cut; secrets are `********` here as elsewhere."""
+    status: int | None
+    """Null: there was no answer, and `answer` says why."""
+    answer: str
+
+
+class AttemptOut(Shape):
+    number: int
+    """From 1; anew after a retry by hand."""
+    began_at: datetime
+    duration_ms: float
+    error: str
+    """Empty: it was taken."""
+    exchanges: list[ExchangeOut]
+
+
+class DeliveryLogOut(DeliveryOut):
+    log: list[AttemptOut]
+    """Every attempt, in order; of what was merged, see its digest's."""
+
+
 class DeliveriesQuery(SliceQuery):
     status: commas(DeliveryStatus) = []  # type: ignore[valid-type]
     channel: commas(UUID) = []  # type: ignore[valid-type]
@@ -327,9 +354,12 @@ class Deliveries(ApiView):
 
 
 class OneDelivery(ApiView):
-    @describe("get_delivery", "Read a delivery", answer=DeliveryOut)
+    @describe("get_delivery", "Read a delivery with its attempts", answer=DeliveryLogOut)
     def get(self, request: Request, id: UUID) -> Response:
-        return Response(present_delivery(_delivery(self, id)))
+        delivery = _delivery(self, id)
+        attempts = delivery.log.order_by("id")
+        values = present_delivery(delivery).model_dump()
+        return Response(DeliveryLogOut(**values, log=[_present_attempt(one) for one in attempts]))
 
 
 class RetryDelivery(ApiView):
@@ -388,6 +418,16 @@ def present_delivery(delivery: Delivery) -> DeliveryOut:
         last_error=delivery.last_error,
         created_at=delivery.created_at,
         sent_at=delivery.sent_at,
+    )
+
+
+def _present_attempt(attempt: Attempt) -> AttemptOut:
+    return AttemptOut(
+        number=attempt.number,
+        began_at=attempt.began_at,
+        duration_ms=attempt.duration_ms,
+        error=attempt.error,
+        exchanges=[ExchangeOut(**one) for one in attempt.exchanges],
     )
 
 

@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Thread
 from typing import ClassVar
@@ -22,7 +21,7 @@ from alerts.outbox import (
     lease_deliveries,
     renew_leases,
 )
-from alerts.recording import record_outcomes
+from alerts.recording import Ended, record_outcomes
 from alerts.sending import attempt_delivery
 from uptime.bell import Bell
 from uptime.clock import database_now
@@ -56,7 +55,7 @@ class Dispatcher:
         self._escalated_at: datetime | None = None
         self._allowances = _Allowances()
         # Appended to by the sending threads; what is here stays until it is recorded.
-        self._finished: deque[_Ended] = deque()
+        self._finished: deque[Ended] = deque()
 
     def run(self, stop: Callable[[], bool], on_beat: Callable[[], object] = lambda: None) -> None:
         """Send until `stop()`, then wait for what is in flight, at most `DRAIN_S`.
@@ -136,22 +135,19 @@ class Dispatcher:
         Thread(target=self._send, args=(leased,), name=f"send-{leased.id}", daemon=True).start()
 
     def _send(self, leased: Leased) -> None:
-        began = time.monotonic()
-        outcome = attempt_delivery(leased)
-        took = timedelta(seconds=time.monotonic() - began)
-        self._finished.append(_Ended(leased, outcome, took))
+        self._finished.append((leased, attempt_delivery(leased)))
         self._bell.ring()
 
     def _record(self) -> None:
         ended = list(self._finished)
         if not ended:
             return
-        recorded = record_outcomes([(one.leased, one.outcome) for one in ended])
-        for one in ended:
+        recorded = record_outcomes(ended)
+        for leased, outcome in ended:
             self._finished.popleft()
-            del self._in_flight[one.leased.id]
-            self._allowances.note(one)
-            _log_outcome(one.leased, one.outcome, one.leased.id in recorded)
+            del self._in_flight[leased.id]
+            self._allowances.note(leased, outcome)
+            _log_outcome(leased, outcome, leased.id in recorded)
 
     def _escalate(self, now: datetime) -> bool:
         """Decide what is due later; true if there may be more. Not at every commit's ring."""
@@ -168,17 +164,6 @@ class Dispatcher:
             self._renewed_at = now
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    leased: Leased
-    outcome: Outcome
-    took: timedelta
-
-    @property
-    def is_smooth(self) -> bool:
-        return self.outcome.error is None and self.took < QUICK
-
-
 class _Allowances:
     """How many deliveries each channel may have in flight.
 
@@ -192,9 +177,9 @@ class _Allowances:
     def of(self, channel_id: UUID | None) -> int:
         return AT_ONCE_PER_CHANNEL + self._earned.get(channel_id, 0)
 
-    def note(self, ended: _Ended) -> None:
-        channel_id = ended.leased.channel_id
-        if not ended.is_smooth:
+    def note(self, leased: Leased, outcome: Outcome) -> None:
+        channel_id = leased.channel_id
+        if outcome.error is not None or outcome.took >= QUICK:
             self._earned.pop(channel_id, None)
         elif self.of(channel_id) < MOST_PER_CHANNEL:
             self._earned[channel_id] = self._earned.get(channel_id, 0) + 1

@@ -11,7 +11,7 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -22,6 +22,7 @@ import httpcore
 import httpx
 
 from alerts.errors import DeliveryError
+from alerts.exchanges import Exchange
 from probe.net import is_forbidden
 
 DEADLINE = timedelta(seconds=15)
@@ -55,10 +56,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Sends requests for one team; `reaches_private` opens the networks closed to others."""
+    """Sends requests for one team; `reaches_private` opens the networks closed to others.
+
+    `exchanges` are what it sent and was answered so far. A channel that doesn't speak HTTP adds its
+    own.
+    """
 
     reaches_private: bool = False
     deadline: timedelta = DEADLINE
+    exchanges: list[Exchange] = field(default_factory=list, compare=False)
 
     def post(
         self,
@@ -102,6 +108,35 @@ class Door:
         to it. Raises DeliveryError when no answer came; its text names the host alone, since paths
         and headers hold keys.
         """
+        try:
+            answer = self._exchange(method, url, body, headers, is_operators=is_operators)
+        except DeliveryError as error:
+            self._note(method, url, headers, body, None, str(error))
+            raise
+        self._note(method, url, headers, body, answer.status, answer.body.decode(errors="replace"))
+        return answer
+
+    def _note(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        status: int | None,
+        answer: str,
+    ) -> None:
+        sent = body.decode(errors="replace")
+        self.exchanges.append(Exchange(method, url, headers, sent, status, answer))
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        is_operators: bool,
+    ) -> Answer:
         address = httpx.URL(url)
         backend = _Backend(
             ends_at=time.monotonic() + self.deadline.total_seconds(),

@@ -539,3 +539,25 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} to {self.channel_id}"
+
+
+class Attempt(models.Model):
+    """One attempt to send a delivery: what was sent and answered, without secrets.
+
+    `exchanges` are those of `alerts.exchanges`; an attempt that failed before it could send
+    anything has none. It goes with its delivery.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="log")
+    number = models.PositiveSmallIntegerField(help_text="From 1; anew after a retry by hand.")
+    began_at = models.DateTimeField()
+    duration_ms = models.FloatField()
+    exchanges = models.JSONField(default=list)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.delivery_id}"

@@ -160,6 +160,7 @@ class Outcome:
 
     `is_permanent` ends this delivery, `is_channel_dead` its channel. `retry_after` is how long the
     receiver asked to be left alone; `settled` are the receivers that the next attempt leaves out.
+    `exchanges`, `began_at` (by this machine's clock) and `took` are for the log.
     """
 
     error: str | None = None
@@ -167,6 +168,9 @@ class Outcome:
     is_channel_dead: bool = False
     retry_after: timedelta | None = None
     settled: Mapping[str, str] = field(default_factory=dict)
+    exchanges: Sequence[Mapping[str, Any]] = ()
+    began_at: datetime | None = None
+    took: timedelta = timedelta()
 
 
 SENT = Outcome()

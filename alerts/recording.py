@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from alerts.messages import DIGEST, DISABLED, NOTICES, TEST, channel_facts, facts_of_dead_channel
-from alerts.models import Channel, Delivery, DeliveryStatus
+from alerts.models import Attempt, Channel, Delivery, DeliveryStatus
 from alerts.outbox import NOTICE_STEP, Leased, Outcome, announce
 from uptime.clock import database_now
 from uptime.counters import count_deliveries
@@ -46,8 +46,20 @@ def record_outcomes(ended: Sequence[Ended]) -> set[UUID]:
             if outcome.error is not None:
                 status = _record_failure(leased, outcome, outcome.error, now)
                 counted[leased.channel_type, status.value] += 1
+        Attempt.objects.bulk_create(_attempt(leased, outcome, now) for leased, outcome in ours)
         count_deliveries(counted)
     return held
+
+
+def _attempt(leased: Leased, outcome: Outcome, now: datetime) -> Attempt:
+    return Attempt(
+        delivery_id=leased.id,
+        number=leased.attempt,
+        began_at=outcome.began_at or now,
+        duration_ms=round(outcome.took.total_seconds() * 1000, 3),
+        exchanges=list(outcome.exchanges),
+        error=outcome.error or "",
+    )
 
 
 def _lock_those_held(ended: Sequence[Ended]) -> set[UUID]:

@@ -1,7 +1,12 @@
 """One attempt to send one delivery: no database, no transaction, no exception."""
 
+import json
 import re
+import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, quote_plus
 
 import structlog
 from pydantic import ValidationError
@@ -22,9 +27,30 @@ SHORTEST_SECRET = 8
 
 
 def attempt_delivery(leased: Leased) -> Outcome:
-    """Send it and say how that went."""
+    """Send it and say how that went, and what was said."""
+    began_at, began = datetime.now(UTC), time.monotonic()
+    door = Door(reaches_private=leased.reaches_private)
+    outcome = _attempt(leased, door)
+    return replace(
+        outcome,
+        exchanges=_told(door, leased),
+        began_at=began_at,
+        took=timedelta(seconds=time.monotonic() - began),
+    )
+
+
+def _told(door: Door, leased: Leased) -> list[dict[str, Any]]:
+    if not door.exchanges:  # nor, perhaps, can its secrets be read
+        return []
+    return [
+        one.as_json(lambda text: without_secrets(text, leased.secrets).replace("\0", ""))
+        for one in door.exchanges
+    ]
+
+
+def _attempt(leased: Leased, door: Door) -> Outcome:
     try:
-        _send(leased)
+        _send(leased, door)
     except DeliveryError as error:
         text = without_secrets(str(error), leased.secrets)
         return Outcome(
@@ -55,8 +81,21 @@ def without_secrets(text: str, encrypted: str) -> str:
     for secret in decrypt(encrypted).values():
         for one in (secret, *_parts_of_address(secret)):
             if len(one) >= SHORTEST_SECRET:
-                text = text.replace(one, MASK)
+                for written in _as_written(one):
+                    text = text.replace(written, MASK)
     return text
+
+
+def _as_written(secret: str) -> set[str]:
+    """As it stands in plain text, in an address, a form and a JSON document."""
+    return {
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+    }
 
 
 def _parts_of_address(secret: str) -> list[str]:
@@ -68,7 +107,7 @@ def _parts_of_address(secret: str) -> list[str]:
     return re.split(r"[/?&=:@]", rest)
 
 
-def _send(leased: Leased) -> None:
+def _send(leased: Leased, door: Door) -> None:
     if leased.attempt > MAX_ATTEMPTS:
         # Its sender died each time before it could record anything: it may be what kills them.
         raise DeliveryError("given up: no attempt came to an end", is_permanent=True)
@@ -86,4 +125,4 @@ def _send(leased: Leased) -> None:
         ) from error
     message = compose_message(leased.id, Facts.model_validate(leased.facts))
     message = replace(reworded(message, config), settled=leased.settled)
-    channel.send(message, config, Door(reaches_private=leased.reaches_private))
+    channel.send(message, config, door)

@@ -32,6 +32,7 @@ from uptime.errors import Conflict, Invalid
 from uptime.pages import paged, render_page, show_once, take_shown_once
 
 DELIVERIES_LISTED = 10
+MEMBERS_LISTED = 100
 
 
 @viewer
@@ -276,6 +277,26 @@ def delivery_list(request: TeamRequest) -> HttpResponse:
         "page": paged(request, rows),
     }
     return render_page(request, "alerts/deliveries.html", context)
+
+
+@viewer
+@require_GET
+def delivery_page(request: TeamRequest, delivery_id: UUID) -> HttpResponse:
+    """One delivery: each attempt, what was sent and what was answered."""
+    ours = Delivery.objects.visible_to(request.team)
+    delivery = get_object_or_404(
+        ours.select_related("channel", "incident__monitor"), pk=delivery_id
+    )
+    context = {
+        "section": "alerts",
+        "now": timezone.now(),
+        "delivery": delivery,
+        "attempts": delivery.log.order_by("id"),
+        "members": ours.filter(digest=delivery)
+        .select_related("channel", "incident__monitor")
+        .order_by("pk")[:MEMBERS_LISTED],
+    }
+    return render_page(request, "alerts/delivery_page.html", context)
 
 
 @editor

@@ -66,6 +66,7 @@ urlpatterns = [
         name="override-cancel",
     ),
     path("deliveries/", alerts.delivery_list, name="deliveries"),
+    path("deliveries/<uuid:delivery_id>/", alerts.delivery_page, name="delivery"),
     path("deliveries/<uuid:delivery_id>/retry/", alerts.retry, name="delivery-retry"),
     path("status-pages/", statuspages.status_page_list, name="status-pages"),
     path("status-pages/new/", statuspages.new_status_page, name="status-page-new"),

@@ -22,6 +22,7 @@ from pydantic import AfterValidator, Field
 from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Door
 from alerts.errors import DeliveryError
+from alerts.exchanges import Exchange
 from alerts.messages import Message
 
 
@@ -52,7 +53,9 @@ def send(message: Message, config: EmailConfig, door: Door) -> None:
             for address in dict.fromkeys(config.to):
                 if address in settled:
                     continue
-                refusal = _refusal_of(_mail(message, address, connection))
+                mail = _mail(message, address, connection)
+                refusal = _refusal_of(mail)
+                door.exchanges.append(_exchange(mail, refusal))
                 if refusal and not refusal.is_permanent:
                     put_off.append(refusal.text)
                 else:
@@ -68,8 +71,17 @@ def send(message: Message, config: EmailConfig, door: Door) -> None:
         )
 
 
+def _exchange(mail: EmailMultiAlternatives, refusal: "_Refusal | None") -> Exchange:
+    [address] = mail.to
+    sent = f"Subject: {mail.subject}\n\n{mail.body}"
+    if refusal is None:
+        return Exchange("SMTP", address, {}, sent, 250, "taken")
+    return Exchange("SMTP", address, {}, sent, refusal.code, refusal.text)
+
+
 @dataclass(frozen=True, slots=True)
 class _Refusal:
+    code: int
     text: str
     is_permanent: bool
 
@@ -87,7 +99,7 @@ def _refusal_of(mail: EmailMultiAlternatives) -> _Refusal | None:
 
 
 def _refusal(address: str, code: int, text: bytes | str) -> _Refusal:
-    return _Refusal(f"{address}: {code} {_decoded(text)}", is_permanent=code >= 500)
+    return _Refusal(code, f"{address}: {code} {_decoded(text)}", is_permanent=code >= 500)
 
 
 def _mail(message: Message, address: str, connection: BaseEmailBackend) -> EmailMultiAlternatives:

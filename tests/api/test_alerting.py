@@ -7,9 +7,10 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Team
-from alerts.models import Channel, Delivery, Policy
+from alerts.models import Attempt, Channel, Delivery, Policy
 from tests.api.conftest import Api
 from tests.factories import TeamFactory, WebhookFactory, make_monitor, make_policy
+from uptime.clock import database_now
 
 pytestmark = pytest.mark.django_db
 
@@ -235,6 +236,27 @@ class TestDeliveries:
 
         assert answer.status_code == 202
         assert answer.json()["status"] == "queued"
+
+    def test_are_read_with_their_attempts(self, api: Api, deliveries: list[str]) -> None:
+        exchange = {
+            "method": "POST",
+            "url": "https://hooks.example/",
+            "headers": {},
+            "sent": "{}",
+            "status": 500,
+            "answer": "broken",
+        }
+        Attempt.objects.create(
+            delivery_id=deliveries[0],
+            number=1,
+            began_at=database_now(),
+            duration_ms=12.5,
+            exchanges=[exchange],
+            error="the receiver answered 500",
+        )
+        [attempt] = api.get(f"deliveries/{deliveries[0]}/").json()["log"]
+        assert (attempt["number"], attempt["duration_ms"]) == (1, 12.5)
+        assert attempt["exchanges"] == [exchange]
 
     def test_take_one_query_for_a_page(
         self, api: Api, deliveries: list[str], django_assert_num_queries: DjangoAssertNumQueries

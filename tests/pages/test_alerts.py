@@ -184,6 +184,29 @@ def test_what_was_given_up_is_sent_again_from_the_log(
     assert "can be retried" in text(client.post(retry, follow=True))
 
 
+def test_a_delivery_shows_what_was_said_in_each_attempt(
+    client: Client, team: Team, channel: Channel
+) -> None:
+    delivery = Delivery.objects.create(team=team, channel=channel, event="test", facts={})
+    exchange = {
+        "method": "POST",
+        "url": "https://hooks.example/",
+        "headers": {"Content-Type": "application/json"},
+        "sent": "<b>sent</b>",
+        "status": 500,
+        "answer": "out of order",
+    }
+    delivery.log.create(
+        number=1, began_at=delivery.created_at, duration_ms=12, exchanges=[exchange], error="No."
+    )
+    page = reverse("delivery", args=[delivery.pk])
+    assert page in text(client.get(reverse("deliveries")))
+    shown = text(client.get(page))
+    assert "out of order" in shown
+    assert "&lt;b&gt;sent" in shown
+    assert "500" in shown
+
+
 @pytest.mark.parametrize(("name", "queries"), [("deliveries", 5), ("channels", 5), ("policies", 9)])
 def test_the_lists_take_as_many_queries_for_many_as_for_one(
     client: Client,
