@@ -4,6 +4,9 @@ The API tells by `ok: false` and an error code what is wrong. A bad token, an un
 user who blocked the bot stay so: the channel is dead. 429 names the seconds to wait. What doesn't
 speak the API's language (a proxy's error page) is tried again.
 
+The message's links are buttons below it, too, acknowledging among them where it offers that
+(https://core.telegram.org/bots/api#inlinekeyboardbutton).
+
 A group takes 20 a minute
 (https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this).
 """
@@ -26,6 +29,7 @@ from alerts.wording import cut
 
 BODY_LIMIT = 3400
 _DEAD = (401, 403, 404)
+_BAD_BUTTONS = ("inline keyboard button url", "button_url_invalid")
 _DEAD_CHATS = ("chat not found", "group chat was deactivated", "user is deactivated")
 
 
@@ -88,12 +92,25 @@ def send(message: Message, config: TelegramConfig, door: Door) -> None:
 
 
 def _call(message: Message, config: TelegramConfig, chat_id: str, door: Door) -> _Reply:
+    reply = _post(message, config, chat_id, door, has_buttons=True)
+    if not reply.ok and any(words in reply.description.lower() for words in _BAD_BUTTONS):
+        # To an installation without a public name no button leads; the text has the addresses, too.
+        reply = _post(message, config, chat_id, door, has_buttons=False)
+    return reply
+
+
+def _post(
+    message: Message, config: TelegramConfig, chat_id: str, door: Door, *, has_buttons: bool
+) -> _Reply:
     values: dict[str, Any] = {
         "chat_id": chat_id,
         "text": as_html(message),
         "parse_mode": "HTML",
         "link_preview_options": {"is_disabled": True},
     }
+    if has_buttons:
+        rows = [[{"text": link.label, "url": link.url}] for link in message.links]
+        values["reply_markup"] = {"inline_keyboard": rows}
     if config.message_thread_id:
         values["message_thread_id"] = config.message_thread_id
     token = quote(config.bot_token.get_secret_value(), safe=":")

@@ -35,6 +35,22 @@ def test_the_message_arrives_in_the_chat(message: Message, bot_api: BotApi) -> N
     assert "message_thread_id" not in arrived
 
 
+def test_its_links_are_buttons(message: Message, bot_api: BotApi) -> None:
+    send(message, config(), DOOR)
+    buttons = [[{"text": link.label, "url": link.url}] for link in message.links]
+    assert bot_api.messages[0]["reply_markup"] == {"inline_keyboard": buttons}
+
+
+def test_a_button_that_leads_nowhere_public_is_left_out(message: Message, bot_api: BotApi) -> None:
+    """As the API answers for http://localhost."""
+    text = "Bad Request: inline keyboard button URL 'http://localhost/' is invalid: Wrong HTTP URL"
+    bot_api.will(Refusal(400, text).reply())
+    send(message, config(), DOOR)
+    [arrived] = bot_api.messages
+    assert "reply_markup" not in arrived
+    assert message.link in arrived["text"]
+
+
 def test_a_topic_of_a_forum_is_named(message: Message, bot_api: BotApi) -> None:
     send(message, config(message_thread_id=7), DOOR)
     assert bot_api.messages[0]["message_thread_id"] == 7
