@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Membership, Team, User
+from accounts.two_factor import has_second_factor
 
 TEAM_KEY = "team"
 
@@ -52,7 +53,7 @@ def membership_of(request: HttpRequest) -> Membership | None:
     if not hasattr(request, "_membership"):
         mine = list(
             Membership.objects.filter(user=request.user)
-            .select_related("team")
+            .select_related("team", "user")
             .order_by("created_at", "id")
         )
         chosen = request.session.get(TEAM_KEY)
@@ -145,9 +146,18 @@ def _as_team_request(request: HttpRequest) -> TeamRequest:
     membership = membership_of(request)
     if membership is None:
         raise PermissionDenied("You are in no team yet. Ask a team's owner to add you.")
+    check_second_factor(membership)
     ours = cast(TeamRequest, request)
     ours.membership, ours.team = membership, membership.team
     return ours
+
+
+def check_second_factor(membership: Membership) -> None:
+    """Raises PermissionDenied for a member who lacks what their team asks for."""
+    if membership.team.requires_second_factor and not has_second_factor(membership.user):
+        raise PermissionDenied(
+            f"The team {membership.team} wants two-factor sign-in: set it up in your profile."
+        )
 
 
 def _declared(view: View, access: str) -> View:

@@ -44,7 +44,12 @@ def ensure_first_user(*, email: str, password: str = "") -> tuple[User, str]:
 
 def generate_password() -> str:
     """Four groups of five signs: 98 bits, to be read off a screen and typed."""
-    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(4))
+    return generate_words(4)
+
+
+def generate_words(count: int) -> str:
+    """Groups of five signs, each of 24 bits."""
+    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(5)) for _ in range(count))
     return "-".join(groups)
 
 
@@ -62,6 +67,12 @@ def rename_team(*, team: Team, name: str) -> None:
     """Raises Invalid."""
     team.name = _team_name(name)
     team.save(update_fields=["name"])
+
+
+def require_second_factor(*, team: Team, is_required: bool) -> None:
+    """Members without two-factor sign-in see nothing of the team until they have it."""
+    team.requires_second_factor = is_required
+    team.save(update_fields=["requires_second_factor"])
 
 
 @transaction.atomic

@@ -10,9 +10,12 @@ from django.utils.safestring import SafeString
 
 from accounts.models import (
     ApiToken,
+    BrowserSession,
     IdempotentRequest,
     Invitation,
     Membership,
+    RecoveryCode,
+    SecondFactor,
     SignInTries,
     Team,
     User,
@@ -59,7 +62,7 @@ class UserAdmin(Admin[User], DjangoUserAdmin[User]):
     readonly_fields = ("password_link", "last_login", "created_at")
     inlines = (MembershipInline,)
     fieldsets = (
-        (None, {"fields": ("email", "name", "password_link")}),
+        (None, {"fields": ("email", "name", "time_zone", "theme", "password_link")}),
         (
             "Rights",
             {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
@@ -100,7 +103,7 @@ def _may_touch(request: HttpRequest, user: User | None) -> bool:
 
 @admin.register(Team)
 class TeamAdmin(Admin[Team]):
-    list_display = ("name", "retention_days", "created_at")
+    list_display = ("name", "retention_days", "requires_second_factor", "created_at")
     search_fields = ("name",)
     ordering = ("name",)
     readonly_fields = ("created_at",)
@@ -170,3 +173,38 @@ class SignInTriesAdmin(RecordAdmin[SignInTries]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("accounts.delete_signintries")
+
+
+@admin.register(SecondFactor)
+class SecondFactorAdmin(RecordAdmin[SecondFactor]):
+    """Deleting one lets its user sign in with the password alone: for who has lost everything."""
+
+    list_display = ("user", "created_at", "confirmed_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
+    ordering = ("-created_at",)
+    fields = ("user", "created_at", "confirmed_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: SecondFactor | None = None) -> bool:
+        may = request.user.has_perm("accounts.delete_secondfactor")
+        return may and _may_touch(request, obj.user if obj else None)
+
+
+@admin.register(RecoveryCode)
+class RecoveryCodeAdmin(RecordAdmin[RecoveryCode]):
+    list_display = ("id", "factor")
+    list_select_related = ("factor__user",)
+    search_fields = ("factor__user__email",)
+    ordering = ("-id",)
+    fields = ("factor",)
+
+
+@admin.register(BrowserSession)
+class BrowserSessionAdmin(RecordAdmin[BrowserSession]):
+    """Without its key and data, which are what signs in; deleting one signs out."""
+
+    list_display = ("user", "address", "agent", "signed_in_at", "seen_at", "expire_date")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "address")
+    ordering = ("-seen_at",)
+    fields = ("user", "address", "agent", "signed_in_at", "seen_at", "expire_date")

@@ -13,8 +13,14 @@ from accounts.actions import NAME_LIMIT
 from accounts.models import Membership, Role, Scope, User
 from accounts.throttling import forget_tries, take_try
 from accounts.tokens import is_within, scope_of
+from accounts.two_factor import WRONG, check_code, take_guess
+from uptime.wall_clock import zone_names
 
 EXPIRIES = {"30": "in 30 days", "90": "in 90 days", "365": "in a year", "": "never"}
+
+
+def zone_choices() -> list[tuple[str, str]]:
+    return [("", "As the browser has it"), *((name, name) for name in zone_names())]
 
 
 class SignInForm(AuthenticationForm):
@@ -40,6 +46,41 @@ class SignInForm(AuthenticationForm):
         cleaned = super().clean()
         forget_tries(email=email, address=address, now=timezone.now())
         return cleaned
+
+
+class CodeForm(forms.Form):
+    """The second step of signing in, and of what is as grave (see accounts.two_factor)."""
+
+    code = forms.CharField(
+        label="Code",
+        max_length=40,
+        widget=forms.TextInput(
+            {"autocomplete": "one-time-code", "autocapitalize": "off", "spellcheck": "false"}
+        ),
+        help_text="Six digits of your app, or a recovery code.",
+    )
+
+    def __init__(self, data: Any = None, *, user: User) -> None:
+        super().__init__(data)
+        self.user = user
+
+    def clean_code(self) -> str:
+        if wait := take_guess(user=self.user, now=timezone.now()):
+            minutes = max(1, round(wait.total_seconds() / 60))
+            raise ValidationError(f"Too many tries. Wait {minutes} min.", code="throttled")
+        if not check_code(user=self.user, code=self.cleaned_data["code"]):
+            raise ValidationError(WRONG)
+        return str(self.cleaned_data["code"])
+
+
+class LooksForm(forms.ModelForm[User]):
+    """How pages look for somebody, in whatever browser."""
+
+    time_zone = forms.ChoiceField(label="Time zone", required=False, choices=zone_choices)
+
+    class Meta:
+        model = User
+        fields = ("time_zone", "theme")
 
 
 class NameForm(forms.ModelForm[User]):

@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 from django_htmx.http import HttpResponseClientRefresh
 
+from accounts.sessions import note_seen
+
 # No inline script, no inline style: a value that slips into a page unescaped stays text.
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -68,7 +70,10 @@ class SignInMiddleware(LoginRequiredMiddleware):
         # Django asks who it is first, and so the database, even for what is open to everybody.
         if not getattr(view_func, "login_required", True):
             return None
-        return super().process_view(request, view_func, view_args, view_kwargs)
+        refusal = super().process_view(request, view_func, view_args, view_kwargs)
+        if refusal is None:
+            note_seen(request)
+        return refusal
 
     def handle_no_permission(  # type: ignore[override] # the stubs know of redirects only
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]

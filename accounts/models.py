@@ -7,12 +7,16 @@ from typing import ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
 from uptime.ids import uuid7
+
+THEMES = [("", "As the system has it"), ("light", "Light"), ("dark", "Dark")]
 
 
 class UserManager(BaseUserManager["User"]):
@@ -36,6 +40,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField("may use the admin", default=False)
     is_active = models.BooleanField("may sign in", default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    time_zone = models.CharField(
+        max_length=64, blank=True, help_text="Empty: as their browser has it."
+    )
+    theme = models.CharField(max_length=5, blank=True, choices=THEMES)
 
     objects = UserManager()
 
@@ -67,6 +75,7 @@ class Team(models.Model):
         help_text="How long its single results, hourly figures and pings are kept. Empty: as long"
         " as the installation says (UPTIME_RETENTION_DAYS).",
     )
+    requires_second_factor = models.BooleanField("members need two-factor sign-in", default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = TeamQuerySet.as_manager()
@@ -204,3 +213,51 @@ class SignInTries(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} since {self.since:%Y-%m-%d %H:%M:%S}"
+
+
+class SecondFactor(models.Model):
+    """The app that shows a user's codes (TOTP, RFC 6238). It counts once it is confirmed.
+
+    The secret is encrypted (uptime.secrets). A step that was used is not taken again: whoever looks
+    over a shoulder sees a code that is spent.
+    """
+
+    user = models.OneToOneField(
+        User, on_delete=models.CASCADE, primary_key=True, related_name="second_factor"
+    )
+    secret = models.TextField(editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    confirmed_at = models.DateTimeField(null=True, editable=False)
+    last_step = models.BigIntegerField(default=0, editable=False)
+
+    def __str__(self) -> str:
+        return f"of {self.user}"
+
+
+class RecoveryCode(models.Model):
+    """Stands in for a code when the app is lost, once; deleted when it is used."""
+
+    factor = models.ForeignKey(SecondFactor, on_delete=models.CASCADE, related_name="codes")
+    digest = models.CharField(max_length=64, editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["factor", "digest"], name="one_code")]
+
+    def __str__(self) -> str:
+        return f"of {self.factor.user}"
+
+
+class BrowserSession(AbstractBaseSession):
+    """A browser's session; who is signed in there, and since when, is beside its data."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+    address = models.CharField(max_length=45, blank=True)
+    agent = models.CharField(max_length=300, blank=True, help_text="What the browser says it is.")
+    signed_in_at = models.DateTimeField(null=True)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionBase]:
+        from accounts.sessions import SessionStore  # it needs this model
+
+        return SessionStore

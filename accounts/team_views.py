@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth import login
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -20,7 +19,13 @@ from accounts.access import (
     public,
     viewer,
 )
-from accounts.actions import change_role, create_team, remove_member, rename_team
+from accounts.actions import (
+    change_role,
+    create_team,
+    remove_member,
+    rename_team,
+    require_second_factor,
+)
 from accounts.forms import InviteForm, JoinForm, RoleForm, TeamForm
 from accounts.invitations import (
     find_invitation,
@@ -33,7 +38,9 @@ from accounts.invitations import (
     revoke_invitation,
 )
 from accounts.models import Invitation, Membership, Role, User
+from accounts.sessions import sign_in
 from accounts.throttling import digest_of, take
+from accounts.two_factor import has_second_factor
 from uptime.errors import Conflict, Invalid
 from uptime.pages import paged, render_page, show_once, take_shown_once
 
@@ -59,6 +66,19 @@ def rename(request: TeamRequest) -> HttpResponse:
         return _team_page(request, name_form=form)
     rename_team(team=request.team, name=form.cleaned_data["name"])
     messages.success(request, "Saved.")
+    return redirect("team")
+
+
+@owner
+@require_POST
+def two_factor(request: TeamRequest) -> HttpResponse:
+    """Whether members need two-factor sign-in; only who has it may ask it of others."""
+    is_required = "required" in request.POST
+    if is_required and not has_second_factor(request.user):
+        messages.error(request, "Set up two-factor sign-in for yourself first, in your profile.")
+    else:
+        require_second_factor(team=request.team, is_required=is_required)
+        messages.success(request, "Saved.")
     return redirect("team")
 
 
@@ -221,7 +241,7 @@ def _joined(
     else:
         assert form is not None
         made = join_as_new(token=token, **form.values())
-        login(request, made.user)
+        sign_in(request, made.user)
     _act_for(request, made)
     messages.success(request, f"Welcome to {made.team}.")
     return redirect("home")

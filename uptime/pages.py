@@ -47,8 +47,20 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "membership": SimpleLazyObject(lambda: membership_of(request)),
         "memberships": SimpleLazyObject(lambda: memberships_of(request)),
-        "theme": theme if (theme := request.COOKIES.get("theme")) in ("light", "dark") else "",
+        "theme": SimpleLazyObject(lambda: _theme(request)),
+        "zone_name": SimpleLazyObject(lambda: _chosen(request, "time_zone")),
     }
+
+
+def _theme(request: HttpRequest) -> str:
+    """What this browser has chosen, else what its user has."""
+    chosen = request.COOKIES.get("theme")
+    return chosen if chosen in ("light", "dark") else _chosen(request, "theme")
+
+
+def _chosen(request: HttpRequest, name: str) -> str:
+    """What the user has chosen in their profile; empty for strangers."""
+    return str(getattr(getattr(request, "user", None), name, ""))
 
 
 def paged(request: HttpRequest, rows: QuerySet[M]) -> Page[M]:

@@ -3,10 +3,9 @@
 from datetime import UTC, timedelta
 
 import structlog
-from django.contrib.sessions.models import Session
 from django_q.models import Schedule
 
-from accounts.models import IdempotentRequest
+from accounts.models import BrowserSession, IdempotentRequest
 from alerts.expiries import tell_expiries
 from alerts.retention import forget_deliveries
 from incidents.evidence import forget_evidence
@@ -64,7 +63,7 @@ def keep_house() -> None:
     drop_partitions(before=(now.astimezone(UTC) - longest_retention()).date())
     IdempotentRequest.objects.filter(created_at__lt=now - IDEMPOTENCY_KEPT).delete()
     forget_evidence(now)
-    Session.objects.filter(expire_date__lt=now).delete()
+    BrowserSession.objects.filter(expire_date__lt=now).delete()
     forget_old(now)
     log.info("house.kept")
 

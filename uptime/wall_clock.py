@@ -46,6 +46,13 @@ def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> dateti
 
 
 @cache
+def zone_names() -> tuple[str, ...]:
+    """What somebody may choose from: places, and UTC."""
+    places = sorted(name for name in _zones() if "/" in name and not name.startswith("Etc/"))
+    return ("UTC", *places)
+
+
+@cache
 def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 

@@ -14,12 +14,16 @@ const HURRY_FOR_MS = 15000;
 
 const day = { day: "numeric", month: "short" };
 const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
-const dayFormat = new Intl.DateTimeFormat(undefined, { ...day, year: "numeric" });
-const thisYearFormat = new Intl.DateTimeFormat(undefined, { ...day, ...clock });
-const otherYearFormat = new Intl.DateTimeFormat(undefined, { ...day, year: "numeric", ...clock });
+// The zone of the profile where one is chosen there, else the browser's.
+const timeZone = document.documentElement.dataset.zone || undefined;
+const formatOf = (parts) => new Intl.DateTimeFormat(undefined, { ...parts, timeZone });
+const yearFormat = formatOf({ year: "numeric" });
+const dayFormat = formatOf({ ...day, year: "numeric" });
+const thisYearFormat = formatOf({ ...day, ...clock });
+const otherYearFormat = formatOf({ ...day, year: "numeric", ...clock });
 
 function momentText(at, now) {
-  const isThisYear = new Date(at).getFullYear() === new Date(now).getFullYear();
+  const isThisYear = yearFormat.format(at) === yearFormat.format(now);
   return (isThisYear ? thisYearFormat : otherYearFormat).format(at);
 }
 

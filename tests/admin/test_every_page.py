@@ -16,8 +16,18 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from django_q.signing import SignedPackage
 
 from accounts.invitations import invite_member
-from accounts.models import ApiToken, IdempotentRequest, Role, SignInTries, Team, User
+from accounts.models import (
+    ApiToken,
+    IdempotentRequest,
+    RecoveryCode,
+    Role,
+    SecondFactor,
+    SignInTries,
+    Team,
+    User,
+)
 from accounts.tokens import issue_token
+from accounts.two_factor import begin_setup, secret_of
 from alerts.actions import create_channel, create_policy, send_test
 from alerts.models import Escalation, ExpiryNotice
 from alerts.on_call.actions import add_override, create_schedule
@@ -108,6 +118,9 @@ def world(root: User) -> list[str]:
     Shift.objects.create(duty="checks", host="here", pid=1, started_at=now, beat_at=now)
     token = issue_token(user=root, team=team, scope="write", name="Script")
     invitation, invited = invite_member(team=team, email="b@example.org", role=Role.VIEWER, by=root)
+    begin_setup(user=root)
+    factor = SecondFactor.objects.get()
+    RecoveryCode.objects.create(factor=factor, digest="recovery-digest")
     IdempotentRequest.objects.create(
         team=team, key="k", fingerprint="f", status=201, body={"token": SECRET}
     )
@@ -126,6 +139,9 @@ def world(root: User) -> list[str]:
         token,
         ApiToken.digest_of(token),
         invited,
+        factor.secret,
+        secret_of(factor),
+        "recovery-digest",
         invitation.digest,
         monitor.secrets,
         channel.secrets,

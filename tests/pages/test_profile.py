@@ -1,12 +1,15 @@
-"""A user's own page: name, password, tokens."""
+"""A user's own page: name, password, tokens, looks, sessions."""
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts.models import ApiToken, Membership, Role, Scope
+from accounts.models import ApiToken, BrowserSession, Membership, Role, Scope
+from accounts.sessions import SEEN_PRECISION
 from accounts.tokens import authenticate_token
 from tests.factories import MembershipFactory
 from tests.pages.conftest import signed_in
@@ -74,3 +77,91 @@ def test_the_theme_that_was_chosen_is_served(client: Client) -> None:
     assert '<html lang="en" data-theme="dark">' in client.get("/").content.decode()
     client.cookies["theme"] = '"><script>'
     assert '<html lang="en">' in client.get("/").content.decode()
+
+
+# -- times and colours -----------------------------------------------------------------------------
+
+
+def test_times_are_in_the_chosen_zone_with_utc_beside(client: Client, owner: Membership) -> None:
+    ApiToken.objects.create(
+        user=owner.user,
+        team=owner.team,
+        name="T",
+        digest="d",
+        expires_at=datetime(2100, 1, 1, 20, tzinfo=UTC),
+    )
+    assert "01 Jan 2100" in client.get(reverse("profile")).content.decode()
+
+    client.post(reverse("profile-looks"), {"time_zone": "Asia/Tokyo", "theme": ""})
+
+    page = client.get(reverse("profile")).content.decode()
+    assert 'data-zone="Asia/Tokyo"' in page
+    assert 'title="2100-01-01 20:00:00 UTC" data-time="day">02 Jan 2100<' in page
+
+
+def test_a_zone_that_does_not_exist_is_refused(client: Client) -> None:
+    answer = client.post(reverse("profile-looks"), {"time_zone": "Mars/Olympus", "theme": ""})
+    assert answer.status_code == 422
+
+
+def test_the_theme_of_the_profile_goes_with_its_user(client: Client, owner: Membership) -> None:
+    client.post(reverse("profile-looks"), {"time_zone": "", "theme": "dark"})
+    for browser in (client, signed_in(owner)):
+        assert 'data-theme="dark"' in browser.get("/").content.decode()
+    client.post(reverse("profile-looks"), {"time_zone": "", "theme": ""})
+    assert "data-theme=" not in client.get("/").content.decode().split("<head>")[0]
+
+
+# -- sessions --------------------------------------------------------------------------------------
+
+
+def enter(owner: Membership, agent: str, address: str = "192.0.2.7") -> Client:
+    client = Client(headers={"User-Agent": agent}, REMOTE_ADDR=address)
+    client.post(
+        reverse("login"), {"username": owner.user.email, "password": "correct horse battery"}
+    )
+    return client
+
+
+def test_the_profile_tells_where_somebody_is_signed_in(owner: Membership) -> None:
+    enter(MembershipFactory(), "curl/8")
+    enter(owner, "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
+    phone = "Mozilla/5.0 (Linux; Android 15) Chrome/140.0 Mobile Safari/537.36"
+    page = enter(owner, phone, "198.51.100.4").get(reverse("profile")).content.decode()
+    assert "Firefox on Linux" in page
+    assert "192.0.2.7" in page
+    assert re.search(r"Chrome on Android\s+<b>this browser</b>", page)
+    assert "curl" not in page
+
+
+def test_signing_out_elsewhere_leaves_this_browser_signed_in(owner: Membership) -> None:
+    stranger = enter(MembershipFactory(), "Firefox")
+    here, elsewhere = enter(owner, "Firefox"), enter(owner, "Chrome")
+    here.post(reverse("sessions-end"))
+    assert here.get(reverse("home")).status_code == 200
+    assert stranger.get(reverse("home")).status_code == 200
+    assert elsewhere.get(reverse("home")).status_code == 302
+
+
+def test_a_session_in_use_says_so_every_few_minutes(owner: Membership) -> None:
+    client = enter(owner, "Firefox")
+    long_ago = timezone.now() - SEEN_PRECISION
+    BrowserSession.objects.update(seen_at=long_ago)
+    client.get(reverse("home"))
+    seen = BrowserSession.objects.get().seen_at
+    assert seen > long_ago
+    client.get(reverse("home"))
+    assert BrowserSession.objects.get().seen_at == seen
+
+
+def test_a_new_password_keeps_what_is_known_of_the_session(owner: Membership) -> None:
+    client = enter(owner, "Firefox")
+    new = "another long phrase"
+    values = {
+        "old_password": "correct horse battery",
+        "new_password1": new,
+        "new_password2": new,
+    }
+    client.post(reverse("profile-password"), values)
+    session = BrowserSession.objects.get()
+    assert (session.user, session.agent, session.address) == (owner.user, "Firefox", "192.0.2.7")

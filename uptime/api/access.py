@@ -10,7 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from accounts.access import membership_of
+from accounts.access import check_second_factor, membership_of
 from accounts.models import Role, Scope, Team, User
 from accounts.tokens import authenticate_token, is_within, scope_of
 from uptime.api.errors import not_json
@@ -60,6 +60,7 @@ class SessionAuthentication(BaseAuthentication):
         membership = membership_of(django_request)
         if membership is None:
             raise PermissionDenied("You are in no team yet. Ask a team's owner to add you.")
+        check_second_factor(membership)
         scope = scope_of(Role(membership.role))
         return user, Access(membership.team, scope, caller=f"user {user.pk}")
 

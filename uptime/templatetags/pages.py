@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.template import Context
@@ -128,10 +129,11 @@ def get(mapping: Mapping[str, Any], key: str) -> Any:
     return mapping.get(key, "")
 
 
-@register.simple_tag
-def day(value: datetime) -> SafeString:
-    """A date without its time of day."""
-    return _time(value, "day", lambda at: f"{at:%d %b %Y}")
+@register.simple_tag(takes_context=True)
+def day(context: Context, value: datetime) -> SafeString:
+    """A date without its time of day, in the reader's zone."""
+    zone = _zone(context)
+    return _time(value, "day", lambda at: f"{at.astimezone(zone):%d %b %Y}")
 
 
 @register.simple_tag(takes_context=True)
@@ -141,10 +143,26 @@ def until(context: Context, value: datetime) -> str:
     return f"in {duration(left)}" if left > timedelta() else f"{duration(-left)} ago"
 
 
-@register.simple_tag
-def moment(value: datetime | None) -> SafeString:
-    """A point in time: in UTC from the server, in the reader's zone once the script has run."""
-    return _time(value, "moment", lambda at: f"{at:%d %b %Y, %H:%M:%S} UTC")
+@register.simple_tag(takes_context=True)
+def moment(context: Context, value: datetime | None) -> SafeString:
+    """A point in time, in the zone that the reader has chosen.
+
+    In UTC where they have not; the script then shows it in their browser's.
+    """
+    zone = _zone(context)
+    return _time(value, "moment", lambda at: f"{at.astimezone(zone):%d %b %Y, %H:%M:%S %Z}")
+
+
+_BROWSERS = ("Edg", "OPR", "Firefox", "Chrome", "Safari", "curl")
+_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Macintosh", "Linux")
+_CALLED = {"Edg": "Edge", "OPR": "Opera", "Macintosh": "macOS"}
+
+
+@register.filter
+def browser(agent: str) -> str:
+    """What a browser says it is, in two words; the first match counts, for they claim many."""
+    names = [next((n for n in of if n in agent), "") for of in (_BROWSERS, _SYSTEMS)]
+    return " on ".join(_CALLED.get(name, name) for name in names if name) or "A browser"
 
 
 @register.simple_tag(takes_context=True)
@@ -188,6 +206,11 @@ def place(context: Context, section: str, label: str, url_name: str) -> SafeStri
         icon(section),
         label,
     )
+
+
+def _zone(context: Context) -> tzinfo:
+    name = str(context.get("zone_name") or "")
+    return ZoneInfo(name) if name else UTC
 
 
 def _time(value: datetime | None, kind: str, text: Callable[[datetime], str]) -> SafeString:
