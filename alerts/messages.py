@@ -26,6 +26,7 @@ from alerts.wording import (
     reason_phrase,
     time_phrase,
 )
+from incidents.links import ActionLink, Purpose
 from incidents.models import EventKind, Incident
 from incidents.transitions import Transition
 from monitors.models import Location, Monitor
@@ -354,9 +355,20 @@ def compose_message(event_id: UUID, facts: Facts) -> Message:
     )
 
 
+def acknowledge_url(facts: Facts) -> str:
+    """A link that acknowledges the incident without a login; signed as of now, so never stored."""
+    return ActionLink(Purpose.ACKNOWLEDGE, facts.incident.id).url if facts.incident else ""
+
+
+def resolve_url(facts: Facts) -> str:
+    """Likewise, to resolve it."""
+    return ActionLink(Purpose.RESOLVE, facts.incident.id).url if facts.incident else ""
+
+
 def _links(facts: Facts) -> list[Link]:
     if facts.incident:
-        return [Link("Open the incident", facts.incident.url)]
+        asked = [Link("Acknowledge", acknowledge_url(facts))] if facts.is_trouble else []
+        return [Link("Open the incident", facts.incident.url), *asked]
     if facts.monitor:
         return [Link("Open the monitor", facts.monitor.url)]
     if facts.digest:

@@ -27,7 +27,13 @@ from django.template.defaulttags import ForNode, comment, do_for, do_if
 from pydantic import AfterValidator
 from pydantic_core import to_jsonable_python
 
-from alerts.messages import SUBJECT_LIMIT, Message, message_with_everything
+from alerts.messages import (
+    SUBJECT_LIMIT,
+    Message,
+    acknowledge_url,
+    message_with_everything,
+    resolve_url,
+)
 from alerts.wording import cut, duration_phrase, one_line, reason_phrase, time_phrase
 
 log = structlog.get_logger(__name__)
@@ -161,6 +167,8 @@ def template_values(message: Message) -> dict[str, Any]:
         "lines": [{"label": line.label, "value": line.value} for line in message.lines],
         "text": message.body,
         "link": message.link,
+        "acknowledge_url": acknowledge_url(facts) if facts.is_trouble else "",
+        "resolve_url": resolve_url(facts) if facts.is_trouble else "",
         "links": [{"label": link.label, "url": link.url} for link in message.links],
     }
 

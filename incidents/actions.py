@@ -1,6 +1,7 @@
 """What people do to incidents, and to monitors where incidents follow from it.
 
-Each takes effect in one transaction. Wrong states raise `uptime.errors.Conflict`.
+Each takes effect in one transaction. Wrong states raise `uptime.errors.Conflict`. `by` is None for
+somebody who is known only by the link in a message that they hold.
 """
 
 from collections.abc import Collection, Sequence
@@ -8,7 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from accounts.models import User
+from accounts.models import Membership, User
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus
 from incidents.transitions import (
     Transition,
@@ -22,6 +23,8 @@ from monitors.models import Monitor, Status
 from monitors.scheduling import lock_assignments, start_checks, stop_checks
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
+
+BY_LINK = "Through the link in a message."
 
 
 def pause_monitor(*, monitor: Monitor, by: User | None = None) -> Monitor:
@@ -89,7 +92,7 @@ def set_enabled(*, monitor: Monitor, is_enabled: bool, by: User | None = None) -
 
 
 @transaction.atomic
-def acknowledge_incident(*, incident: Incident, by: User) -> Incident:
+def acknowledge_incident(*, incident: Incident, by: User | None) -> Incident:
     """Say that somebody is on it. Doing so twice changes nothing."""
     locked = _lock(incident)
     if locked.status == IncidentStatus.RESOLVED:
@@ -100,12 +103,41 @@ def acknowledge_incident(*, incident: Incident, by: User) -> Incident:
     locked.acknowledged_at = database_now()
     locked.acknowledged_by = by
     locked.save(update_fields=["status", "acknowledged_at", "acknowledged_by"])
-    add_event(locked, kind=EventKind.ACKNOWLEDGED, at=locked.acknowledged_at, author=by)
+    add_event(
+        locked,
+        kind=EventKind.ACKNOWLEDGED,
+        at=locked.acknowledged_at,
+        author=by,
+        message="" if by else BY_LINK,
+    )
     return locked
 
 
 @transaction.atomic
-def close_by_hand(*, incident: Incident, by: User) -> Transition:
+def assign_incident(*, incident: Incident, to: User | None, by: User | None) -> Incident:
+    """Make it somebody's to deal with, or nobody's. Raises Invalid for who is not in the team."""
+    if to is not None and not Membership.objects.filter(team=incident.team_id, user=to).exists():
+        raise Invalid({"to": ["Choose a member of the team."]})
+    locked = _lock(incident)
+    if locked.status == IncidentStatus.RESOLVED:
+        raise Conflict("The incident is already resolved.")
+    if locked.assigned_to_id == (to.pk if to else None):
+        return locked
+    locked.assigned_to = to
+    locked.save(update_fields=["assigned_to"])
+    add_event(
+        locked,
+        kind=EventKind.ASSIGNED,
+        at=database_now(),
+        author=by,
+        assignee=to,
+        message="" if by else BY_LINK,
+    )
+    return locked
+
+
+@transaction.atomic
+def close_by_hand(*, incident: Incident, by: User | None) -> Transition:
     """Resolve an incident on a person's word, and let the checks prove it.
 
     The monitor is pending again and checked at once: if it still fails, a new incident opens.
@@ -117,14 +149,14 @@ def close_by_hand(*, incident: Incident, by: User) -> Transition:
     if locked.status == IncidentStatus.RESOLVED:
         raise Conflict("The incident is already resolved.")
     now, is_secret = database_now(), locked.is_secret
-    event = close_incident(locked, at=now, message=f"Resolved by {by}.", by=by)
+    event = close_incident(locked, at=now, message=f"Resolved by {by}." if by else BY_LINK, by=by)
     if monitor.enabled:
         write_status(monitor, status=Status.PENDING, at=now)
     return Transition(locked, event, "recovered", is_secret)
 
 
 def add_update(
-    *, incident: Incident, by: User, message: str, public: bool = False
+    *, incident: Incident, by: User | None, message: str, public: bool = False
 ) -> IncidentEvent:
     """Write a comment into the timeline. Raises Invalid when there is nothing in it."""
     message = message.strip()

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from incidents.actions import acknowledge_incident
+from incidents.actions import acknowledge_incident, assign_incident
 from incidents.models import Evidence, Incident, IncidentEvent
 from uptime.admin_site import RecordAdmin, act_on_each, signed_in
 from uptime.operations import resolve_incident
@@ -37,16 +37,17 @@ class IncidentAdmin(RecordAdmin[Incident]):
         "started_at",
         "resolved_at",
         "acknowledged_by",
+        "assigned_to",
         "changes",
         "parent",
         "held_since",
     )
     list_filter = ("status", "severity")
-    list_select_related = ("monitor", "team", "acknowledged_by", "parent__monitor")
+    list_select_related = ("monitor", "team", "acknowledged_by", "assigned_to", "parent__monitor")
     search_fields = ("monitor__name", "team__name", "reason")
     ordering = ("-id",)
     inlines = (TimelineInline,)
-    actions = ("acknowledge", "resolve")
+    actions = ("acknowledge", "take", "resolve")
 
     def has_act_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("incidents.change_incident")
@@ -58,6 +59,16 @@ class IncidentAdmin(RecordAdmin[Incident]):
             chosen,
             lambda incident: acknowledge_incident(incident=incident, by=signed_in(request)),
             done="Acknowledged",
+        )
+
+    @admin.action(description="Assign to me", permissions=["act"])
+    def take(self, request: HttpRequest, chosen: QuerySet[Incident]) -> None:
+        me = signed_in(request)
+        act_on_each(
+            request,
+            chosen,
+            lambda incident: assign_incident(incident=incident, to=me, by=me),
+            done="Assigned",
         )
 
     @admin.action(description="Resolve", permissions=["act"])

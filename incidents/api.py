@@ -11,7 +11,8 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents.actions import acknowledge_incident
+from accounts.models import User
+from incidents.actions import acknowledge_incident, assign_incident
 from incidents.evidence import evidence_of
 from incidents.models import (
     EventKind,
@@ -26,6 +27,7 @@ from uptime.api.pagination import page_of
 from uptime.api.schema import describe
 from uptime.api.shapes import Moment, Nothing, Page, PageQuery, Shape, commas
 from uptime.api.views import ApiView
+from uptime.errors import Invalid
 from uptime.operations import comment_incident, resolve_incident
 
 
@@ -56,6 +58,8 @@ class IncidentOut(Shape):
     acknowledged_at: datetime | None
     acknowledged_by: str | None
     """E-mail of the person."""
+    assigned_to: str | None
+    """E-mail of the person whose it is."""
     resolved_at: datetime | None
     duration_seconds: float
     """Until now while it is not resolved."""
@@ -139,6 +143,11 @@ class UpdateIn(Shape):
     """Whether status pages show it."""
 
 
+class AssignIn(Shape):
+    to: str | None
+    """E-mail of a member of the team; null for nobody."""
+
+
 class IncidentView(ApiView):
     """Endpoints of one incident."""
 
@@ -175,6 +184,22 @@ class AcknowledgeIncident(IncidentView):
     def post(self, request: Request, id: UUID) -> Response:
         self.read(Nothing)
         acknowledge_incident(incident=self.incident(id), by=self.user)
+        return self.answer(id)
+
+
+class AssignIncident(IncidentView):
+    @describe(
+        "assign_incident",
+        "Make it a member's to deal with, or nobody's",
+        body=AssignIn,
+        answer=OneIncidentOut,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        email, incident = self.read(AssignIn).to, self.incident(id)
+        to = User.objects.filter(email__iexact=email).first() if email is not None else None
+        if email is not None and to is None:
+            raise Invalid({"to": ["Choose a member of the team."]})
+        assign_incident(incident=incident, to=to, by=self.user)
         return self.answer(id)
 
 
@@ -219,6 +244,7 @@ def _present_incident(incident: Incident, now: datetime) -> IncidentOut:
         confirmed_at=incident.confirmed_at,
         acknowledged_at=incident.acknowledged_at,
         acknowledged_by=incident.acknowledged_by.email if incident.acknowledged_by else None,
+        assigned_to=incident.assigned_to.email if incident.assigned_to else None,
         resolved_at=incident.resolved_at,
         duration_seconds=incident.duration(now).total_seconds(),
         locations=incident.locations,
@@ -290,7 +316,7 @@ def _visible(view: ApiView) -> QuerySet[Incident]:
     children = Incident.objects.only("pk", "parent_id").order_by("started_at", "pk")
     return (
         Incident.objects.visible_to(view.team)
-        .select_related("acknowledged_by")
+        .select_related("acknowledged_by", "assigned_to")
         .prefetch_related(Prefetch("events", events), Prefetch("children", children))
     )
 

@@ -461,6 +461,7 @@ def add_event(
     severity: str = "",
     message: str = "",
     author: User | None = None,
+    assignee: User | None = None,
     is_public: bool = False,
 ) -> IncidentEvent:
     tell_changed(Topic.INCIDENTS, [incident.pk])
@@ -471,5 +472,6 @@ def add_event(
         severity=severity,
         message=message,
         author=author,
+        assignee=assignee,
         is_public=is_public,
     )

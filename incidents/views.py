@@ -1,18 +1,26 @@
 """The pages of incidents, and pausing, which ends them."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.access import TeamRequest, editor, viewer
-from accounts.models import Team
-from incidents.actions import acknowledge_incident, pause_monitor, resume_monitor
+from accounts.access import TeamRequest, editor, public, viewer
+from accounts.models import Team, User
+from incidents.actions import (
+    acknowledge_incident,
+    assign_incident,
+    pause_monitor,
+    resume_monitor,
+)
 from incidents.evidence import evidence_of
+from incidents.links import ActionLink, LinkRefused, Purpose
 from incidents.models import Incident, IncidentStatus
 from incidents.timeline import timeline_of
 from monitors.models import Monitor
@@ -28,6 +36,19 @@ class CommentForm(forms.Form):
         required=False,
     )
     public = forms.BooleanField(label="Show it on status pages", required=False)
+
+
+class AssignForm(forms.Form):
+    to = forms.ModelChoiceField(
+        User.objects.none(), label="Whose it is", required=False, empty_label="Nobody's"
+    )
+
+    def __init__(self, data: Any = None, *, incident: Incident) -> None:
+        super().__init__(data, initial={"to": incident.assigned_to_id})
+        chooser = self.fields["to"]
+        assert isinstance(chooser, forms.ModelChoiceField)
+        members = User.objects.filter(memberships__team=incident.team_id, is_active=True)
+        chooser.queryset = members.order_by("name", "email")
 
 
 @viewer
@@ -67,6 +88,85 @@ def acknowledge(request: TeamRequest, incident_id: UUID) -> HttpResponse:
     except Conflict as conflict:
         messages.warning(request, str(conflict))
     return redirect(incident)
+
+
+@editor
+@require_POST
+def assign(request: TeamRequest, incident_id: UUID) -> HttpResponse:
+    incident = _incident(request.team, incident_id)
+    form = AssignForm(request.POST, incident=incident)
+    if not form.is_valid():
+        messages.warning(request, "Choose a member of the team.")
+        return redirect(incident)
+    try:
+        assign_incident(incident=incident, to=form.cleaned_data["to"], by=request.user)
+    except Conflict as conflict:
+        messages.warning(request, str(conflict))
+    return redirect(incident)
+
+
+@public
+@require_http_methods(["GET", "HEAD", "POST"])
+def act_by_link(request: HttpRequest, token: str) -> HttpResponse:
+    """Ask whether to do what a signed link is for, and do it when that is answered."""
+    try:
+        link = ActionLink.read(token)
+        incident = Incident.objects.select_related("monitor").get(pk=link.incident_id)
+    except LinkRefused as refused:
+        return _link_page(request, {"refused": str(refused)}, status=410)
+    except Incident.DoesNotExist:
+        return _link_page(request, {"refused": "The incident is deleted."}, status=410)
+    given = request.POST if request.method == "POST" else None
+    form = _link_form(link.purpose, given, incident)
+    context = {"incident": incident, "purpose": link.purpose, "form": form}
+    if request.method != "POST" or not form.is_valid():
+        return _link_page(request, context, status=422 if form.errors else 200)
+    try:
+        _act(link.purpose, incident, form, _member(request, incident))
+    except (Conflict, Invalid) as problem:
+        return _link_page(request, {**context, "problem": str(problem)}, status=409)
+    return _link_page(request, {**context, "is_done": True})
+
+
+def _link_form(purpose: Purpose, data: Any, incident: Incident) -> forms.Form:
+    match purpose:
+        case Purpose.COMMENT:
+            return CommentForm(data)
+        case Purpose.ASSIGN:
+            return AssignForm(data, incident=incident)
+        case _:
+            return forms.Form(data)
+
+
+def _act(purpose: Purpose, incident: Incident, form: forms.Form, by: User | None) -> None:
+    match purpose:
+        case Purpose.ACKNOWLEDGE:
+            acknowledge_incident(incident=incident, by=by)
+        case Purpose.RESOLVE:
+            resolve_incident(incident=incident, by=by)
+        case Purpose.COMMENT:
+            comment_incident(incident=incident, by=by, message=form.cleaned_data["message"])
+        case Purpose.ASSIGN:
+            assign_incident(incident=incident, to=form.cleaned_data["to"], by=by)
+
+
+def _member(request: HttpRequest, incident: Incident) -> User | None:
+    """Who is signed in, if they are of the incident's team; the link is enough without."""
+    user = request.user
+    if not isinstance(user, User):
+        return None
+    return user if user.memberships.filter(team=incident.team_id).exists() else None
+
+
+def _link_page(
+    request: HttpRequest, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
+    response = render(request, "incidents/link.html", context, status=status)
+    # the address is the key: it is not to be kept, nor told to anybody
+    response["Cache-Control"] = "no-store"
+    response["Referrer-Policy"] = "no-referrer"
+    response["X-Robots-Tag"] = "noindex"
+    return response
 
 
 @editor
@@ -120,7 +220,7 @@ def resume(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
 
 def _incident(team: Team, incident_id: UUID) -> Incident:
     rows = Incident.objects.visible_to(team).select_related(
-        "monitor", "acknowledged_by", "parent__monitor"
+        "monitor", "acknowledged_by", "assigned_to", "parent__monitor"
     )
     return get_object_or_404(rows, pk=incident_id)
 
@@ -141,6 +241,7 @@ def _incident_page(request: TeamRequest, incident: Incident, form: CommentForm) 
         .prefetch_related("step__channels", "step__schedules")
         .order_by("due_at", "id"),
         "form": form,
+        "assign_form": AssignForm(incident=incident),
     }
     status = 422 if form.errors else 200
     return render_page(request, "incidents/incident.html", context, status=status)

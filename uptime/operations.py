@@ -35,7 +35,7 @@ def tell(transitions: Sequence[Transition]) -> None:
 
 
 @transaction.atomic
-def resolve_incident(*, incident: Incident, by: User) -> Incident:
+def resolve_incident(*, incident: Incident, by: User | None) -> Incident:
     """Resolve an incident on a person's word and tell those who were told of it.
 
     The monitor is checked at once; if it still fails, a new incident opens. Raises Conflict when
@@ -48,7 +48,7 @@ def resolve_incident(*, incident: Incident, by: User) -> Incident:
 
 @transaction.atomic
 def comment_incident(
-    *, incident: Incident, by: User, message: str, public: bool = False
+    *, incident: Incident, by: User | None, message: str, public: bool = False
 ) -> IncidentEvent:
     """Write a comment into the timeline; a public one is on the status pages of its monitor.
 

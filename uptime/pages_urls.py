@@ -31,6 +31,8 @@ urlpatterns = [
         incidents.acknowledge,
         name="incident-acknowledge",
     ),
+    path("incidents/<uuid:incident_id>/assign/", incidents.assign, name="incident-assign"),
+    path("act/<str:token>/", incidents.act_by_link, name="incident-link"),
     path("incidents/<uuid:incident_id>/resolve/", incidents.resolve, name="incident-resolve"),
     path("incidents/<uuid:incident_id>/comment/", incidents.comment, name="incident-comment"),
     path("channels/", alerts.channel_list, name="channels"),

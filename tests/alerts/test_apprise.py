@@ -34,7 +34,8 @@ def test_the_message_is_sent(message: Message, receiver: Receiver) -> None:
     told = request.json()
     assert told["title"] == "DOWN: Shop — connection refused"
     assert "Where: local" in told["message"]
-    assert told["message"].endswith("Open the incident: https://uptime.example/incidents/2/")
+    assert "Open the incident: https://uptime.example/incidents/2/\n" in told["message"]
+    assert told["message"].endswith(f"Acknowledge: {message.links[1].url}")
     assert told["type"] == "failure"
 
 

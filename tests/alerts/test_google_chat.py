@@ -45,8 +45,9 @@ def test_the_message_is_a_card_in_the_incidents_thread(
     assert {"topLabel": "Where", "text": "local", "wrapText": True} in [
         line["decoratedText"] for line in lines
     ]
-    [button] = buttons["buttonList"]["buttons"]
-    assert button["onClick"]["openLink"]["url"] == "https://uptime.example/incidents/2/"
+    opens, acknowledges = buttons["buttonList"]["buttons"]
+    assert opens["onClick"]["openLink"]["url"] == "https://uptime.example/incidents/2/"
+    assert acknowledges["onClick"]["openLink"]["url"] == message.links[1].url
 
 
 def test_words_of_the_team_are_a_paragraph(message: Message, google_chat: GoogleChat) -> None:

@@ -48,7 +48,8 @@ def test_the_message_is_published_to_the_topic(message: Message, ntfy: Ntfy) -> 
             "action": "view",
             "label": "Open the incident",
             "url": "https://uptime.example/incidents/2/",
-        }
+        },
+        {"action": "view", "label": "Acknowledge", "url": message.links[1].url},
     ]
 
 

@@ -43,7 +43,8 @@ def test_the_trouble_triggers_a_page(message: Message, pagerduty: PagerDuty) -> 
     assert taken["dedup_key"] == "018f0000-0000-7000-8000-000000000002"
     assert taken["client_url"] == "https://uptime.example/incidents/2/"
     assert taken["links"] == [
-        {"href": "https://uptime.example/incidents/2/", "text": "Open the incident"}
+        {"href": "https://uptime.example/incidents/2/", "text": "Open the incident"},
+        {"href": message.links[1].url, "text": "Acknowledge"},
     ]
     payload = taken["payload"]
     assert payload["summary"] == "DOWN: Shop — connection refused"

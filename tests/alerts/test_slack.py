@@ -41,9 +41,11 @@ def test_the_message_is_blocks_with_a_button(message: Message, slack: Slack) -> 
     header, section, actions = attachment["blocks"]
     assert header["text"]["text"] == "🔴 DOWN: Shop — connection refused"
     assert {"type": "mrkdwn", "text": "*Since*\n2026-03-01 12:00:00 UTC"} in section["fields"]
-    [button] = actions["elements"]
-    assert button["text"]["text"] == "Open the incident"
-    assert button["url"] == "https://uptime.example/incidents/2/"
+    opens, acknowledges = actions["elements"]
+    assert opens["text"]["text"] == "Open the incident"
+    assert opens["url"] == "https://uptime.example/incidents/2/"
+    assert acknowledges["text"]["text"] == "Acknowledge"
+    assert acknowledges["url"] == message.links[1].url
 
 
 def test_words_of_the_team_stand_in_one_section(message: Message, slack: Slack) -> None:

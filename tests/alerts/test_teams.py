@@ -43,7 +43,8 @@ def test_the_message_is_an_adaptive_card(message: Message, teams: Teams) -> None
             "type": "Action.OpenUrl",
             "title": "Open the incident",
             "url": "https://uptime.example/incidents/2/",
-        }
+        },
+        {"type": "Action.OpenUrl", "title": "Acknowledge", "url": message.links[1].url},
     ]
 
 

@@ -31,7 +31,8 @@ def test_the_message_arrives_in_the_chat(message: Message, bot_api: BotApi) -> N
     assert arrived["parse_mode"] == "HTML"
     assert arrived["text"].startswith("<b>DOWN: Shop — connection refused</b>\n")
     assert "Since: 2026-03-01 12:00:00 UTC" in arrived["text"]
-    assert arrived["text"].endswith("https://uptime.example/incidents/2/")
+    assert "https://uptime.example/incidents/2/\n" in arrived["text"]
+    assert arrived["text"].endswith(f"Acknowledge: {message.links[1].url}")
     assert "message_thread_id" not in arrived
 
 

@@ -11,7 +11,13 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import Membership, Team
 from incidents.models import EventKind, Incident, IncidentEvent
 from tests.api.conftest import Api
-from tests.factories import TeamFactory, WebhookFactory, make_monitor, make_policy
+from tests.factories import (
+    TeamFactory,
+    UserFactory,
+    WebhookFactory,
+    make_monitor,
+    make_policy,
+)
 from tests.incidents.scenes import REFUSED, observe
 
 pytestmark = pytest.mark.django_db
@@ -58,6 +64,7 @@ def test_an_incident_tells_what_where_and_since_when(api: Api, team: Team) -> No
         "confirmed_at": "2026-03-01T12:00:05Z",
         "acknowledged_at": None,
         "acknowledged_by": None,
+        "assigned_to": None,
         "resolved_at": "2026-03-01T12:05:00Z",
         "duration_seconds": 300,
         "locations": ["local"],
@@ -184,3 +191,18 @@ def test_one_incident_comes_with_its_story_and_what_was_seen(api: Api, team: Tea
     assert (evidence["location"], evidence["reason"]) == ("local", "connect_refused")
     assert evidence["details"] == {"response": {"body": "Away."}}
     assert "timeline" not in api.get("incidents/").json()["results"][0]
+
+
+def test_it_is_assigned_to_a_member_of_the_team(
+    api: Api, team: Team, membership: Membership
+) -> None:
+    path = f"incidents/{make_incident(team).pk}/assign/"
+    found = api.post(path, {"to": membership.user.email}).json()
+    assert found["assigned_to"] == membership.user.email
+    entry = found["timeline"][-1]
+    assert (entry["kind"], entry["assignee"]) == ("assigned", membership.user.email)
+    assert api.post(path, {"to": None}).json()["assigned_to"] is None
+    for stranger in (UserFactory().email, "nobody@example.org"):
+        refused = api.post(path, {"to": stranger})
+        assert refused.status_code == 400
+        assert refused.json()["error"]["fields"] == {"to": ["Choose a member of the team."]}

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import Team
 from alerts.models import Escalation
 from incidents.models import Incident, IncidentEvent, IncidentStatus
-from tests.factories import WebhookFactory, make_monitor, make_policy
+from tests.factories import MembershipFactory, WebhookFactory, make_monitor, make_policy
 from tests.incidents.scenes import REFUSED, observe
 from uptime.clock import database_now
 
@@ -135,3 +135,14 @@ def test_the_page_shows_what_was_seen(client: Client, team: Team) -> None:
     assert "&lt;b&gt;Away&lt;/b&gt;" in shown
     assert "192.0.2.7" in shown
     assert "Confirmed by local" in " ".join(shown.split())
+
+
+def test_it_is_assigned_from_the_page(client: Client, team: Team) -> None:
+    incident, ann = make_incident(team), MembershipFactory(team=team, user__name="Ann").user
+    shown = act(client, "assign", incident, to=str(ann.pk))
+    assert incident.assigned_to == ann
+    assert "Assigned to Ann" in " ".join(shown.split())
+    stranger = MembershipFactory().user
+    assert "Choose a member" in act(client, "assign", incident, to=str(stranger.pk))
+    act(client, "assign", incident, to="")
+    assert incident.assigned_to is None

@@ -30,6 +30,7 @@ urlpatterns = [
     path("incidents/", incidents.Incidents.as_view()),
     path("incidents/<uuid:id>/", incidents.OneIncident.as_view()),
     path("incidents/<uuid:id>/acknowledge/", incidents.AcknowledgeIncident.as_view()),
+    path("incidents/<uuid:id>/assign/", incidents.AssignIncident.as_view()),
     path("incidents/<uuid:id>/resolve/", incidents.ResolveIncident.as_view()),
     path("incidents/<uuid:id>/updates/", incidents.IncidentUpdates.as_view()),
     path("channels/", alerts.Channels.as_view()),
