@@ -189,6 +189,8 @@ class DeliveryOut(Shape):
         "recovered",
         "flapping",
         "reminder",
+        "acknowledged",
+        "closed",
         "certificate_expiring",
         "domain_expiring",
         "digest",
@@ -197,7 +199,8 @@ class DeliveryOut(Shape):
         "location_blind",
         "location_sighted",
     ]
-    """A reminder tells that it is still down or degraded, a digest of many alerts at once."""
+    """A reminder tells that it is still down or degraded, a digest of many alerts at once. Only
+    pagers hear of `acknowledged` and `closed` (paused or deleted)."""
     step: int | None
     """Which step of a policy told it, from 0; null for a test or notice."""
     repeat: int

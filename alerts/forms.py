@@ -65,7 +65,7 @@ class ChannelForm(SettingsForm):
         )
         usual = f"{type_.rate.per_minute:g} a minute" if type_.rate else "no limit"
         self.fields["rate_per_minute"].help_text = f"Empty: what its vendor allows ({usual})."
-        if not type_.is_digestible:
+        if type_.is_pager:
             del self.fields["digest_above"]
         others = Channel.objects.filter(team=team)
         if channel:

@@ -37,11 +37,14 @@ DISABLED = "disabled"
 REMINDER = "reminder"
 LOCATION_BLIND = "location_blind"
 LOCATION_SIGHTED = "location_sighted"
+CLOSED = "closed"
 NOTICES = (DISABLED, LOCATION_BLIND, LOCATION_SIGHTED)
 """What a team's owners are told by e-mail, without a policy."""
+FOR_PAGERS = (EventKind.ACKNOWLEDGED.value, CLOSED)
+"""Of an incident, what pagers are told that were told of it, without a policy."""
 SUBJECT_LIMIT = 180
 VALUE_LIMIT = 600  # so that all lines of a message fit into 4,096 characters
-_TONELESS = (TEST, *NOTICES, EventKind.ACKNOWLEDGED.value)
+_TONELESS = (TEST, *NOTICES, *FOR_PAGERS)
 _STATUS_AFTER = {Event.DOWN.value: "down", Event.DEGRADED.value: "degraded", "recovered": "up"}
 
 

@@ -19,7 +19,7 @@ from django.db.models import F, Q, prefetch_related_objects
 
 from accounts.models import Membership, Role
 from alerts.escalation import plan_escalation
-from alerts.messages import DIGEST, NOTICES, TEST, facts_of_test, facts_of_transition
+from alerts.messages import DIGEST, FOR_PAGERS, NOTICES, TEST, facts_of_test, facts_of_transition
 from alerts.models import (
     Channel,
     Delivery,
@@ -29,7 +29,7 @@ from alerts.models import (
     Event,
 )
 from alerts.policies import Decision, Occasion, decide_tellings, names_of
-from alerts.rules import channels_owed, rules_of_teams, subject_of
+from alerts.rules import channels_owed, pagers_told, rules_of_teams, subject_of
 from alerts.storms import Candidate, choose
 from incidents.transitions import Transition
 from uptime.clock import database_now
@@ -74,6 +74,7 @@ def _decisions(
         {incident.team_id for incident in incidents}, {one.monitor_id for one in incidents}, now
     )
     owed = channels_owed([t.incident.pk for t in transitions if t.kind == Event.RECOVERED])
+    pagers = pagers_told([t.incident.pk for t in transitions if t.kind in FOR_PAGERS])
     for transition in transitions:
         incident = transition.incident
         severity = transition.event.severity or incident.severity
@@ -83,7 +84,8 @@ def _decisions(
             severity=severity,
             subject=subject_of(incident),
         )
-        waiting = owed.setdefault(incident.pk, [])
+        listeners = pagers if transition.kind in FOR_PAGERS else owed
+        waiting = listeners.setdefault(incident.pk, [])
         decision = decide_tellings(rules.get(incident.team_id, ()), occasion, owed=waiting, now=now)
         # one batch may hold an incident's beginning and its end
         waiting += [channel for channel, told in decision.now.items() if told.owes_recovery]

@@ -160,9 +160,12 @@ class Decision:
 def decide_tellings(
     rules: Iterable[Rule], occasion: Occasion, *, owed: Collection[UUID], now: datetime
 ) -> Decision:
-    """What becomes of what happened `now`; `owed` are the channels that wait for its end."""
+    """What becomes of what happened `now`.
+
+    `owed` are the channels that wait for it: for an end, or for somebody to be on it.
+    """
     decision = Decision()
-    if occasion.event == Event.RECOVERED:
+    if occasion.event not in TROUBLES:
         decision.tell(owed, Told())
     for rule in rules:
         if not rule.hears(occasion.events) or not rule.covers(occasion.subject):

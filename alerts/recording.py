@@ -14,7 +14,15 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from alerts.messages import DIGEST, DISABLED, NOTICES, TEST, channel_facts, facts_of_dead_channel
+from alerts.messages import (
+    DIGEST,
+    DISABLED,
+    FOR_PAGERS,
+    NOTICES,
+    TEST,
+    channel_facts,
+    facts_of_dead_channel,
+)
 from alerts.models import Attempt, Channel, Delivery, DeliveryStatus
 from alerts.outbox import NOTICE_STEP, Leased, Outcome, announce
 from uptime.clock import database_now
@@ -178,7 +186,7 @@ def _hand_on(leased: Leased, now: datetime) -> None:
     Of a digest that is each of its members, which may well be merged there, too. Among channels
     that stand in for each other it goes round once: none is told of an event twice.
     """
-    if leased.event in (TEST, *NOTICES) or leased.channel_id is None:
+    if leased.event in (TEST, *NOTICES, *FOR_PAGERS) or leased.channel_id is None:
         return
     channel = Channel.objects.get(pk=leased.channel_id)
     fallback_id = channel.fallback_id
@@ -199,6 +207,7 @@ def _hand_on(leased: Leased, now: datetime) -> None:
                 step=row.step,
                 repeat=row.repeat,
                 due_at=row.due_at,
+                owes_recovery=row.owes_recovery,
                 facts={**row.facts, "failed_channel": instead_of},
                 next_attempt_at=now,
                 created_at=now,

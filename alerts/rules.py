@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db.models import Prefetch, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 from pydantic import ValidationError
 
+from alerts.channels import CHANNELS
 from alerts.hours import ActiveHours, HoursValues
 from alerts.models import Channel, Delivery, OutsideHours, Policy, PolicyStep, Schedule
 from alerts.on_call.reads import channels_on_call
@@ -37,15 +38,30 @@ def rules_of_policies(
 
 
 def channels_owed(incidents: Collection[UUID]) -> dict[UUID, list[UUID]]:
-    """For each incident the channels that are to hear of its end, in the order they were told."""
-    owed: dict[UUID, dict[UUID, None]] = {}
-    rows = Delivery.objects.filter(
-        incident__in=incidents, owes_recovery=True, channel__in=Channel.objects.usable()
-    ).order_by("pk")
+    """For each incident the channels that are to hear of its end, in the order they were told.
+
+    Pagers are in any case: what they opened would stay open for ever.
+    """
+    is_owed = Q(owes_recovery=True) | Q(channel__type__in=_pagers())
+    return _told(incidents, Delivery.objects.filter(is_owed))
+
+
+def pagers_told(incidents: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """For each incident the pagers that were told of it, in the order they were told."""
+    return _told(incidents, Delivery.objects.filter(channel__type__in=_pagers()))
+
+
+def _told(incidents: Collection[UUID], which: QuerySet[Delivery]) -> dict[UUID, list[UUID]]:
+    told: dict[UUID, dict[UUID, None]] = {}
+    rows = which.filter(incident__in=incidents, channel__in=Channel.objects.usable()).order_by("pk")
     for incident_id, channel_id in rows.values_list("incident_id", "channel_id"):
-        if incident_id:
-            owed.setdefault(incident_id, {})[channel_id] = None
-    return {incident_id: list(channels) for incident_id, channels in owed.items()}
+        if incident_id and channel_id:
+            told.setdefault(incident_id, {})[channel_id] = None
+    return {incident_id: list(channels) for incident_id, channels in told.items()}
+
+
+def _pagers() -> list[str]:
+    return [name for name, channel in CHANNELS.items() if channel.is_pager]
 
 
 def subject_of(incident: Incident) -> Subject:

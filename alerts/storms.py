@@ -64,7 +64,7 @@ def limits_of(channel: Channel) -> Limits:
     if channel.rate_per_minute:
         burst = min(rate.burst if rate else channel.rate_per_minute, channel.rate_per_minute)
         rate = Rate(channel.rate_per_minute, burst)
-    return Limits(rate, channel.digest_above if type_.is_digestible else None)
+    return Limits(rate, None if type_.is_pager else channel.digest_above)
 
 
 def _lock_paces(channels: Collection[UUID], now: datetime) -> list[ChannelPace]:

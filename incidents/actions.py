@@ -27,16 +27,6 @@ from uptime.errors import Conflict, Invalid
 BY_LINK = "Through the link in a message."
 
 
-def pause_monitor(*, monitor: Monitor, by: User | None = None) -> Monitor:
-    """Stop checking at once; what is under way is thrown away. Pausing twice is no error.
-
-    An open incident is closed without telling anybody: a person ended the watching, and nobody
-    knows whether the target recovered.
-    """
-    pause_monitors(monitor_ids=[monitor.pk], by=by)
-    return Monitor.objects.get(pk=monitor.pk)
-
-
 def resume_monitor(*, monitor: Monitor) -> Monitor:
     """Check again, starting now; the monitor is pending until its first check says more.
 
@@ -47,19 +37,26 @@ def resume_monitor(*, monitor: Monitor) -> Monitor:
 
 
 @transaction.atomic
-def pause_monitors(*, monitor_ids: Collection[UUID], by: User | None = None) -> int:
-    """Pause several, as one; returns how many were not paused yet."""
+def stop_monitors(
+    *, monitor_ids: Collection[UUID], by: User | None = None
+) -> tuple[int, list[Transition]]:
+    """Pause several, as one; returns how many were not paused yet, and what was closed.
+
+    What is under way is thrown away. Open incidents are closed: a person ended the watching, and
+    nobody knows whether the targets recovered. Callers go through `uptime.operations`, which also
+    closes them at the pagers.
+    """
     monitors = _lock_monitors(monitor_ids, enabled=True)
     stop_checks([one.pk for one in monitors])
     _write_enabled(monitors, is_enabled=False, status=Status.PAUSED)
-    incidents = Incident.objects.filter(monitor__in=monitors).unresolved()
-    close_incidents(
-        list(incidents.select_for_update().order_by("id")),
-        at=database_now(),
-        message="The monitor was paused.",
-        by=by,
-    )
-    return len(monitors)
+    rows = Incident.objects.filter(monitor__in=monitors).unresolved()
+    incidents = list(rows.select_for_update().order_by("id"))
+    are_secret = [one.is_secret for one in incidents]
+    events = close_incidents(incidents, at=database_now(), message="The monitor was paused.", by=by)
+    return len(monitors), [
+        Transition(incident, event, "closed", is_secret)
+        for incident, event, is_secret in zip(incidents, events, are_secret, strict=True)
+    ]
 
 
 @transaction.atomic
@@ -86,31 +83,29 @@ def _write_enabled(monitors: Sequence[Monitor], *, is_enabled: bool, status: Sta
     write_statuses(monitors, status=status, at=now)
 
 
-def set_enabled(*, monitor: Monitor, is_enabled: bool, by: User | None = None) -> Monitor:
-    """Pause or resume, as asked for; no error where that is so already."""
-    return resume_monitor(monitor=monitor) if is_enabled else pause_monitor(monitor=monitor, by=by)
-
-
 @transaction.atomic
-def acknowledge_incident(*, incident: Incident, by: User | None) -> Incident:
-    """Say that somebody is on it. Doing so twice changes nothing."""
+def mark_acknowledged(*, incident: Incident, by: User | None) -> Transition | None:
+    """Write down that somebody is on it; None where that is so already.
+
+    Callers go through `uptime.operations.acknowledge_incident`, which also tells the pagers.
+    """
     locked = _lock(incident)
     if locked.status == IncidentStatus.RESOLVED:
         raise Conflict("The incident is already resolved.")
     if locked.status == IncidentStatus.ACKNOWLEDGED:
-        return locked
+        return None
     locked.status = IncidentStatus.ACKNOWLEDGED
     locked.acknowledged_at = database_now()
     locked.acknowledged_by = by
     locked.save(update_fields=["status", "acknowledged_at", "acknowledged_by"])
-    add_event(
+    event = add_event(
         locked,
         kind=EventKind.ACKNOWLEDGED,
         at=locked.acknowledged_at,
         author=by,
         message="" if by else BY_LINK,
     )
-    return locked
+    return Transition(locked, event, EventKind.ACKNOWLEDGED.value, locked.is_secret)
 
 
 @transaction.atomic

@@ -4,10 +4,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from incidents.actions import acknowledge_incident, assign_incident
+from incidents.actions import assign_incident
 from incidents.models import Evidence, Incident, IncidentEvent
 from uptime.admin_site import RecordAdmin, act_on_each, signed_in
-from uptime.operations import resolve_incident
+from uptime.operations import acknowledge_incident, resolve_incident
 
 
 class TimelineInline(admin.TabularInline[IncidentEvent, Incident]):

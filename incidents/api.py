@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
-from incidents.actions import acknowledge_incident, assign_incident
+from incidents.actions import assign_incident
 from incidents.evidence import evidence_of
 from incidents.models import (
     EventKind,
@@ -28,7 +28,7 @@ from uptime.api.schema import describe
 from uptime.api.shapes import Moment, Nothing, Page, PageQuery, Shape, commas
 from uptime.api.views import ApiView
 from uptime.errors import Invalid
-from uptime.operations import comment_incident, resolve_incident
+from uptime.operations import acknowledge_incident, comment_incident, resolve_incident
 
 
 class UpdateOut(Shape):

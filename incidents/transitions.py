@@ -28,8 +28,8 @@ PROOF_PATIENCE = timedelta(minutes=2)
 class Transition:
     """A change that people may want to be told of.
 
-    `kind` is down, degraded, recovered or flapping. What `is_held` is told later, by
-    `incidents.dependencies`, or never.
+    `kind` is down, degraded, recovered, flapping, acknowledged or closed (nobody watches any more).
+    What `is_held` is told later, by `incidents.dependencies`, or never.
     """
 
     incident: Incident

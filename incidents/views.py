@@ -13,19 +13,14 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import TeamRequest, editor, public, viewer
 from accounts.models import Team, User
-from incidents.actions import (
-    acknowledge_incident,
-    assign_incident,
-    pause_monitor,
-    resume_monitor,
-)
+from incidents.actions import assign_incident
 from incidents.evidence import evidence_of
 from incidents.links import ActionLink, LinkRefused, Purpose
 from incidents.models import Incident, IncidentStatus
 from incidents.timeline import timeline_of
 from monitors.models import Monitor
 from uptime.errors import Conflict, Invalid
-from uptime.operations import comment_incident, resolve_incident
+from uptime.operations import acknowledge_incident, comment_incident, resolve_incident, set_enabled
 from uptime.pages import paged, render_page
 
 
@@ -204,7 +199,7 @@ def comment(request: TeamRequest, incident_id: UUID) -> HttpResponse:
 @require_POST
 def pause(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     monitor = get_object_or_404(Monitor.objects.visible_to(request.team), pk=monitor_id)
-    pause_monitor(monitor=monitor, by=request.user)
+    set_enabled(monitor=monitor, is_enabled=False, by=request.user)
     messages.success(request, "Paused: no checks and no alerts until you resume it.")
     return redirect(monitor)
 
@@ -213,7 +208,7 @@ def pause(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
 @require_POST
 def resume(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     monitor = get_object_or_404(Monitor.objects.visible_to(request.team), pk=monitor_id)
-    resume_monitor(monitor=monitor)
+    set_enabled(monitor=monitor, is_enabled=True)
     messages.success(request, "Resumed: it is being watched again.")
     return redirect(monitor)
 

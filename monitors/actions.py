@@ -98,16 +98,13 @@ def update_monitor(
     return locked
 
 
-def delete_monitor(*, monitor: Monitor) -> None:
-    """Delete a monitor and its history. Results in past partitions go with their retention."""
-    with transaction.atomic():
-        list(monitor.assignments.select_for_update().order_by("id"))
-        monitor.delete()
-
-
 @transaction.atomic
-def delete_monitors(*, monitor_ids: Collection[UUID]) -> int:
-    """Delete several with their history; returns how many there were."""
+def remove_monitors(*, monitor_ids: Collection[UUID]) -> int:
+    """Delete monitors and their history; returns how many there were.
+
+    Results in past partitions go with their retention. Callers go through `uptime.operations`,
+    which also closes what is open elsewhere.
+    """
     lock_assignments(monitor_ids)
     return Monitor.objects.filter(pk__in=_lock(monitor_ids)).delete()[1].get("monitors.Monitor", 0)
 

@@ -10,8 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from incidents.actions import set_enabled
-from monitors.actions import check_now, create_monitor, delete_monitor, update_monitor
+from monitors.actions import check_now, create_monitor, update_monitor
 from monitors.models import (
     Assignment,
     Chore,
@@ -34,6 +33,7 @@ from uptime.admin_site import (
     link_to_list,
     signed_in,
 )
+from uptime.operations import delete_monitor, set_enabled
 
 BODY_SHOWN = 2000
 

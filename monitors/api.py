@@ -18,8 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Team
-from incidents.actions import set_enabled
-from monitors.actions import check_now, create_monitor, delete_monitor, update_monitor
+from monitors.actions import check_now, create_monitor, update_monitor
 from monitors.figures import Figures, group_figures, monitor_figures
 from monitors.history import Wanted, read_results
 from monitors.models import (
@@ -63,6 +62,7 @@ from uptime.api.schema import describe
 from uptime.api.shapes import Nothing, Page, PageQuery, Slice, as_object
 from uptime.api.views import ApiView
 from uptime.errors import Invalid
+from uptime.operations import delete_monitor, set_enabled
 
 WINDOWS = {
     "24h": timedelta(hours=24),
@@ -122,7 +122,7 @@ class OneMonitor(MonitorView):
     @describe("delete_monitor", "Delete a monitor and its history", answer=None, status=204)
     def delete(self, request: Request, id: UUID) -> Response:
         self.read(Nothing)
-        delete_monitor(monitor=self.monitor(id))
+        delete_monitor(monitor=self.monitor(id), by=self.user)
         return Response(status=204)
 
     def _save(self, id: UUID, *, is_whole: bool) -> Response:

@@ -14,8 +14,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import TeamRequest, editor, viewer
 from accounts.models import Team
-from incidents.actions import pause_monitors, resume_monitors
-from monitors.actions import delete_monitors, pace_monitors, tag_monitors, untag_monitors
+from incidents.actions import resume_monitors
+from monitors.actions import pace_monitors, tag_monitors, untag_monitors
 from monitors.forms import BulkForm, FilterForm, IntervalForm, TagForm, ViewForm
 from monitors.listing import (
     ORDERS,
@@ -30,6 +30,7 @@ from monitors.listing import (
 from monitors.models import Location, Monitor, MonitorQuerySet, SavedView
 from monitors.overview import overview_rows, window_of
 from probe.kinds import KINDS
+from uptime.operations import delete_monitors, pause_monitors
 from uptime.pages import render_page
 
 ON_THE_WALL = 60
@@ -175,7 +176,7 @@ def _do(
         "tag": lambda ids: tag_monitors(monitor_ids=ids, tag=values["tag"]),
         "untag": lambda ids: untag_monitors(monitor_ids=ids, tag=values["tag"]),
         "interval": lambda ids: pace_monitors(monitor_ids=ids, interval_s=values["interval"]),
-        "delete": lambda ids: delete_monitors(monitor_ids=ids),
+        "delete": lambda ids: delete_monitors(monitor_ids=ids, by=request.user),
     }
     ids = list(chosen.order_by("id").values_list("id", flat=True))
     for start in range(0, len(ids), IN_ONE_TRANSACTION):

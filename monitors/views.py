@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import TeamRequest, editor, viewer
 from accounts.models import Team
-from monitors.actions import check_now, create_monitor, delete_monitor, update_monitor
+from monitors.actions import check_now, create_monitor, update_monitor
 from monitors.charts import (
     PHASE_LABELS,
     Bar,
@@ -33,6 +33,7 @@ from monitors.statistics import statistics_of
 from probe.kinds import KINDS
 from probe.kinds.base import Kind
 from uptime.errors import Conflict, Invalid
+from uptime.operations import delete_monitor
 from uptime.pages import render_page
 
 CHECKS_CHARTED = 120
@@ -128,7 +129,7 @@ def remove_monitor(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     """Ask first, then delete."""
     monitor = _monitor(request.team, monitor_id)
     if request.method == "POST":
-        delete_monitor(monitor=monitor)
+        delete_monitor(monitor=monitor, by=request.user)
         messages.success(request, f"“{monitor.name}” and its history are deleted.")
         return redirect("home")
     context = {

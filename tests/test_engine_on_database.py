@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from django.db import connections
 
-from incidents.actions import pause_monitor, resume_monitor
+from incidents.actions import resume_monitor
 from monitors.actions import update_monitor
 from monitors.models import Assignment, Location, Monitor, Result
 from probe.engine import Engine, Limits
@@ -20,6 +20,7 @@ from probe.values import Job, Observation, Status
 from tests.factories import TeamFactory, make_monitor
 from uptime.clock import database_now
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
+from uptime.operations import pause_monitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

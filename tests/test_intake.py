@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerts.models import Delivery
-from incidents.actions import pause_monitor, resume_monitor
+from incidents.actions import resume_monitor
 from incidents.models import EventKind, Incident, IncidentStatus
-from monitors.actions import delete_monitor, update_monitor
+from monitors.actions import update_monitor
 from monitors.models import Assignment, Monitor, Ping, PingKind, Result, Status, StatusSpan
 from monitors.partitions import partition_name
 from monitors.specs import spec_of
@@ -31,7 +31,7 @@ from tests.factories import (
 from tests.locks import wait_for_a_waiter
 from uptime.clock import database_now
 from uptime.intake import record_ping, take_in
-from uptime.operations import resolve_incident
+from uptime.operations import delete_monitor, pause_monitor, resolve_incident
 
 pytestmark = pytest.mark.django_db
 

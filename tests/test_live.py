@@ -10,7 +10,6 @@ import pytest
 from django.db import connection
 
 from accounts.models import Team
-from incidents.actions import pause_monitor
 from monitors.models import Monitor
 from monitors.specs import spec_of
 from probe.values import Finished, Job, Observation, Reason, Status
@@ -19,6 +18,7 @@ from tests.operations.product import wait_until
 from uptime.clock import database_now
 from uptime.intake import take_in
 from uptime.live import Event, Hub, Name, Subscription, read_events_since
+from uptime.operations import pause_monitor
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

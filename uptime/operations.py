@@ -1,17 +1,27 @@
 """What others have to hear of: decided in `incidents`, told by `alerts`, shown by `statuspages`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
 
 from accounts.models import User
+from alerts.models import Delivery
 from alerts.outbox import queue_deliveries
-from incidents.actions import add_update, close_by_hand
+from incidents.actions import (
+    add_update,
+    close_by_hand,
+    mark_acknowledged,
+    resume_monitor,
+    stop_monitors,
+)
 from incidents.maintenance.upkeep import confirm_outages, keep_maintenance
 from incidents.models import Incident, IncidentEvent
 from incidents.reviews import calm_down, review_held
 from incidents.transitions import Transition
+from monitors.actions import remove_monitors
+from monitors.models import Monitor
 from statuspages.actions import mark_pages_of
 from uptime.clock import database_now
 
@@ -32,6 +42,16 @@ def tell(transitions: Sequence[Transition]) -> None:
             reason=one.incident.reason,
             is_held=one.is_held,
         )
+
+
+@transaction.atomic
+def acknowledge_incident(*, incident: Incident, by: User | None) -> None:
+    """Say that somebody is on it, here and at the pagers that were told of it.
+
+    Doing so twice changes nothing. Raises Conflict when the incident is resolved.
+    """
+    if transition := mark_acknowledged(incident=incident, by=by):
+        tell([transition])
 
 
 @transaction.atomic
@@ -58,6 +78,48 @@ def comment_incident(
     if public:
         mark_pages_of(incident.monitor)
     return event
+
+
+def set_enabled(*, monitor: Monitor, is_enabled: bool, by: User | None = None) -> Monitor:
+    """Pause or resume, as asked for; no error where that is so already."""
+    return resume_monitor(monitor=monitor) if is_enabled else pause_monitor(monitor=monitor, by=by)
+
+
+def pause_monitor(*, monitor: Monitor, by: User | None = None) -> Monitor:
+    """Stop checking at once; pausing twice is no error. See `pause_monitors`."""
+    pause_monitors(monitor_ids=[monitor.pk], by=by)
+    return Monitor.objects.get(pk=monitor.pk)
+
+
+@transaction.atomic
+def pause_monitors(*, monitor_ids: Collection[UUID], by: User | None = None) -> int:
+    """Pause several, as one; returns how many were not paused yet.
+
+    Open incidents are closed, here and at the pagers that were told of them. Nobody else hears.
+    """
+    count, closed = stop_monitors(monitor_ids=monitor_ids, by=by)
+    tell(closed)
+    return count
+
+
+def delete_monitor(*, monitor: Monitor, by: User | None = None) -> None:
+    """Delete a monitor and its history. See `delete_monitors`."""
+    delete_monitors(monitor_ids=[monitor.pk], by=by)
+
+
+@transaction.atomic
+def delete_monitors(*, monitor_ids: Collection[UUID], by: User | None = None) -> int:
+    """Delete several with their history; returns how many there were.
+
+    What they opened at pagers is closed.
+    """
+    _, closed = stop_monitors(monitor_ids=monitor_ids, by=by)
+    tell(closed)
+    # Messages go with their incident, but for those that close it elsewhere.
+    Delivery.objects.filter(incident_event__in=[one.event for one in closed]).update(
+        incident=None, incident_event=None
+    )
+    return remove_monitors(monitor_ids=monitor_ids)
 
 
 def review_incidents() -> None:

@@ -57,8 +57,8 @@ class ChannelType(Generic[Config]):
     not. It runs in a thread of its own, without a database connection, and does HTTP through the
     door only. The message that it is given is in the channel's own words already. `preview` tells
     what a reader gets of it, links and dress aside. `rate` is what the vendor documents, or else
-    what its servers do by default. A pager, which needs each incident by itself, is not
-    `is_digestible`.
+    what its servers do by default. A pager keeps incidents of its own and pages by itself
+    (`alerts.pagers`): it needs each incident by itself, and is told of whatever stops the paging.
     """
 
     name: str
@@ -67,4 +67,4 @@ class ChannelType(Generic[Config]):
     send: Callable[[Message, Config, Door], None]
     preview: Callable[[Message, Config], str] = subject_and_body
     rate: Rate | None = None
-    is_digestible: bool = True
+    is_pager: bool = False

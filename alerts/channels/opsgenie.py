@@ -101,5 +101,5 @@ CHANNEL = ChannelType(
     config=OpsgenieConfig,
     send=send,
     rate=Rate(300, 50),
-    is_digestible=False,
+    is_pager=True,
 )

@@ -106,5 +106,5 @@ CHANNEL = ChannelType(
     config=PagerDutyConfig,
     send=send,
     rate=Rate(120, 30),
-    is_digestible=False,
+    is_pager=True,
 )

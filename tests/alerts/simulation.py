@@ -25,10 +25,10 @@ from accounts.models import Team, User
 from alerts.escalation import decide_due
 from alerts.models import Delivery, Escalation, EscalationState
 from alerts.outbox import queue_deliveries
-from incidents.actions import acknowledge_incident
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
 from incidents.transitions import Transition
 from monitors.models import Monitor
+from uptime.operations import acknowledge_incident
 
 Happening = Callable[[datetime], None]
 

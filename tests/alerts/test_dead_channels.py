@@ -151,6 +151,26 @@ def test_what_is_given_up_goes_to_the_fallback(
         assert len(receiver.requests) == 1
 
 
+def test_a_fallback_that_heard_the_trouble_hears_its_end(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
+) -> None:
+    mail_server.verdict = "550 no"
+    values = {"name": "Mail", "type": "email", "config": {"to": ["ops@example.org"]}}
+    mail = create_channel(team=team, values=values)
+    fallback = make_webhook(team, receiver.url)
+    update_channel(channel=mail, values={"fallback": fallback.pk})
+    tell_all(team, mail)
+    transition = fail(make_monitor(team))
+    queue(transition)
+    send_due(dispatcher)
+
+    mail_server.verdict = "250 OK"
+    queue(recover(transition.incident))
+    send_due(dispatcher)
+    assert [request.json()["event"] for request in receiver.requests] == ["down", "recovered"]
+    assert len(mail_server.mails) == 1
+
+
 def test_a_channel_that_was_told_already_is_not_told_as_a_fallback(
     team: Team, receiver: Receiver, dispatcher: Dispatcher, mail_server: MailServer
 ) -> None:

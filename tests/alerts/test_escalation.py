@@ -21,7 +21,6 @@ from alerts.dispatch import Dispatcher
 from alerts.escalation import decide_due
 from alerts.messages import facts_of_incident
 from alerts.models import Channel, Delivery, Escalation, Policy
-from incidents.actions import acknowledge_incident
 from incidents.models import EventKind, Incident, IncidentEvent, Severity
 from incidents.transitions import Transition
 from tests.alerts.scenes import (
@@ -35,6 +34,7 @@ from tests.alerts.scenes import (
 from tests.factories import UserFactory
 from tests.servers.webhook import Receiver
 from uptime.clock import database_now
+from uptime.operations import acknowledge_incident
 
 pytestmark = pytest.mark.django_db
 committed = pytest.mark.django_db(transaction=True)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from accounts.models import Team
 from alerts.models import Delivery
-from incidents.actions import pause_monitor
 from incidents.models import EventKind, Incident
 from monitors.actions import create_monitor, update_monitor
 from monitors.drafts import values_of
@@ -24,7 +23,7 @@ from tests.incidents.scenes import OWNER, REFUSED, SLOW, UP, leased, observe
 from uptime.clock import database_now
 from uptime.errors import Invalid
 from uptime.intake import take_in
-from uptime.operations import resolve_incident, review_incidents
+from uptime.operations import pause_monitor, resolve_incident, review_incidents
 
 pytestmark = pytest.mark.django_db
 

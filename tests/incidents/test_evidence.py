@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Team
 from alerts.models import Delivery, DeliveryStatus
-from incidents.actions import acknowledge_incident, add_update
+from incidents.actions import add_update
 from incidents.evidence import evidence_of, forget_evidence
 from incidents.models import Evidence, Incident
 from incidents.timeline import timeline_of
@@ -21,6 +21,7 @@ from tests.factories import TeamFactory, UserFactory, WebhookFactory, make_monit
 from tests.incidents.scenes import OURS, OWNER, REFUSED, SLOW, UP, leased, make_locations, observe
 from uptime.clock import database_now
 from uptime.intake import record_ping, take_in
+from uptime.operations import acknowledge_incident
 
 pytestmark = pytest.mark.django_db
 

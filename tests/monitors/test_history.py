@@ -13,7 +13,6 @@ from django.test import override_settings
 
 from accounts.models import Team
 from monitors import archiving, chores, rollups
-from monitors.actions import delete_monitor
 from monitors.history import Wanted, read_results, read_seen
 from monitors.models import (
     Assignment,
@@ -30,6 +29,7 @@ from monitors.partitions import drop_partitions, existing_partitions
 from probe.values import Finished, Phases
 from tests.factories import make_monitor
 from tests.monitors.results import finished_check, keep_history, store_checks
+from uptime.operations import delete_monitor
 from uptime.schedules import keep_house
 
 DAY_0 = datetime(2026, 3, 1, tzinfo=UTC)

@@ -7,7 +7,6 @@ from django.db import connection
 from django.test import override_settings
 
 from monitors import chores, rollups
-from monitors.actions import delete_monitor
 from monitors.chores import run_chore
 from monitors.histograms import Latencies
 from monitors.models import (
@@ -24,6 +23,7 @@ from monitors.partitions import drop_partitions, existing_partitions
 from tests.factories import make_monitor
 from tests.monitors.results import finished_check, keep_history, store_checks
 from uptime import health
+from uptime.operations import delete_monitor
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -15,7 +15,6 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from accounts.models import Scope
 from accounts.tokens import issue_token
-from incidents.actions import pause_monitor
 from monitors.models import Monitor
 from tests.factories import MembershipFactory, make_monitor
 from tests.operations.product import (
@@ -26,6 +25,7 @@ from tests.operations.product import (
     wait_until,
 )
 from uptime.environment import BASE_DIR
+from uptime.operations import pause_monitor
 
 # All of one kind, or the last of them, which ends the process, would not be run last.
 pytestmark = [pytest.mark.xdist_group("operations"), pytest.mark.django_db(transaction=True)]

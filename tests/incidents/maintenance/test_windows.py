@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Team
 from alerts.escalation import decide_due
 from alerts.models import Delivery, Escalation
-from incidents.actions import pause_monitor, resume_monitor
+from incidents.actions import resume_monitor
 from incidents.maintenance import upkeep
 from incidents.maintenance.actions import (
     create_window,
@@ -36,7 +36,7 @@ from tests.incidents.scenes import (
 )
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
-from uptime.operations import resolve_incident, review_incidents
+from uptime.operations import pause_monitor, resolve_incident, review_incidents
 
 pytestmark = pytest.mark.django_db
 
