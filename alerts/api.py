@@ -200,7 +200,7 @@ class DeliveryOut(Shape):
         "location_sighted",
     ]
     """A reminder tells that it is still down or degraded, a digest of many alerts at once. Only
-    pagers hear of `acknowledged` and `closed` (paused or deleted)."""
+    pagers hear of `acknowledged` and `closed` (paused, deleted or renewed)."""
     step: int | None
     """Which step of a policy told it, from 0; null for a test or notice."""
     repeat: int

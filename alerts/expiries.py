@@ -4,6 +4,9 @@ What is left is looked at every few minutes. A policy tells of each end and each
 through its first step, and only within its active hours: what comes due outside of them is told
 when they begin. Of an end that is nearer than several of its days when it is first seen, the last
 of these days counts. There is nothing to acknowledge, so there are no later steps and no repeats.
+
+At a pager all notices of one end are one incident, which is closed when that end is seen no more:
+after a renewal, or when nobody watches it any longer.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -14,11 +17,11 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Min
 
-from alerts.messages import facts_of_expiry
+from alerts.messages import CLOSED, Facts, facts_of_expiry
 from alerts.models import Delivery, Event, ExpiryNotice, Policy
 from alerts.outbox import announce
 from alerts.policies import Rule, Subject, days_reached
-from alerts.rules import rules_of_policies
+from alerts.rules import pager_types, rules_of_policies
 from monitors.models import Assignment, Monitor
 
 EXPIRIES = (Event.CERTIFICATE_EXPIRING, Event.DOMAIN_EXPIRING)
@@ -51,13 +54,13 @@ def tell_expiries(now: datetime) -> int:
     furthest = max((days for policy in policies for days in policy.expiry_days), default=0)
     teams = {policy.team_id for policy in policies}
     endings = _endings(teams, now, now + timedelta(days=furthest)) if furthest else []
-    if not endings:
-        return 0
-    rules = rules_of_policies(
-        {policy.pk for policy in policies}, {one.monitor.pk for one in endings}, now
-    )
-    by_team = [(policy.team_id, rules[policy.pk]) for policy in policies if policy.pk in rules]
-    deliveries = _told(_new(list(_due(by_team, endings, now))), now)
+    deliveries = _closings(now)
+    if endings:
+        rules = rules_of_policies(
+            {policy.pk for policy in policies}, {one.monitor.pk for one in endings}, now
+        )
+        by_team = [(policy.team_id, rules[policy.pk]) for policy in policies if policy.pk in rules]
+        deliveries += _told(_new(list(_due(by_team, endings, now))), now)
     Delivery.objects.bulk_create(deliveries)
     if deliveries:
         announce()
@@ -148,4 +151,39 @@ def _told(new: Sequence[_Due], now: datetime) -> list[Delivery]:
             created_at=now,
         )
         for ending, channel in wanted
+    ]
+
+
+def _closings(now: datetime) -> list[Delivery]:
+    """What closes at pagers the notices of ends that are seen no more."""
+    latest: dict[tuple[UUID | None, str, str], Delivery] = {}
+    rows = Delivery.objects.filter(
+        event__in=(*EXPIRIES, CLOSED), incident=None, channel__type__in=pager_types()
+    )
+    for row in rows.order_by("created_at", "pk"):
+        if row.facts["expires_at"] and row.facts["monitor"]:
+            key = row.channel_id, row.facts["monitor"]["id"], row.facts["expires_at"]
+            latest[key] = row
+    noticed = [
+        (row, Facts.model_validate(row.facts)) for row in latest.values() if row.event != CLOSED
+    ]
+    seen = set(
+        Assignment.objects.filter(
+            is_active=True,
+            monitor__enabled=True,
+            monitor__in=[facts.monitor.id for _, facts in noticed if facts.monitor],
+        ).values_list("monitor", "cert_expires_at")
+    )
+    return [
+        Delivery(
+            team_id=row.team_id,
+            channel_id=row.channel_id,
+            event=CLOSED,
+            facts=facts.model_copy(update={"event": CLOSED, "occurred_at": now}).as_json(),
+            due_at=now,
+            next_attempt_at=now,
+            created_at=now,
+        )
+        for row, facts in noticed
+        if facts.monitor and (facts.monitor.id, facts.expires_at) not in seen
     ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -179,8 +179,16 @@ class Message:
 
     @property
     def story_id(self) -> UUID:
-        """The same for all messages of one incident: under it a receiver keeps them together."""
-        return self.facts.incident.id if self.facts.incident else self.event_id
+        """The same for all messages of one incident: under it a receiver keeps them together.
+
+        So are those of one end of a certificate or a domain.
+        """
+        facts = self.facts
+        if facts.incident:
+            return facts.incident.id
+        if facts.monitor and facts.expires_at:
+            return uuid5(facts.monitor.id, facts.expires_at.astimezone(UTC).isoformat())
+        return self.event_id
 
     @property
     def text(self) -> str:
@@ -393,7 +401,7 @@ def _subject(facts: Facts) -> str:
         return _one_line(f"{title}, after {duration_phrase(facts.duration)}", SUBJECT_LIMIT)
     if facts.monitor is None:
         return "TEST: this channel works"
-    if facts.expires_at:
+    if facts.expires_at and facts.event != CLOSED:
         what = "DOMAIN" if facts.event == Event.DOMAIN_EXPIRING else "CERTIFICATE"
         left = duration_phrase(facts.expires_at - facts.occurred_at)
         return _one_line(f"{what} EXPIRES in {left}: {facts.monitor.name}", SUBJECT_LIMIT)

@@ -42,13 +42,13 @@ def channels_owed(incidents: Collection[UUID]) -> dict[UUID, list[UUID]]:
 
     Pagers are in any case: what they opened would stay open for ever.
     """
-    is_owed = Q(owes_recovery=True) | Q(channel__type__in=_pagers())
+    is_owed = Q(owes_recovery=True) | Q(channel__type__in=pager_types())
     return _told(incidents, Delivery.objects.filter(is_owed))
 
 
 def pagers_told(incidents: Collection[UUID]) -> dict[UUID, list[UUID]]:
     """For each incident the pagers that were told of it, in the order they were told."""
-    return _told(incidents, Delivery.objects.filter(channel__type__in=_pagers()))
+    return _told(incidents, Delivery.objects.filter(channel__type__in=pager_types()))
 
 
 def _told(incidents: Collection[UUID], which: QuerySet[Delivery]) -> dict[UUID, list[UUID]]:
@@ -60,7 +60,8 @@ def _told(incidents: Collection[UUID], which: QuerySet[Delivery]) -> dict[UUID, 
     return {incident_id: list(channels) for incident_id, channels in told.items()}
 
 
-def _pagers() -> list[str]:
+def pager_types() -> list[str]:
+    """Of channels that keep incidents of their own."""
     return [name for name, channel in CHANNELS.items() if channel.is_pager]
 
 

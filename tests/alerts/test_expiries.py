@@ -184,5 +184,5 @@ def test_the_number_of_queries_does_not_depend_on_how_much_expires(
     policy(team, ann)
     for number in range(20):
         watched(team, f"Shop {number}", left=3 * DAY)
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         assert tell_expiries(NOW) == 20

@@ -1,6 +1,7 @@
 """Services that page by themselves hear of whatever stops that."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -8,10 +9,12 @@ from django.test import Client
 
 from accounts.models import Membership, Scope, Team, User
 from accounts.tokens import issue_token
-from alerts.actions import create_channel
+from alerts.actions import create_channel, create_policy
 from alerts.dispatch import Dispatcher
+from alerts.expiries import tell_expiries
 from alerts.models import Channel, Delivery
 from incidents.models import Incident
+from monitors.models import Assignment, Location
 from tests.alerts.scenes import (
     fail,
     make_monitor,
@@ -23,6 +26,7 @@ from tests.alerts.scenes import (
 )
 from tests.servers.pagers import PagerDuty
 from tests.servers.webhook import Receiver
+from uptime.clock import database_now
 from uptime.operations import acknowledge_incident, delete_monitor, set_enabled
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -159,3 +163,27 @@ def test_what_is_watched_no_more_is_closed_there(
     send_due(dispatcher)
     assert pagerduty.incidents == {str(incident): "resolved"}
     assert [request.json()["event"] for request in receiver.requests] == ["down"]
+
+
+def test_the_notices_of_one_expiry_are_one_page_until_it_is_renewed(
+    team: Team, pager: Channel, pagerduty: PagerDuty, dispatcher: Dispatcher
+) -> None:
+    values = {"on": ["certificate_expiring"], "expiry_days": [14, 7], "all": True}
+    create_policy(team=team, values={"name": "P", "steps": [{"channels": [pager.pk]}], **values})
+    now = database_now()
+    assignment = Assignment.objects.create(
+        monitor=make_monitor(team),
+        location=Location.objects.get(slug=Location.LOCAL),
+        cert_expires_at=now + timedelta(days=10),
+    )
+    for days in (0, 1, 4):
+        tell_expiries(now + timedelta(days=days))
+        send_due(dispatcher, at=now + timedelta(days=days))
+    assert list(pagerduty.incidents.values()) == ["triggered"]
+
+    Assignment.objects.filter(pk=assignment.pk).update(cert_expires_at=now + timedelta(days=90))
+    for _ in range(2):
+        tell_expiries(now + timedelta(days=5))
+        send_due(dispatcher, at=now + timedelta(days=5))
+    assert list(pagerduty.incidents.values()) == ["resolved"]
+    assert actions(pagerduty) == ["trigger", "trigger", "resolve"]
