@@ -13,7 +13,6 @@ from alerts.models import Delivery
 from alerts.templating import template_values
 from incidents.links import GOOD_FOR, ActionLink, LinkRefused, Purpose
 from incidents.models import Incident, IncidentStatus
-from monitors.actions import delete_monitor
 from tests.factories import (
     MembershipFactory,
     TeamFactory,
@@ -23,6 +22,7 @@ from tests.factories import (
 )
 from tests.incidents.scenes import REFUSED, observe
 from uptime.clock import database_now
+from uptime.operations import delete_monitor
 
 pytestmark = pytest.mark.django_db
 
