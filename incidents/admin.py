@@ -5,7 +5,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from incidents.actions import assign_incident
-from incidents.models import Evidence, Incident, IncidentEvent
+from incidents.maintenance.actions import end_window, start_window
+from incidents.models import Evidence, Incident, IncidentEvent, MaintenanceWindow
 from uptime.admin_site import RecordAdmin, act_on_each, signed_in
 from uptime.operations import acknowledge_incident, resolve_incident
 
@@ -97,3 +98,36 @@ class IncidentEventAdmin(RecordAdmin[IncidentEvent]):
     list_select_related = ("incident__monitor", "author")
     search_fields = ("incident__monitor__name", "message")
     ordering = ("-id",)
+
+
+@admin.register(MaintenanceWindow)
+class MaintenanceWindowAdmin(RecordAdmin[MaintenanceWindow]):
+    """To be looked at, started and ended; what covers whom is planned by its team."""
+
+    list_display = (
+        "name",
+        "team",
+        "begins_at",
+        "finishes_at",
+        "rrule",
+        "time_zone",
+        "is_for_all",
+        "tags",
+        "is_public",
+    )
+    list_filter = ("is_public", "is_for_all")
+    list_select_related = ("team",)
+    search_fields = ("name", "team__name")
+    ordering = ("begins_at", "id")
+    actions = ("start", "end")
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("incidents.change_maintenancewindow")
+
+    @admin.action(description="Start the next occurrence now", permissions=["act"])
+    def start(self, request: HttpRequest, chosen: QuerySet[MaintenanceWindow]) -> None:
+        act_on_each(request, chosen, lambda one: start_window(window=one), done="Started")
+
+    @admin.action(description="End the present occurrence now", permissions=["act"])
+    def end(self, request: HttpRequest, chosen: QuerySet[MaintenanceWindow]) -> None:
+        act_on_each(request, chosen, lambda one: end_window(window=one), done="Ended")

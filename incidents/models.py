@@ -231,6 +231,12 @@ class Evidence(models.Model):
         return json.dumps(rest, indent=2, ensure_ascii=False) if rest else ""
 
 
+class WindowState(models.TextChoices):
+    SCHEDULED = "scheduled", "Scheduled"
+    ACTIVE = "active", "On"
+    OVER = "over", "Over"
+
+
 class MaintenanceWindowQuerySet(models.QuerySet["MaintenanceWindow"]):
     def visible_to(self, team: Team) -> Self:
         return self.filter(team=team)
@@ -310,3 +316,8 @@ class MaintenanceWindow(models.Model):
 
     def is_on(self, now: datetime) -> bool:
         return self.at_hand is not None and self.at_hand.starts_at <= now < self.at_hand.ends_at
+
+    def state_at(self, now: datetime) -> WindowState:
+        if self.at_hand is None:
+            return WindowState.OVER
+        return WindowState.ACTIVE if self.is_on(now) else WindowState.SCHEDULED

@@ -30,7 +30,7 @@ from monitors.models import (
     Status,
     StatusSpan,
 )
-from monitors.reads import MonitorRow, monitor_rows, parents_of
+from monitors.reads import MonitorRow, monitor_rows, parents_of, under_maintenance
 from monitors.shapes import (
     MAX_BULK,
     BulkIn,
@@ -181,8 +181,14 @@ class MonitorResults(MonitorView):
             return read_results(past, limit)
 
         def present(results: Sequence[Result]) -> list[ResultOut]:
+            inside = under_maintenance(monitor, [one.checked_at for one in results])
             return [
-                present_result(one, monitor=monitor.pk, location=places[one.assignment_id])
+                present_result(
+                    one,
+                    monitor=monitor.pk,
+                    location=places[one.assignment_id],
+                    is_in_maintenance=one.checked_at in inside,
+                )
                 for one in results
             ]
 
@@ -347,7 +353,9 @@ def ping_url(monitor: Monitor) -> str:
     return f"{settings.BASE_URL}{reverse('ping', kwargs={'key': monitor.ping_key})}"
 
 
-def present_result(result: Result, *, monitor: UUID, location: str) -> ResultOut:
+def present_result(
+    result: Result, *, monitor: UUID, location: str, is_in_maintenance: bool
+) -> ResultOut:
     return ResultOut(
         id=result.id,
         monitor=monitor,
@@ -368,6 +376,7 @@ def present_result(result: Result, *, monitor: UUID, location: str) -> ResultOut
         ),
         cert_expires_at=result.cert_expires_at,
         attempt=result.attempt,
+        maintenance=is_in_maintenance,
     )
 
 

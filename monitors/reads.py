@@ -6,9 +6,11 @@ from datetime import datetime
 from operator import attrgetter
 from uuid import UUID
 
+from django.db.models import Q
+
 from monitors.charts import BAND_CELLS, Stretch
 from monitors.history import Wanted, read_results
-from monitors.models import Assignment, Monitor, Result, Status
+from monitors.models import Assignment, Monitor, Result, Status, StatusSpan
 from uptime.database import hot_cursor
 
 
@@ -69,6 +71,24 @@ def recent_results(monitor: Monitor, limit: int) -> list[Result]:
     """The monitor's last results at every location that it ever had, newest first."""
     ids = list(Assignment.objects.filter(monitor=monitor).values_list("id", flat=True))
     return read_results(Wanted(ids), limit)
+
+
+def under_maintenance(monitor: Monitor, moments: Collection[datetime]) -> set[datetime]:
+    """Those of these moments that lie in the monitor's maintenance: one query."""
+    if not moments:
+        return set()
+    spans = StatusSpan.objects.filter(
+        Q(ended_at=None) | Q(ended_at__gt=min(moments)),
+        monitor=monitor,
+        status=Status.MAINTENANCE,
+        started_at__lte=max(moments),
+    )
+    stretches = list(spans.values_list("started_at", "ended_at"))
+    return {
+        at
+        for at in moments
+        if any(since <= at and (until is None or at < until) for since, until in stretches)
+    }
 
 
 def drawn_stretches(monitor: Monitor, *, since: datetime, until: datetime) -> list[Stretch]:

@@ -103,6 +103,8 @@ class ResultOut(Shape):
     cert_expires_at: datetime | None
     attempt: int
     """0 for a check on schedule, 1 and up for those that confirm a failure."""
+    maintenance: bool
+    """Whether it was made inside a maintenance window: it does not count."""
 
 
 class SpanOut(Shape):

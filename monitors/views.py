@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import TeamRequest, editor, viewer
 from accounts.models import Team
+from incidents.maintenance.reads import planned, windows_over
 from monitors.actions import check_now, create_monitor, update_monitor
 from monitors.charts import (
     PHASE_LABELS,
@@ -41,6 +42,8 @@ CHECKS_LISTED = 20
 PINGS_LISTED = 20
 SPANS_LISTED = 12
 INCIDENTS_LISTED = 5
+WINDOWS_LISTED = 3
+MAINTENANCE_AHEAD = timedelta(days=31)
 WINDOWS = {
     "24 hours": timedelta(days=1),
     "7 days": timedelta(days=7),
@@ -72,6 +75,9 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         "history": monitor.spans.order_by("-started_at", "-id")[:SPANS_LISTED],
         # by its reverse name: this package does not know of the next one
         "parents": monitor.depends_on.order_by("name", "id"),
+        "maintenance": planned(windows_over(monitor), now, now + MAINTENANCE_AHEAD)[
+            :WINDOWS_LISTED
+        ],
         "incidents": monitor.incidents.order_by("-started_at")[:INCIDENTS_LISTED],
     }
     extra = _ping_context(monitor) if kind.is_passive else _check_context(monitor)

@@ -7,6 +7,7 @@ from accounts import views as accounts
 from alerts import views as alerts
 from alerts.on_call import views as on_call
 from incidents import views as incidents
+from incidents.maintenance import views as maintenance
 from monitors import overview_views as overview
 from monitors import views as monitors
 from statuspages import views as statuspages
@@ -35,6 +36,19 @@ urlpatterns = [
     path("act/<str:token>/", incidents.act_by_link, name="incident-link"),
     path("incidents/<uuid:incident_id>/resolve/", incidents.resolve, name="incident-resolve"),
     path("incidents/<uuid:incident_id>/comment/", incidents.comment, name="incident-comment"),
+    path("maintenance/", maintenance.window_list, name="maintenance"),
+    path("maintenance/new/", maintenance.new_window, name="maintenance-new"),
+    path("maintenance/monitors/", maintenance.window_monitors, name="maintenance-monitors"),
+    path("maintenance/<uuid:window_id>/", maintenance.window_page, name="maintenance-window"),
+    path("maintenance/<uuid:window_id>/edit/", maintenance.edit_window, name="maintenance-edit"),
+    path(
+        "maintenance/<uuid:window_id>/delete/",
+        maintenance.remove_window,
+        name="maintenance-delete",
+    ),
+    path("maintenance/<uuid:window_id>/start/", maintenance.start, name="maintenance-start"),
+    path("maintenance/<uuid:window_id>/extend/", maintenance.extend, name="maintenance-extend"),
+    path("maintenance/<uuid:window_id>/end/", maintenance.end, name="maintenance-end"),
     path("channels/", alerts.channel_list, name="channels"),
     path("channels/new/", alerts.choose_type, name="channel-new"),
     path("channels/new/<slug:type_name>/", alerts.new_channel, name="channel-new-type"),

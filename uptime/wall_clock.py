@@ -57,8 +57,12 @@ def _zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+def is_zone(name: str) -> bool:
+    return name in _zones()
+
+
 def _known_zone(name: str) -> str:
-    if name not in _zones():
+    if not is_zone(name):
         raise ValueError("This is not the name of a time zone, such as Europe/Berlin.")
     return name
 

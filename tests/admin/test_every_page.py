@@ -31,6 +31,7 @@ from accounts.two_factor import begin_setup, secret_of
 from alerts.actions import create_channel, create_policy, send_test
 from alerts.models import Escalation, ExpiryNotice
 from alerts.on_call.actions import add_override, create_schedule
+from incidents.maintenance.actions import create_window
 from incidents.models import Evidence, Incident, IncidentEvent
 from monitors.models import Assignment, Chore, Ping, Result, Shift
 from probe.values import result_id
@@ -100,6 +101,10 @@ def world(root: User) -> list[str]:
         due_at=now,
         attempt=0,
         status="up",
+    )
+    create_window(
+        team=team,
+        values={"name": "W", "all": True, "starts_at": now, "ends_at": now + timedelta(hours=1)},
     )
     ExpiryNotice.objects.create(
         policy=policy, monitor=monitor, event="certificate_expiring", expires_at=now, days=7

@@ -13,6 +13,7 @@ from accounts.models import Role, Team
 from alerts.actions import create_channel, create_policy
 from alerts.models import Delivery, Override
 from alerts.on_call.actions import create_schedule
+from incidents.maintenance.actions import create_window
 from incidents.models import Incident
 from monitors.models import SavedView
 from statuspages.actions import add_component, create_page, publish_post, save_template
@@ -134,6 +135,7 @@ def things_of(other: Team) -> dict[str, object]:
     """One of everything that has a page, made for a team."""
     monitor = make_monitor(other)
     now = database_now()
+    tomorrow = now + timedelta(days=1)
     incident = Incident.objects.create(
         team=other, monitor=monitor, severity="down", started_at=now, confirmed_at=now
     )
@@ -161,12 +163,16 @@ def things_of(other: Team) -> dict[str, object]:
         },
     )
     override = Override.objects.create(
-        schedule=schedule, member=member, starts_at=now, ends_at=now + timedelta(days=1)
+        schedule=schedule, member=member, starts_at=now, ends_at=tomorrow
     )
     invitation, _ = invite_member(team=other, email="a@example.org", role=Role.VIEWER, by=None)
     view = SavedView.objects.create(team=other, user=member.user, name="V")
+    window = create_window(
+        team=other, values={"name": "W", "all": True, "starts_at": now, "ends_at": tomorrow}
+    )
     return {
         "view_id": view.pk,
+        "window_id": window.pk,
         "member_id": member.pk,
         "invitation_id": invitation.pk,
         "page_id": page.pk,

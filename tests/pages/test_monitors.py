@@ -152,11 +152,11 @@ def test_a_page_takes_as_many_queries_whatever_its_history(
     # ones; incidents, what it depends on. What goes past the ORM, once for the band and each
     # uptime, is not counted.
     monitor = make_monitor(team)
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         client.get(monitor.get_absolute_url())
     for second in range(30):
         make_result(monitor, second, latency_ms=10.0, dns_ms=1.0)
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         client.get(monitor.get_absolute_url())
 
 

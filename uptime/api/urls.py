@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from alerts import api as alerts
 from alerts.on_call import api as on_call
 from incidents import api as incidents
+from incidents.maintenance import api as maintenance
 from monitors import api as monitors
 from statuspages import api as statuspages
 from uptime.api.docs import Docs, schema_document
@@ -33,6 +34,12 @@ urlpatterns = [
     path("incidents/<uuid:id>/assign/", incidents.AssignIncident.as_view()),
     path("incidents/<uuid:id>/resolve/", incidents.ResolveIncident.as_view()),
     path("incidents/<uuid:id>/updates/", incidents.IncidentUpdates.as_view()),
+    path("maintenance/", maintenance.Windows.as_view()),
+    path("maintenance/<uuid:id>/", maintenance.OneWindow.as_view()),
+    path("maintenance/<uuid:id>/start/", maintenance.StartWindow.as_view()),
+    path("maintenance/<uuid:id>/extend/", maintenance.ExtendWindow.as_view()),
+    path("maintenance/<uuid:id>/end/", maintenance.EndWindow.as_view()),
+    path("maintenance/<uuid:id>/occurrences/", maintenance.Occurrences.as_view()),
     path("channels/", alerts.Channels.as_view()),
     path("channels/<uuid:id>/", alerts.OneChannel.as_view()),
     path("channels/<uuid:id>/test/", alerts.CheckChannel.as_view()),
