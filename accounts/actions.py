@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
 
+from accounts.audit import record
 from accounts.models import ApiToken, Membership, Role, Team, User
 from uptime.errors import Conflict, Invalid
 
@@ -60,19 +61,24 @@ def generate_words(count: int) -> str:
 def create_team(*, name: str, owner: User) -> Membership:
     """A team of its own, whose one member is `owner`. Raises Invalid."""
     team = Team.objects.create(name=_team_name(name))
+    record("team.created", team, team=team)
     return Membership.objects.create(team=team, user=owner, role=Role.OWNER)
 
 
+@transaction.atomic
 def rename_team(*, team: Team, name: str) -> None:
     """Raises Invalid."""
     team.name = _team_name(name)
     team.save(update_fields=["name"])
+    record("team.changed", team, team=team, changed=["name"])
 
 
+@transaction.atomic
 def require_second_factor(*, team: Team, is_required: bool) -> None:
     """Members without two-factor sign-in see nothing of the team until they have it."""
     team.requires_second_factor = is_required
     team.save(update_fields=["requires_second_factor"])
+    record("team.changed", team, team=team, changed=["requires_second_factor"])
 
 
 @transaction.atomic
@@ -82,6 +88,8 @@ def change_role(*, member: Membership, role: Role) -> None:
         _keep_an_owner(member)
     member.role = role
     member.save(update_fields=["role"])
+    name = f"{member.user.email}: {role}"
+    record("member.changed", member, team=member.team_id, changed=["role"], name=name)
 
 
 @transaction.atomic
@@ -90,6 +98,7 @@ def remove_member(*, member: Membership) -> None:
     owner. The user's account stays."""
     _keep_an_owner(member)
     ApiToken.objects.filter(team=member.team_id, user=member.user_id).delete()
+    record("member.removed", member, team=member.team_id, name=member.user.email)
     member.delete()
 
 

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from accounts.models import (
     ApiToken,
+    AuditEntry,
     BrowserSession,
     IdempotentRequest,
     Invitation,
@@ -173,6 +174,15 @@ class SignInTriesAdmin(RecordAdmin[SignInTries]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("accounts.delete_signintries")
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(RecordAdmin[AuditEntry]):
+    list_display = ("at", "team", "who", "token", "action", "object_name", "address")
+    list_select_related = ("team",)
+    list_filter = ("action",)
+    search_fields = ("who", "object_name", "team__name")
+    ordering = ("-id",)
 
 
 @admin.register(SecondFactor)

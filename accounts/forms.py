@@ -6,11 +6,13 @@ from typing import Any, Self
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.actions import NAME_LIMIT
-from accounts.models import Membership, Role, Scope, User
+from accounts.audit import ACTIONS
+from accounts.models import AuditEntry, Membership, Role, Scope, Team, User
 from accounts.throttling import forget_tries, take_try
 from accounts.tokens import is_within, scope_of
 from accounts.two_factor import WRONG, check_code, take_guess
@@ -157,3 +159,32 @@ class JoinForm(forms.Form):
 
     def values(self) -> dict[str, str]:
         return dict(self.cleaned_data)
+
+
+class AuditForm(forms.Form):
+    """What of the audit trail is shown. Whatever makes no sense filters nothing."""
+
+    who = forms.EmailField(label="Who (e-mail)", required=False)
+    action = forms.ChoiceField(
+        label="What", required=False, choices=[("", "Anything"), *ACTIONS.items()]
+    )
+    name = forms.CharField(label="Name of the object", required=False, max_length=200)
+    before = forms.UUIDField(required=False)
+
+    def __init__(self, data: Any = None, *, team: Team) -> None:
+        super().__init__(data, auto_id="id_audit_%s")
+        self.team = team
+
+    def filtered(self, entries: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        given = self.cleaned_data
+        if given["who"]:
+            entries = entries.filter(who__iexact=given["who"])
+        if given["action"]:
+            entries = entries.filter(action=given["action"])
+        if given["name"]:
+            entries = entries.filter(object_name__icontains=given["name"])
+        edge = AuditEntry.objects.filter(team=self.team, pk=given["before"]).first()
+        if edge is not None:
+            older = Q(at__lt=edge.at) | Q(at=edge.at, pk__lt=edge.pk)
+            entries = entries.filter(older, at__lte=edge.at)
+        return entries

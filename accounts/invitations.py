@@ -23,6 +23,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.audit import record
 from accounts.models import Invitation, Membership, Role, Team, User
 from accounts.throttling import digest_of, take
 from uptime.errors import Conflict, Invalid
@@ -37,6 +38,7 @@ MOST_TO_AN_ADDRESS = 3
 CONSOLE = "django.core.mail.backends.console.EmailBackend"
 
 
+@transaction.atomic
 def invite_member(*, team: Team, email: str, role: Role, by: User | None) -> tuple[Invitation, str]:
     """Invite the address; returns the token for its link. Raises Invalid and Conflict.
 
@@ -59,6 +61,7 @@ def invite_member(*, team: Team, email: str, role: Role, by: User | None) -> tup
         "expires_at": now + LASTS,
     }
     invitation, _ = Invitation.objects.update_or_create(team=team, email=email, defaults=values)
+    record("member.invited", invitation, team=team, name=f"{email}: {role}")
     return invitation, token
 
 
@@ -69,8 +72,10 @@ def invite_again(*, invitation: Invitation, by: User | None) -> str:
     return token
 
 
+@transaction.atomic
 def revoke_invitation(*, invitation: Invitation) -> None:
     """Its link ends."""
+    record("member.uninvited", invitation, team=invitation.team_id, name=invitation.email)
     invitation.delete()
 
 
@@ -141,6 +146,7 @@ def _join(invitation: Invitation, user: User) -> Membership:
     membership, _ = Membership.objects.get_or_create(
         team=invitation.team, user=user, defaults={"role": invitation.role}
     )
+    record("member.joined", membership, team=membership.team_id, name=user.email, by=user)
     invitation.delete()
     return membership
 

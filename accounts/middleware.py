@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 from django_htmx.http import HttpResponseClientRefresh
 
+from accounts.audit import request_served
 from accounts.sessions import note_seen
 
 # No inline script, no inline style: a value that slips into a page unescaped stays text.
@@ -49,6 +50,34 @@ def content_security_policy(
 
     def answer(request: HttpRequest) -> HttpResponseBase:
         return stamp(get_response(request))
+
+    return answer
+
+
+@sync_and_async_middleware
+def remember_request(
+    get_response: GetResponse,
+) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
+    """Let the audit trail know whose request is being served."""
+    if iscoroutinefunction(get_response):
+
+        async def answer_async(request: HttpRequest) -> HttpResponseBase:
+            mark = request_served.set(request)
+            try:
+                response: HttpResponseBase = await get_response(request)
+                return response
+            finally:
+                request_served.reset(mark)
+
+        return answer_async
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        mark = request_served.set(request)
+        try:
+            response: HttpResponseBase = get_response(request)
+            return response
+        finally:
+            request_served.reset(mark)
 
     return answer
 

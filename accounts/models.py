@@ -198,6 +198,36 @@ class IdempotentRequest(models.Model):
         return self.key
 
 
+class AuditEntry(models.Model):
+    """Who did what, to which object, when and from where. Rows are added, never changed.
+
+    What is named is kept as text, too: it outlives the user, the token and the object.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="audit_entries")
+    at = models.DateTimeField(default=timezone.now)
+    user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    who = models.CharField(max_length=254, help_text="E-mail.")
+    token = models.CharField(max_length=200, blank=True, help_text="Of the API, if it was one.")
+    action = models.CharField(max_length=64)
+    object_id = models.CharField(max_length=36)
+    object_name = models.CharField(max_length=200)
+    changed = models.JSONField(default=list, help_text="Names of fields; never their values.")
+    address = models.CharField(max_length=45, blank=True)
+
+    class Meta:
+        verbose_name_plural = "audit trail"
+        # The page and the API read a team's newest; the chore deletes the oldest of all.
+        indexes = [
+            models.Index(fields=["team", "-at", "-id"], name="audit_by_team"),
+            models.Index(fields=["at"], name="audit_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.action} {self.object_name}"
+
+
 class SignInTries(models.Model):
     """How often one address tried passwords for one e-mail since its window began.
 

@@ -26,7 +26,8 @@ from accounts.actions import (
     rename_team,
     require_second_factor,
 )
-from accounts.forms import InviteForm, JoinForm, RoleForm, TeamForm
+from accounts.audit import ACTIONS, KEPT
+from accounts.forms import AuditForm, InviteForm, JoinForm, RoleForm, TeamForm
 from accounts.invitations import (
     find_invitation,
     invite_again,
@@ -37,12 +38,12 @@ from accounts.invitations import (
     mail_invitation,
     revoke_invitation,
 )
-from accounts.models import Invitation, Membership, Role, User
+from accounts.models import AuditEntry, Invitation, Membership, Role, User
 from accounts.sessions import sign_in
 from accounts.throttling import digest_of, take
 from accounts.two_factor import has_second_factor
 from uptime.errors import Conflict, Invalid
-from uptime.pages import paged, render_page, show_once, take_shown_once
+from uptime.pages import PAGE_SIZE, paged, render_page, show_once, take_shown_once
 
 SECTION = "profile"
 # In a window of accounts.throttling: nobody needs more, and each is a row for good.
@@ -123,6 +124,25 @@ def leave(request: TeamRequest) -> HttpResponse:
         " go with you. To come back you need an invitation.",
     }
     return _confirm(request, context, button="Leave the team")
+
+
+@owner
+@require_GET
+def audit_trail(request: TeamRequest) -> HttpResponse:
+    """Who did what. Pages go back by time: a count of all would read all."""
+    form = AuditForm(request.GET, team=request.team)
+    entries = AuditEntry.objects.filter(team=request.team)
+    if form.is_valid():
+        entries = form.filtered(entries)
+    rows = list(entries.order_by("-at", "-id")[: PAGE_SIZE + 1])
+    context = {
+        "section": SECTION,
+        "form": form,
+        "entries": [(one, ACTIONS.get(one.action, one.action)) for one in rows[:PAGE_SIZE]],
+        "before": rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else None,
+        "kept_days": KEPT.days,
+    }
+    return render_page(request, "accounts/audit.html", context)
 
 
 # -- members ---------------------------------------------------------------------------------------

@@ -2,9 +2,11 @@
 
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.audit import record
 from accounts.models import ApiToken, Role, Scope, Team, User
 
 # Often enough to see which tokens are alive, seldom enough that reading does not mean writing.
@@ -15,6 +17,7 @@ _SCOPES = (Scope.READ, Scope.WRITE, Scope.ADMIN)
 _SCOPE_OF_ROLE = {Role.VIEWER: Scope.READ, Role.EDITOR: Scope.WRITE, Role.OWNER: Scope.ADMIN}
 
 
+@transaction.atomic
 def issue_token(
     *,
     user: User,
@@ -25,7 +28,7 @@ def issue_token(
 ) -> str:
     """Make a token of `user` for `team` and return it: only its hash is kept."""
     token = ApiToken.generate()
-    ApiToken.objects.create(
+    made = ApiToken.objects.create(
         user=user,
         team=team,
         scope=scope,
@@ -34,7 +37,15 @@ def issue_token(
         hint=token[: ApiToken._meta.get_field("hint").max_length],
         expires_at=expires_at,
     )
+    record("token.created", made, team=team)
     return token
+
+
+@transaction.atomic
+def revoke_token(*, token: ApiToken) -> None:
+    """It opens nothing from now on."""
+    record("token.revoked", token, team=token.team_id)
+    token.delete()
 
 
 def authenticate_token(text: str) -> ApiToken | None:

@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from accounts import tokens as api_tokens
 from accounts.access import (
     MemberRequest,
     TeamRequest,
@@ -30,7 +31,6 @@ from accounts.access import (
 from accounts.forms import CodeForm, LooksForm, NameForm, SignInForm, TokenForm
 from accounts.models import ApiToken, SecondFactor, User
 from accounts.sessions import end_other_sessions, sessions_of, sign_in
-from accounts.tokens import issue_token
 from accounts.two_factor import (
     begin_setup,
     confirm_setup,
@@ -190,7 +190,7 @@ def create_token(request: TeamRequest) -> HttpResponse:
     form = TokenForm(request.POST, membership=request.membership)
     if not form.is_valid():
         return _profile(request, token_form=form)
-    token = issue_token(user=request.user, team=request.team, **form.values())
+    token = api_tokens.issue_token(user=request.user, team=request.team, **form.values())
     show_once(request, {form.cleaned_data["name"]: token})
     return redirect("profile")
 
@@ -199,7 +199,7 @@ def create_token(request: TeamRequest) -> HttpResponse:
 @require_POST
 def revoke_token(request: MemberRequest, token_id: UUID) -> HttpResponse:
     token = get_object_or_404(ApiToken, pk=token_id, user=request.user)
-    token.delete()
+    api_tokens.revoke_token(token=token)
     messages.success(request, f"The token “{token}” is revoked.")
     return redirect("profile")
 

@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from accounts.audit import record
 from accounts.models import Team
 from alerts.channels import CHANNELS
 from alerts.channels.base import ChannelConfig
@@ -78,6 +79,7 @@ class _ChannelValues(_Values):
     rate_per_minute: Annotated[int, Field(ge=1, le=FASTEST_PER_MINUTE)] | None = None
 
 
+@transaction.atomic
 def create_channel(*, team: Team, values: Mapping[str, Any]) -> Channel:
     """A new channel. `new_secrets` holds what was made for the team, to be shown this once."""
     given = validate(_ChannelValues, values)
@@ -99,9 +101,11 @@ def create_channel(*, team: Team, values: Mapping[str, Any]) -> Channel:
         for name in _generated(type(config))
         if name not in given.config
     }
+    record("channel.created", channel, team=team)
     return channel
 
 
+@transaction.atomic
 def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
     """Change what is given; `config` is one value.
 
@@ -137,6 +141,7 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
             "updated_at",
         ]
     )
+    record("channel.changed", channel, team=channel.team_id, changed=values.keys())
     return channel
 
 
@@ -149,8 +154,10 @@ def _fallback(team: Team, given: UUID | None, *, own: UUID | None = None) -> Cha
     return channel
 
 
+@transaction.atomic
 def delete_channel(*, channel: Channel) -> None:
     """Remove it from every policy, with its deliveries, sent or not."""
+    record("channel.deleted", channel, team=channel.team_id)
     channel.delete()
 
 
@@ -257,10 +264,14 @@ class _PolicyValues(_Values):
         return Reach.NAMES if self.names else Reach.MONITORS
 
 
+@transaction.atomic
 def create_policy(*, team: Team, values: Mapping[str, Any]) -> Policy:
-    return _save_policy(Policy(team=team), validate(_PolicyValues, values))
+    policy = _save_policy(Policy(team=team), validate(_PolicyValues, values))
+    record("policy.created", policy, team=team)
+    return policy
 
 
+@transaction.atomic
 def update_policy(*, policy: Policy, values: Mapping[str, Any]) -> Policy:
     """Change what is given. Any of all, tags, names and monitors replaces the four."""
     if not values:
@@ -268,10 +279,14 @@ def update_policy(*, policy: Policy, values: Mapping[str, Any]) -> Policy:
     stored = policy_values(policy)
     if not values.keys().isdisjoint(_REACHES):
         stored = {name: value for name, value in stored.items() if name not in _REACHES}
-    return _save_policy(policy, validate(_PolicyValues, {**stored, **values}))
+    _save_policy(policy, validate(_PolicyValues, {**stored, **values}))
+    record("policy.changed", policy, team=policy.team_id, changed=values.keys())
+    return policy
 
 
+@transaction.atomic
 def delete_policy(*, policy: Policy) -> None:
+    record("policy.deleted", policy, team=policy.team_id)
     policy.delete()
 
 

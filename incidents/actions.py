@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from accounts.audit import record, record_each
 from accounts.models import Membership, User
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus
 from incidents.transitions import (
@@ -38,13 +39,13 @@ def resume_monitor(*, monitor: Monitor) -> Monitor:
 
 @transaction.atomic
 def stop_monitors(
-    *, monitor_ids: Collection[UUID], by: User | None = None
+    *, monitor_ids: Collection[UUID], by: User | None = None, is_recorded: bool = True
 ) -> tuple[int, list[Transition]]:
     """Pause several, as one; returns how many were not paused yet, and what was closed.
 
     What is under way is thrown away. Open incidents are closed: a person ended the watching, and
     nobody knows whether the targets recovered. Callers go through `uptime.operations`, which also
-    closes them at the pagers.
+    closes them at the pagers. `is_recorded` is false where the audit trail tells of a deletion.
     """
     monitors = _lock_monitors(monitor_ids, enabled=True)
     stop_checks([one.pk for one in monitors])
@@ -53,6 +54,8 @@ def stop_monitors(
     incidents = list(rows.select_for_update().order_by("id"))
     are_secret = [one.is_secret for one in incidents]
     events = close_incidents(incidents, at=database_now(), message="The monitor was paused.", by=by)
+    if is_recorded:
+        record_each("monitor.paused", monitors)
     return len(monitors), [
         Transition(incident, event, "closed", is_secret)
         for incident, event, is_secret in zip(incidents, events, are_secret, strict=True)
@@ -65,6 +68,7 @@ def resume_monitors(*, monitor_ids: Collection[UUID]) -> int:
     monitors = _lock_monitors(monitor_ids, enabled=False)
     start_checks(monitors)
     _write_enabled(monitors, is_enabled=True, status=Status.PENDING)
+    record_each("monitor.resumed", monitors)
     return len(monitors)
 
 
@@ -105,6 +109,7 @@ def mark_acknowledged(*, incident: Incident, by: User | None) -> Transition | No
         author=by,
         message="" if by else BY_LINK,
     )
+    record("incident.acknowledged", locked, team=locked.team_id, name=locked.monitor.name)
     return Transition(locked, event, EventKind.ACKNOWLEDGED.value, locked.is_secret)
 
 
@@ -128,6 +133,7 @@ def assign_incident(*, incident: Incident, to: User | None, by: User | None) -> 
         assignee=to,
         message="" if by else BY_LINK,
     )
+    record("incident.assigned", locked, team=locked.team_id, name=locked.monitor.name)
     return locked
 
 
@@ -145,6 +151,7 @@ def close_by_hand(*, incident: Incident, by: User | None) -> Transition:
         raise Conflict("The incident is already resolved.")
     now, is_secret = database_now(), locked.is_secret
     event = close_incident(locked, at=now, message=f"Resolved by {by}." if by else BY_LINK, by=by)
+    record("incident.resolved", locked, team=locked.team_id, name=monitor.name)
     if monitor.enabled:
         write_status(monitor, status=Status.PENDING, at=now)
     return Transition(locked, event, "recovered", is_secret)

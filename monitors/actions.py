@@ -15,6 +15,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import F, Func, Value
 from django.db.models.functions import Least
 
+from accounts.audit import record, record_each
 from accounts.models import Team
 from monitors.drafts import MOST_TAGS, accept, default_interval_s, values_of
 from monitors.models import Location, Monitor, Status, StatusSpan
@@ -55,6 +56,7 @@ def create_monitor(*, team: Team, values: Mapping[str, Any]) -> Monitor:
         set_locations(monitor, _ids(accepted.locations))
         if accepted.depends_on:
             monitor.depends_on.set(accepted.depends_on)
+        record("monitor.created", monitor, team=team)
     return monitor
 
 
@@ -95,6 +97,9 @@ def update_monitor(
             locked.depends_on.set(accepted.depends_on)
         if is_checked_anew:
             hasten_checks(locked)
+        moved = {"locations": is_moved, "depends_on": is_tied}
+        if all_changed := changed | {name for name, is_so in moved.items() if is_so}:
+            record("monitor.changed", locked, team=locked.team_id, changed=all_changed)
     return locked
 
 
@@ -106,7 +111,9 @@ def remove_monitors(*, monitor_ids: Collection[UUID]) -> int:
     which also closes what is open elsewhere.
     """
     lock_assignments(monitor_ids)
-    return Monitor.objects.filter(pk__in=_lock(monitor_ids)).delete()[1].get("monitors.Monitor", 0)
+    chosen = Monitor.objects.filter(pk__in=_lock(monitor_ids))
+    record_each("monitor.deleted", chosen.only("name", "team"))
+    return chosen.all().delete()[1].get("monitors.Monitor", 0)
 
 
 @transaction.atomic
@@ -116,6 +123,7 @@ def tag_monitors(*, monitor_ids: Collection[UUID], tag: str) -> int:
         tags__contains=[tag]
     )
     added = Func(F("tags"), Value(tag), function="array_append", output_field=_TAGS)
+    record_each("monitor.changed", lacking.only("name", "team"), changed=["tags"])
     return lacking.update(tags=added, updated_at=database_now())
 
 
@@ -124,6 +132,7 @@ def untag_monitors(*, monitor_ids: Collection[UUID], tag: str) -> int:
     """Take a tag from several; returns how many had it."""
     left = Func(F("tags"), Value(tag), function="array_remove", output_field=_TAGS)
     having = Monitor.objects.filter(pk__in=_lock(monitor_ids)).tagged(tag)
+    record_each("monitor.changed", having.only("name", "team"), changed=["tags"])
     return having.update(tags=left, updated_at=database_now())
 
 
@@ -138,6 +147,7 @@ def pace_monitors(*, monitor_ids: Collection[UUID], interval_s: int) -> int:
     locked = Monitor.objects.filter(pk__in=_lock(monitor_ids)).exclude(interval_s=interval_s)
     changed = [one for one in locked if _may_be_checked_every(one, interval_s)]
     rows = Monitor.objects.filter(pk__in=[one.pk for one in changed])
+    record_each("monitor.changed", rows.only("name", "team"), changed=["interval_s"])
     rows.update(
         interval_s=interval_s,
         retry_interval_s=Least("retry_interval_s", interval_s),

@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.audit import in_one_go
 from accounts.models import Team
 from monitors.actions import check_now, create_monitor, update_monitor
 from monitors.figures import Figures, group_figures, monitor_figures
@@ -264,14 +265,15 @@ class BulkMonitors(ApiView):
         known = {monitor.key: monitor for monitor in _lock_by_key(self.team, keys)}
         saved: list[UUID] = []
         errors: dict[str, list[str]] = {}
-        for place, item in enumerate(items):
-            try:
-                saved.append(self._save(item, known.get(item.get("key"))))
-            except Invalid as invalid:
-                errors |= {
-                    f"monitors.{place}.{name}".rstrip("."): sentences
-                    for name, sentences in invalid.fields.items()
-                }
+        with in_one_go():
+            for place, item in enumerate(items):
+                try:
+                    saved.append(self._save(item, known.get(item.get("key"))))
+                except Invalid as invalid:
+                    errors |= {
+                        f"monitors.{place}.{name}".rstrip("."): sentences
+                        for name, sentences in invalid.fields.items()
+                    }
         if errors:
             raise Invalid(errors)
         return Response(

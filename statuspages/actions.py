@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from accounts.audit import record
 from accounts.models import Team, User
 from monitors.models import Monitor
 from statuspages.dress import LOGO_LIMIT, check_css, logo_type_of
@@ -118,18 +119,26 @@ class PageValues(_Values):
 _PLAIN = [name for name in PageValues.model_fields if name != "password"]
 
 
+@transaction.atomic
 def create_page(*, team: Team, values: Mapping[str, Any]) -> StatusPage:
-    return _save_page(StatusPage(team=team), validate(PageValues, values))
+    page = _save_page(StatusPage(team=team), validate(PageValues, values))
+    record("status_page.created", page, team=team)
+    return page
 
 
+@transaction.atomic
 def update_page(*, page: StatusPage, values: Mapping[str, Any]) -> StatusPage:
     """Change what is given. A password that is left out, or None, stays as it is."""
     stored = {name: getattr(page, name) for name in _PLAIN}
-    return _save_page(page, validate(PageValues, {**stored, **values}))
+    _save_page(page, validate(PageValues, {**stored, **values}))
+    record("status_page.changed", page, team=page.team_id, changed=values.keys())
+    return page
 
 
+@transaction.atomic
 def delete_page(*, page: StatusPage) -> None:
     """Remove it with all that was told on it; its address is free again."""
+    record("status_page.deleted", page, team=page.team_id)
     page.delete()
 
 
@@ -341,6 +350,7 @@ def publish_post(*, page: StatusPage, values: Mapping[str, Any], by: User | None
     _add_update(
         post, UpdateValues(phase=given.phase, body=given.body, notify=given.notify), now, by
     )
+    record("post.published", post, team=page.team_id)
     return post
 
 
@@ -377,6 +387,7 @@ def update_post(*, post: Post, values: Mapping[str, Any]) -> Post:
 
 @transaction.atomic
 def delete_post(*, post: Post) -> None:
+    record("post.deleted", post, team=post.page.team_id)
     post.delete()
     mark_changed(post.page)
 

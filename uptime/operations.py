@@ -113,7 +113,7 @@ def delete_monitors(*, monitor_ids: Collection[UUID], by: User | None = None) ->
 
     What they opened at pagers is closed.
     """
-    _, closed = stop_monitors(monitor_ids=monitor_ids, by=by)
+    _, closed = stop_monitors(monitor_ids=monitor_ids, by=by, is_recorded=False)
     tell(closed)
     # Messages go with their incident, but for those that close it elsewhere.
     Delivery.objects.filter(incident_event__in=[one.event for one in closed]).update(

@@ -161,6 +161,7 @@ urlpatterns = [
     path("team/new/", teams.new_team, name="team-new"),
     path("team/name/", teams.rename, name="team-name"),
     path("team/two-factor/", teams.two_factor, name="team-two-factor"),
+    path("team/audit/", teams.audit_trail, name="audit"),
     path("team/leave/", teams.leave, name="team-leave"),
     path("team/members/<int:member_id>/role/", teams.set_role, name="member-role"),
     path("team/members/<int:member_id>/remove/", teams.remove, name="member-remove"),

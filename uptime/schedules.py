@@ -5,6 +5,7 @@ from datetime import UTC, timedelta
 import structlog
 from django_q.models import Schedule
 
+from accounts.audit import forget_audit
 from accounts.models import BrowserSession, IdempotentRequest
 from alerts.expiries import tell_expiries
 from alerts.retention import forget_deliveries
@@ -65,6 +66,7 @@ def keep_house() -> None:
     forget_evidence(now)
     BrowserSession.objects.filter(expire_date__lt=now).delete()
     forget_old(now)
+    forget_audit(now)
     log.info("house.kept")
 
 

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from accounts.audit import record
 from accounts.models import Membership, Team
 from alerts.hours import WindowValues
 from alerts.models import (
@@ -84,19 +85,27 @@ class _ScheduleValues(_Values):
     layers: list[_LayerValues] = Field(min_length=1, max_length=20)
 
 
+@transaction.atomic
 def create_schedule(*, team: Team, values: Mapping[str, Any]) -> Schedule:
-    return _save(Schedule(team=team), validate(_ScheduleValues, values))
+    schedule = _save(Schedule(team=team), validate(_ScheduleValues, values))
+    record("schedule.created", schedule, team=team)
+    return schedule
 
 
+@transaction.atomic
 def update_schedule(*, schedule: Schedule, values: Mapping[str, Any]) -> Schedule:
     """Change what is given; `layers` is one value."""
     if not values:
         return schedule
-    return _save(schedule, validate(_ScheduleValues, {**schedule_values(schedule), **values}))
+    _save(schedule, validate(_ScheduleValues, {**schedule_values(schedule), **values}))
+    record("schedule.changed", schedule, team=schedule.team_id, changed=values.keys())
+    return schedule
 
 
+@transaction.atomic
 def delete_schedule(*, schedule: Schedule) -> None:
     """Remove it from every policy."""
+    record("schedule.deleted", schedule, team=schedule.team_id)
     schedule.delete()
 
 

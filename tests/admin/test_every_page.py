@@ -18,6 +18,7 @@ from django_q.signing import SignedPackage
 from accounts.invitations import invite_member
 from accounts.models import (
     ApiToken,
+    AuditEntry,
     IdempotentRequest,
     RecoveryCode,
     Role,
@@ -123,6 +124,7 @@ def world(root: User) -> list[str]:
     Shift.objects.create(duty="checks", host="here", pid=1, started_at=now, beat_at=now)
     token = issue_token(user=root, team=team, scope="write", name="Script")
     invitation, invited = invite_member(team=team, email="b@example.org", role=Role.VIEWER, by=root)
+    AuditEntry.objects.create(team=team, user=root, who=root.email, action="team.created")
     begin_setup(user=root)
     factor = SecondFactor.objects.get()
     RecoveryCode.objects.create(factor=factor, digest="recovery-digest")

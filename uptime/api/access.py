@@ -25,6 +25,8 @@ class Access:
     team: Team
     scope: Scope
     caller: str
+    token_name: str = ""
+    """Empty for a browser's session."""
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -42,7 +44,9 @@ class TokenAuthentication(BaseAuthentication):
         token = authenticate_token(text.strip())
         if token is None:
             raise AuthenticationFailed("This token is not valid, or has expired.")
-        return token.user, Access(token.team, Scope(token.scope), caller=f"token {token.pk}")
+        return token.user, Access(
+            token.team, Scope(token.scope), caller=f"token {token.pk}", token_name=str(token)
+        )
 
     def authenticate_header(self, request: Request) -> str:
         return self.keyword
@@ -98,4 +102,6 @@ class InScope(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         needed = Scope.READ if request.method in SAFE_METHODS else Scope.WRITE
+        needed = getattr(view, "needed_scope", None) or needed
+        self.message = f"This needs the scope `{needed.value}`."
         return isinstance(request.auth, Access) and is_within(needed, request.auth.scope)

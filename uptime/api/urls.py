@@ -2,6 +2,7 @@
 
 from django.urls import path, re_path
 
+from accounts import api as accounts
 from alerts import api as alerts
 from alerts.on_call import api as on_call
 from incidents import api as incidents
@@ -17,6 +18,7 @@ app_name = "api"
 urlpatterns = [
     path("schema/", schema_document, name="schema"),
     path("docs/", Docs.as_view(), name="docs"),
+    path("audit/", accounts.AuditTrail.as_view()),
     path("monitors/", monitors.Monitors.as_view(), name="monitors"),
     path("monitors/bulk/", monitors.BulkMonitors.as_view()),
     path("monitors/<uuid:id>/", monitors.OneMonitor.as_view(), name="monitor"),

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import Team, User
+from accounts.models import Scope, Team, User
 from uptime.api.access import Access, InScope, SessionAuthentication, TokenAuthentication
 from uptime.api.body import read_json
 from uptime.api.errors import answer_error, not_found
@@ -66,6 +66,8 @@ class ApiView(APIView):
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     max_body_bytes: ClassVar[int] = 2 << 20
+    needed_scope: ClassVar[Scope | None] = None
+    """Where it is neither `read` for safe methods nor `write` for the others."""
 
     body: Any
     """What was sent, as JSON; set before a handler that writes is called."""
