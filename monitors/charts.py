@@ -99,6 +99,45 @@ def latency_chart(points: Sequence[Point]) -> LatencyChart | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class CourseChart:
+    """`lines` are SVG paths, one a percentile; `slots` lie over them, one a step of the window."""
+
+    lines: Sequence[str]
+    slots: Sequence[Bar]
+    top_ms: float
+
+
+def course_chart(values: Sequence[Sequence[float | None]]) -> CourseChart | None:
+    """Values side by side, each step with one for each line; None where there is nothing to draw.
+
+    A line breaks where a step has no value; a step alone between two such is drawn as a dash.
+    """
+    measured = [value for of_step in values for value in of_step if value is not None]
+    if not measured:
+        return None
+    top_ms = round_up(max(measured))
+    step = WIDTH / len(values)
+    lines = []
+    for line in zip(*values, strict=True):
+        path, is_broken = [], True
+        for place, value in enumerate(line):
+            if value is None:
+                is_broken = True
+                continue
+            x, y = (place + 0.5) * step, HEIGHT * (1 - value / top_ms)
+            path.append(f"{'M' if is_broken else 'L'}{_units(x):g} {_units(y):g}")
+            if is_broken:
+                path.append("h0.1")
+            is_broken = False
+        lines.append("".join(path))
+    slots = [
+        Bar(_units(place * step), _units(step), "up", of_step[0])
+        for place, of_step in enumerate(values)
+    ]
+    return CourseChart(lines, slots, top_ms)
+
+
 def round_up(value: float) -> float:
     """The next of 1, 1.5, 2, 3, 5, 7.5, 10, 15 …: the end of an axis. At least 1."""
     step = 1.0

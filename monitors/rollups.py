@@ -253,7 +253,7 @@ class Counts:
         seen = list(results)
         counted = Counter(one.status for one in seen)
         answered = (
-            one.latency_ms for one in seen if one.status in _ANSWERED and one.latency_ms is not None
+            one.latency_ms for one in seen if one.status in ANSWERED and one.latency_ms is not None
         )
         return cls(
             **{status.value: counted[status.value] for status in Status},
@@ -298,7 +298,7 @@ def read_rollups(
     return Counts(up, degraded, down, unknown, Latencies(sum_ms, min_ms, max_ms, histogram))
 
 
-_ANSWERED = (Status.UP.value, Status.DEGRADED.value)
+ANSWERED = (Status.UP.value, Status.DEGRADED.value)
 
 
 def _execute(statement: str, parameters: list[Any]) -> None:

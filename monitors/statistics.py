@@ -125,6 +125,11 @@ class Promise:
     left: timedelta
     is_kept: bool | None
 
+    @property
+    def overdrawn(self) -> timedelta:
+        """By how much the downtime exceeds the budget."""
+        return max(-self.left, timedelta())
+
 
 def judge_promise(spent: Statistics, *, per_mille: int) -> Promise:
     counted = spent.up + spent.degraded + spent.down

@@ -21,16 +21,19 @@ from monitors.charts import (
     PHASE_LABELS,
     Bar,
     Point,
+    course_chart,
     latency_chart,
     phase_bars,
     status_band,
 )
+from monitors.courses import DEFAULT_ZOOM, ZOOMS, Step, Zoom, course_of
+from monitors.days import DAY, daily_time, first_day
 from monitors.figures import time_spent
 from monitors.forms import MonitorForm
 from monitors.models import Location, Monitor, Ping, Result
 from monitors.reads import drawn_stretches, monitor_rows, recent_results
 from monitors.snippets import snippets_for
-from monitors.statistics import statistics_of
+from monitors.statistics import Promise, Statistics, judge_promise, statistics_of
 from probe.kinds import KINDS
 from probe.kinds.base import Kind
 from uptime.errors import Conflict, Invalid
@@ -48,7 +51,10 @@ WINDOWS = {
     "24 hours": timedelta(days=1),
     "7 days": timedelta(days=7),
     "30 days": timedelta(days=30),
+    "90 days": timedelta(days=90),
+    "1 year": timedelta(days=365),
 }
+CALENDAR_DAYS = 365
 
 
 @viewer
@@ -67,7 +73,11 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         "monitor": monitor,
         "kind": kind,
         "row": row,
-        "uptime": _uptime(monitor, now),
+        "windows": _windows(monitor, now),
+        "calendar": _calendar(monitor, now),
+        "places": monitor.assignments.filter(is_active=True)
+        .select_related("location")
+        .order_by("location__slug"),
         "band": status_band(drawn, since=a_day_ago, until=now),
         "blind": Location.objects.filter(
             assignments__monitor=monitor, assignments__is_active=True
@@ -80,7 +90,11 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         ],
         "incidents": monitor.incidents.order_by("-started_at")[:INCIDENTS_LISTED],
     }
-    extra = _ping_context(monitor) if kind.is_passive else _check_context(monitor)
+    if kind.is_passive:
+        extra = _ping_context(monitor)
+    else:
+        zoom = ZOOMS.get(request.GET.get("zoom", ""), ZOOMS[DEFAULT_ZOOM])
+        extra = {**_check_context(monitor), **_course_context(monitor, zoom, now)}
     return render_page(request, "monitors/monitor.html", {**context, **extra})
 
 
@@ -180,15 +194,83 @@ def _monitor_form(
     return render_page(request, "monitors/form.html", context, status=status)
 
 
-def _uptime(monitor: Monitor, now: datetime) -> list[tuple[str, float | None, float | None]]:
-    """Uptime and coverage, per cent, in each window; a young monitor's window begins with it."""
-    figures = []
+@dataclass(frozen=True, slots=True)
+class WindowLine:
+    """A window's figures; a young monitor's window begins with it."""
+
+    label: str
+    spent: Statistics
+    promise: Promise | None
+
+
+def _windows(monitor: Monitor, now: datetime) -> list[WindowLine]:
+    lines = []
     for label, length in WINDOWS.items():
         since = max(now - length, monitor.created_at)
         found = time_spent([monitor.pk], since=since, until=now).get(monitor.pk)
         spent = found or statistics_of({}, max(now - since, timedelta()))
-        figures.append((label, spent.uptime_percent, spent.coverage_percent))
-    return figures
+        target = monitor.sla_target
+        promise = judge_promise(spent, per_mille=target) if target else None
+        lines.append(WindowLine(label, spent, promise))
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class DayCell:
+    """A day of the calendar: `column` is its week, `line` its day of the week, from Monday."""
+
+    day: datetime
+    column: int
+    line: int
+    name: str
+    down: timedelta
+    uptime_percent: float | None
+
+
+def _calendar(monitor: Monitor, now: datetime) -> list[DayCell]:
+    since = first_day(now, CALENDAR_DAYS)
+    days = daily_time([monitor.pk], since=since, until=now)[monitor.pk]
+    cells = []
+    for number, spent in enumerate(days):
+        day = since + number * DAY
+        column, line = divmod(number + since.weekday(), 7)
+        name = _worst_of(spent)
+        cells.append(DayCell(day, column, line, name, spent.down, spent.uptime_percent))
+    return cells
+
+
+def _worst_of(spent: Statistics) -> str:
+    for name in ("down", "degraded", "maintenance", "up"):
+        if getattr(spent, name):
+            return name
+    return "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A step of the course with the bar that is pointed at."""
+
+    step: Step
+    bar: Bar
+
+
+def _course_context(monitor: Monitor, zoom: Zoom, now: datetime) -> dict[str, Any]:
+    steps = course_of(monitor, zoom, now=now)
+    chart = course_chart([step.percentiles_ms for step in steps])
+    since, until = steps[0].at, steps[-1].until
+    drawn = drawn_stretches(monitor, since=since, until=now)
+    return {
+        "zoom": zoom,
+        "zooms": ZOOMS.values(),
+        "course": chart,
+        "course_since": since,
+        "slots": [Slot(*both) for both in zip(steps, chart.slots, strict=True)] if chart else [],
+        "marks": [
+            bar
+            for bar in status_band(drawn, since=since, until=until)
+            if bar.name in ("down", "degraded", "maintenance")
+        ],
+    }
 
 
 @dataclass(frozen=True, slots=True)

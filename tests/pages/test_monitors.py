@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Team
 from monitors.charts import BAND_CELLS
-from monitors.models import Assignment, Monitor, Ping, Result, Status
+from monitors.models import Assignment, HourRollup, Location, Monitor, Ping, Result, Status
 from probe.values import result_id
 from tests.factories import make_monitor
 from uptime.clock import database_now
@@ -149,14 +149,14 @@ def test_a_page_takes_as_many_queries_whatever_its_history(
     client: Client, team: Team, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     # session, user, memberships; monitor, assignments, blind places; history; ids, results, packed
-    # ones; incidents, what it depends on. What goes past the ORM, once for the band and each
-    # uptime, is not counted.
+    # ones; incidents, what it depends on, places; assignments for the course. What goes past the
+    # ORM, for bands, uptimes, calendar and course, is not counted.
     monitor = make_monitor(team)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(15):
         client.get(monitor.get_absolute_url())
     for second in range(30):
         make_result(monitor, second, latency_ms=10.0, dns_ms=1.0)
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(15):
         client.get(monitor.get_absolute_url())
 
 
@@ -256,3 +256,42 @@ def test_a_viewer_sees_no_buttons(viewer_client: Client, team: Team) -> None:
         shown = page(viewer_client, address)
         assert "New monitor" not in shown
         assert "do-pause" not in shown
+
+
+def test_a_page_shows_the_course_that_is_asked_for_with_its_outages(
+    client: Client, team: Team
+) -> None:
+    monitor = make_monitor(team, sla_target=999)
+    now = database_now()
+    Monitor.objects.filter(pk=monitor.pk).update(created_at=now - timedelta(days=10))
+    monitor.spans.all().delete()
+    for begun, status, ended in ((10, "up", 3), (3, "down", 2), (2, "up", None)):
+        monitor.spans.create(
+            status=status,
+            started_at=now - timedelta(days=begun),
+            ended_at=now - timedelta(days=ended) if ended else None,
+        )
+    HourRollup.objects.create(
+        assignment=Assignment.objects.get(monitor=monitor), latency_sum_ms=100,
+        started_at=now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=5),
+        latency_min_ms=10, latency_max_ms=10, up=10, degraded=0, down=0, unknown=0, buckets=[30],
+        counts=[10],
+    )  # fmt: skip
+    shown = page(client, monitor.get_absolute_url(), zoom="7d")
+    assert shown.count('class="mark mark-down"') == 1
+    assert "median 10 ms, 95 % within 10 ms, 99 % within 10 ms, 10 checks" in shown
+    assert 'id="zoom-7d" href="?zoom=7d" aria-current="true"' in shown
+    assert "broken by 23 h" in shown
+    assert shown.count('<rect class="fill-down"') >= 2  # two days of the calendar
+    shown = page(client, monitor.get_absolute_url(), zoom="nonsense")
+    assert 'id="zoom-24h" href="?zoom=24h" aria-current="true"' in shown
+    assert "No check was answered within 24 hours" in shown
+
+
+def test_a_page_shows_each_location_where_there_are_several(client: Client, team: Team) -> None:
+    Location.objects.create(slug="oslo", name="Oslo")
+    one, two = make_monitor(team), make_monitor(team, locations=["local", "oslo"], quorum=2)
+    assert "places-title" not in page(client, one.get_absolute_url())
+    shown = page(client, two.get_absolute_url())
+    assert "<td>Oslo</td>" in shown
+    assert "2 must agree" in shown

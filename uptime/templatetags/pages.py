@@ -107,6 +107,17 @@ def percent(value: float) -> str:
 
 
 @register.filter
+def per_mille(value: float) -> str:
+    """A share that is kept per mille, per cent."""
+    return f"{value / 10:g} %"
+
+
+@register.filter
+def times(value: int, factor: int) -> int:
+    return value * factor
+
+
+@register.filter
 def svg(value: float) -> str:
     """A number as SVG writes it, whatever the locale."""
     return f"{value:g}"

@@ -1,0 +1,109 @@
+"""The course of a monitor's latency over a window, from an hour to a year, at one resolution each.
+
+Short windows are read from single results, long ones from the rollups of hours and days: a page
+reads some thousand rows at most, whatever it shows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import ceil
+
+from monitors.histograms import Latencies
+from monitors.history import Seen, read_seen
+from monitors.models import Assignment, Monitor
+from monitors.rollups import ANSWERED
+from uptime.database import hot_cursor
+
+RANKS = (0.5, 0.95, 0.99)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Zoom:
+    """A window's length, how long each of its steps is, and which table it is read from.
+
+    Without a table, it is read from single results.
+    """
+
+    name: str
+    label: str
+    length: timedelta
+    step: timedelta
+    table: str = ""
+
+
+ZOOMS = {
+    zoom.name: zoom
+    for zoom in (
+        Zoom("1h", "1 hour", timedelta(hours=1), timedelta(minutes=1)),
+        Zoom("24h", "24 hours", timedelta(days=1), timedelta(minutes=15)),
+        Zoom("7d", "7 days", timedelta(days=7), timedelta(hours=1), "monitors_hourrollup"),
+        Zoom("30d", "30 days", timedelta(days=30), timedelta(hours=6), "monitors_hourrollup"),
+        Zoom("90d", "90 days", timedelta(days=90), timedelta(days=1), "monitors_dayrollup"),
+        Zoom("1y", "1 year", timedelta(days=365), timedelta(days=2), "monitors_dayrollup"),
+    )
+}
+DEFAULT_ZOOM = "24h"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the checks of one step of the window took, in ms: the median, the 95th, the 99th.
+
+    All are None where no check was answered.
+    """
+
+    at: datetime
+    until: datetime
+    checks: int
+    percentiles_ms: tuple[float | None, float | None, float | None]
+
+
+def course_of(monitor: Monitor, zoom: Zoom, *, now: datetime) -> list[Step]:
+    """The steps from the one that the window begins in to the present one, oldest first."""
+    last = now - (now - _EPOCH) % zoom.step
+    first = last - (ceil(zoom.length / zoom.step) - 1) * zoom.step
+    ids = list(Assignment.objects.filter(monitor=monitor).values_list("id", flat=True))
+    if zoom.table:
+        found = _rolled_up(ids, zoom, since=first, until=now)
+    else:
+        found = _seen(read_seen(ids, [(first, now)]), zoom, since=first)
+    return [
+        _step(first + place * zoom.step, zoom, found.get(place, Latencies()))
+        for place in range((last - first) // zoom.step + 1)
+    ]
+
+
+def _step(at: datetime, zoom: Zoom, latencies: Latencies) -> Step:
+    median, high, highest = latencies.percentiles_ms(RANKS)
+    return Step(at, at + zoom.step, latencies.count, (median, high, highest))
+
+
+def _seen(results: Iterable[Seen], zoom: Zoom, *, since: datetime) -> dict[int, Latencies]:
+    found: dict[int, list[float]] = {}
+    for one in results:
+        if one.status in ANSWERED and one.latency_ms is not None:
+            found.setdefault((one.checked_at - since) // zoom.step, []).append(one.latency_ms)
+    return {place: Latencies.of(values) for place, values in found.items()}
+
+
+def _rolled_up(
+    assignment_ids: list[int], zoom: Zoom, *, since: datetime, until: datetime
+) -> dict[int, Latencies]:
+    found: dict[int, Latencies] = {}
+    with hot_cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT started_at, latency_sum_ms, latency_min_ms, latency_max_ms, buckets, counts
+            FROM {zoom.table}
+            WHERE assignment_id = ANY(%s) AND started_at >= %s AND started_at < %s
+            """,  # noqa: S608 - a literal of this module
+            [assignment_ids, since, until],
+        )
+        for at, sum_ms, min_ms, max_ms, buckets, counts in cursor:
+            part = Latencies(sum_ms, min_ms, max_ms)
+            part.buckets.update(dict(zip(buckets, counts, strict=True)))
+            found.setdefault((at - since) // zoom.step, Latencies()).add(part)
+    return found
