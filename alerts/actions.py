@@ -37,6 +37,7 @@ from alerts.models import (
     Policy,
     PolicyStep,
     Reach,
+    ReportPeriod,
     Schedule,
     default_expiry_days,
 )
@@ -77,6 +78,7 @@ class _ChannelValues(_Values):
     fallback: UUID | None = None
     digest_above: Annotated[int, Field(ge=1, le=MOST_SINGLES)] | None = DIGEST_ABOVE
     rate_per_minute: Annotated[int, Field(ge=1, le=FASTEST_PER_MINUTE)] | None = None
+    reports: list[ReportPeriod] = []
 
 
 @transaction.atomic
@@ -95,6 +97,7 @@ def create_channel(*, team: Team, values: Mapping[str, Any]) -> Channel:
         fallback=_fallback(team, given.fallback),
         digest_above=given.digest_above,
         rate_per_minute=given.rate_per_minute,
+        reports=_periods(given),
     )
     channel.new_secrets = {
         name: getattr(config, name).get_secret_value()
@@ -126,6 +129,7 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
     channel.enabled = given.enabled
     channel.fallback = _fallback(channel.team, given.fallback, own=channel.pk)
     channel.digest_above, channel.rate_per_minute = given.digest_above, given.rate_per_minute
+    channel.reports = _periods(given)
     if channel.enabled:
         channel.dead_since = None
     channel.save(
@@ -137,12 +141,19 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
             "fallback",
             "digest_above",
             "rate_per_minute",
+            "reports",
             "dead_since",
             "updated_at",
         ]
     )
     record("channel.changed", channel, team=channel.team_id, changed=values.keys())
     return channel
+
+
+def _periods(given: _ChannelValues) -> list[ReportPeriod]:
+    if given.reports and CHANNELS[given.type].is_pager:
+        raise Invalid({"reports": ["It pages: a report is nothing to be woken for."]})
+    return [one for one in ReportPeriod if one in given.reports]
 
 
 def _fallback(team: Team, given: UUID | None, *, own: UUID | None = None) -> Channel | None:
@@ -198,6 +209,7 @@ def _values_of(channel: Channel) -> dict[str, Any]:
         "fallback": channel.fallback_id,
         "digest_above": channel.digest_above,
         "rate_per_minute": channel.rate_per_minute,
+        "reports": channel.reports,
     }
 
 

@@ -56,6 +56,7 @@ class ChannelForm(ActionForm[Channel]):
             "fallback",
             "digest_above",
             "rate_per_minute",
+            "reports",
             "config",
         )
 
@@ -83,6 +84,7 @@ class ChannelAdmin(ActionAdmin[Channel]):
         "fallback",
         "digest_above",
         "rate_per_minute",
+        "reports",
         "config",
         "dead_since",
         "last_sent_at",

@@ -31,7 +31,16 @@ from alerts.actions import (
 )
 from alerts.channels import CHANNELS
 from alerts.hours import HoursValues
-from alerts.models import Attempt, Channel, Delivery, DeliveryStatus, Event, OutsideHours, Policy
+from alerts.models import (
+    Attempt,
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    Event,
+    OutsideHours,
+    Policy,
+    ReportPeriod,
+)
 from incidents.models import Severity
 from uptime.api.pagination import page_of, slice_of
 from uptime.api.schema import describe
@@ -65,6 +74,8 @@ class ChannelOut(Shape):
     """More messages than this within ten seconds become one; null: never."""
     rate_per_minute: int | None
     """Of messages, at most; null: what the receiver's vendor allows."""
+    reports: list[ReportPeriod]
+    """Of which periods it gets reports; they come the morning after, in UTC."""
     dead_since: datetime | None
     """When it was disabled because its receiver refused it for good."""
     last_sent_at: datetime | None
@@ -84,6 +95,7 @@ def _body_of_type(name: str) -> type[BaseModel]:
         fallback=(UUID | None, None),
         digest_above=(int | None, Field(DIGEST_ABOVE, ge=1, le=MOST_SINGLES)),
         rate_per_minute=(int | None, Field(None, ge=1, le=FASTEST_PER_MINUTE)),
+        reports=(list[ReportPeriod], []),
     )
 
 
@@ -111,6 +123,7 @@ class ChannelPatch(Shape):
     fallback: UUID | None = None
     digest_above: int | None = Field(DIGEST_ABOVE, ge=1, le=MOST_SINGLES)
     rate_per_minute: int | None = Field(None, ge=1, le=FASTEST_PER_MINUTE)
+    reports: list[ReportPeriod] = []
 
 
 class Step(Shape):
@@ -194,6 +207,7 @@ class DeliveryOut(Shape):
         "certificate_expiring",
         "domain_expiring",
         "digest",
+        "report",
         "test",
         "disabled",
         "location_blind",
@@ -391,6 +405,7 @@ def present_channel(channel: Channel) -> ChannelOut:
         fallback=channel.fallback_id,
         digest_above=channel.digest_above,
         rate_per_minute=channel.rate_per_minute,
+        reports=channel.reports,
         dead_since=channel.dead_since,
         last_sent_at=channel.last_sent_at,
         last_error=channel.last_error,

@@ -11,7 +11,16 @@ from accounts.models import Team
 from alerts.actions import DIGEST_ABOVE, policy_values
 from alerts.channels.base import ChannelType
 from alerts.hours import DAYS
-from alerts.models import Channel, Event, OutsideHours, Policy, Reach, Schedule, default_expiry_days
+from alerts.models import (
+    Channel,
+    Event,
+    OutsideHours,
+    Policy,
+    Reach,
+    ReportPeriod,
+    Schedule,
+    default_expiry_days,
+)
 from incidents.models import Severity
 from monitors.models import Monitor
 from uptime.settings_forms import NEW_ROW, ListField, Section, SettingsForm, Shown
@@ -40,6 +49,13 @@ class ChannelForm(SettingsForm):
         required=False,
         help_text="A storm then is one message that lists them. Empty: never.",
     )
+    reports = forms.MultipleChoiceField(
+        label="Reports",
+        choices=ReportPeriod.choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="How the team's monitors fared, in the morning after the week or month.",
+    )
     rate_per_minute = forms.IntegerField(label="Messages a minute, at most", required=False)
 
     def __init__(
@@ -61,12 +77,13 @@ class ChannelForm(SettingsForm):
                 "fallback": str(channel.fallback_id or "") if channel else "",
                 "digest_above": channel.digest_above if channel else DIGEST_ABOVE,
                 "rate_per_minute": channel.rate_per_minute if channel else None,
+                "reports": channel.reports if channel else [],
             },
         )
         usual = f"{type_.rate.per_minute:g} a minute" if type_.rate else "no limit"
         self.fields["rate_per_minute"].help_text = f"Empty: what its vendor allows ({usual})."
         if type_.is_pager:
-            del self.fields["digest_above"]
+            del self.fields["digest_above"], self.fields["reports"]
         others = Channel.objects.filter(team=team)
         if channel:
             others = others.exclude(pk=channel.pk)
@@ -81,7 +98,7 @@ class ChannelForm(SettingsForm):
         """What was entered, under the API's names."""
         given = {name: self.cleaned_data[name] for name in ("name", "enabled")}
         given["fallback"] = self.cleaned_data["fallback"] or None
-        for name in self._PACE:
+        for name in (*self._PACE, "reports"):
             if name in self.fields:
                 given[name] = self.cleaned_data[name]
         return {**given, "config": self.read_settings()}
@@ -91,7 +108,8 @@ class ChannelForm(SettingsForm):
         plain = [name for name in self.model.model_fields if name not in worded]
         titles = {"": plain, "Wording": worded} if worded else {"": plain}
         first, *more = self.group.sections(self, titles)
-        parts = [*self.show(["name"]), *first.parts, *self.show(["fallback", "enabled"])]
+        last = [name for name in ("fallback", "reports", "enabled") if name in self.fields]
+        parts = [*self.show(["name"]), *first.parts, *self.show(last)]
         pace = self.show([name for name in self._PACE if name in self.fields])
         return [Section("", parts), Section("Many at once", pace), *more]
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from alerts.digests import DigestFacts, digest_lines, digest_subject
 from alerts.models import Channel, Event
+from alerts.recaps import ReportFacts, report_lines, report_subject
 from alerts.wording import (
     cut,
     duration_phrase,
@@ -33,6 +34,7 @@ from monitors.models import Location, Monitor
 
 TEST = "test"
 DIGEST = "digest"
+REPORT = "report"
 DISABLED = "disabled"
 REMINDER = "reminder"
 LOCATION_BLIND = "location_blind"
@@ -84,7 +86,8 @@ class Facts(_Frozen):
     event, `severity` how bad the incident is then: a recovery tells what it was last. `changes`
     says how often the status changed, where it flaps; then `status` is the worst of them.
     `failed_channel` is the one in whose place this is sent, if any; a notice that a channel was
-    disabled is about it. `digest` is what many alerts in one message have in common.
+    disabled is about it. `digest` is what many alerts in one message have in common,
+    `report` what a period was like.
     """
 
     event: str
@@ -103,6 +106,7 @@ class Facts(_Frozen):
     expires_at: datetime | None = None
     failed_channel: ChannelFacts | None = None
     digest: DigestFacts | None = None
+    report: ReportFacts | None = None
 
     @property
     def tone(self) -> str:
@@ -239,6 +243,10 @@ def facts_of_digest(digest: DigestFacts, now: datetime) -> Facts:
         status=digest.status,
         digest=digest,
     )
+
+
+def facts_of_report(report: ReportFacts, now: datetime) -> Facts:
+    return Facts(event=REPORT, occurred_at=now, message=f"{report_subject(report)}.", report=report)
 
 
 def facts_of_test(channel: Channel, now: datetime) -> Facts:
@@ -390,6 +398,8 @@ def _links(facts: Facts) -> list[Link]:
 
 
 def _subject(facts: Facts) -> str:
+    if facts.report:
+        return _one_line(report_subject(facts.report), SUBJECT_LIMIT)
     if facts.digest:
         return _one_line(digest_subject(facts.digest), SUBJECT_LIMIT)
     if facts.event == DISABLED and facts.failed_channel:
@@ -421,6 +431,9 @@ def _lasted(facts: Facts) -> str:
 
 
 def _lines(facts: Facts) -> list[Line]:
+    if facts.report:
+        told = report_lines(facts.report)
+        return [Line(label, _one_line(value, VALUE_LIMIT)) for label, value in told if value]
     if facts.digest:
         return _lines_of_digest(facts, facts.digest)
     if facts.event == DISABLED and facts.failed_channel:

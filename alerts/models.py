@@ -19,6 +19,11 @@ from uptime import secrets
 from uptime.ids import uuid7
 
 
+class ReportPeriod(models.TextChoices):
+    WEEKLY = "weekly", "Weekly"
+    MONTHLY = "monthly", "Monthly"
+
+
 class ChannelQuerySet(models.QuerySet["Channel"]):
     def usable(self) -> Self:
         """What is told to a dead channel is given up at once and so handed on to its fallback."""
@@ -55,6 +60,12 @@ class Channel(models.Model):
         null=True,
         blank=True,
         help_text="Of messages, at most; empty: what the receiver's vendor allows.",
+    )
+    reports = ArrayField(
+        models.CharField(max_length=7, choices=ReportPeriod),
+        default=list,
+        blank=True,
+        help_text="Of which periods it gets reports.",
     )
     member = models.OneToOneField(
         Membership,
@@ -118,6 +129,25 @@ class ChannelPace(models.Model):
 
     def __str__(self) -> str:
         return f"pace of {self.channel_id}"
+
+
+class Report(models.Model):
+    """That a channel got the report of the period since `since`, so that it gets it once."""
+
+    id = models.BigAutoField(primary_key=True)
+    channel = models.ForeignKey(Channel, on_delete=models.CASCADE, related_name="sent_reports")
+    period = models.CharField(max_length=7, choices=ReportPeriod)
+    since = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["channel", "period", "since"], name="one_report_a_period"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.period} report since {self.since:%Y-%m-%d} to {self.channel_id}"
 
 
 class Schedule(models.Model):
@@ -474,10 +504,10 @@ class Delivery(models.Model):
     (`facts`, as of that moment). `next_attempt_at` is null once it is sent or dead; while a sender
     holds it, it is the moment when its lease lapses and it is sent again. `due_at` is when its
     policies wanted it told: what several of them want told of one event at one moment is one
-    delivery. `step` is -1 for a test and -2 for a notice, which goes to the team's owners by
-    e-mail: that the channel was disabled, or (without a channel) that a location of the team's
-    monitors went blind or sees again. `settled` are the receivers that are not tried again, as in
-    `alerts.errors.DeliveryError`. What was merged into a `digest` has that one's fate.
+    delivery. `step` is -1 for a test, -3 for a report, and -2 for a notice, which goes to the
+    team's owners by e-mail: that the channel was disabled, or (without a channel) that a location
+    of the team's monitors went blind or sees again. `settled` are the receivers that are not tried
+    again, as in `alerts.errors.DeliveryError`. What was merged into a `digest` has that one's fate.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

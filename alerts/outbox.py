@@ -38,6 +38,7 @@ NOTIFY_CHANNEL = "deliveries"
 LEASE = timedelta(seconds=20)
 TEST_STEP = -1
 NOTICE_STEP = -2
+REPORT_STEP = -3
 OWNERS_TOLD = 20  # as many as one e-mail channel takes
 # Candidates that one look reads: enough to find several channels behind one with a long queue.
 LOOK = 64

@@ -184,7 +184,7 @@ WORDINGS: Mapping[str, Callable[[Message, str], Message]] = {
 def reworded(message: Message, config: object) -> Message:
     """`message` in the words of the channel, as far as its `config` has any."""
     result = message
-    if message.facts.digest:
+    if message.facts.digest or message.facts.report:
         return result  # they are worded for one monitor
     for name, apply in WORDINGS.items():
         source = getattr(config, name, "")

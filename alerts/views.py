@@ -25,8 +25,10 @@ from alerts.actions import (
 from alerts.channels import CHANNELS
 from alerts.channels.base import ChannelType
 from alerts.forms import ChannelForm, PolicyForm
-from alerts.models import Channel, Delivery, DeliveryStatus, Policy
+from alerts.messages import compose_message, facts_of_report
+from alerts.models import Channel, Delivery, DeliveryStatus, Policy, ReportPeriod
 from alerts.previews import preview_message
+from alerts.reports import last_period, read_report
 from incidents.models import Incident
 from uptime.errors import Conflict, Invalid
 from uptime.pages import paged, render_page, show_once, take_shown_once
@@ -136,6 +138,24 @@ def channel_page(request: TeamRequest, channel_id: UUID) -> HttpResponse:
         )[:DELIVERIES_LISTED],
     }
     return render_page(request, "alerts/channel.html", context)
+
+
+@viewer
+@require_GET
+def report_page(request: TeamRequest, channel_id: UUID, period: str) -> HttpResponse:
+    """The last report of that period, as the channel would get it now."""
+    channel = _channel(request.team, channel_id)
+    if period not in ReportPeriod.values:
+        raise Http404(f"There is no period called {period}.")
+    wanted, now = ReportPeriod(period), timezone.now()
+    since, until = last_period(wanted, now)
+    report = read_report(request.team, wanted, since=since, until=until)
+    context = {
+        "section": "alerts",
+        "channel": channel,
+        "message": compose_message(channel.pk, facts_of_report(report, now)),
+    }
+    return render_page(request, "alerts/report.html", context)
 
 
 @editor

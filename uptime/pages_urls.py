@@ -81,6 +81,11 @@ urlpatterns = [
         on_call.cancel_override,
         name="override-cancel",
     ),
+    path(
+        "channels/<uuid:channel_id>/reports/<slug:period>/",
+        alerts.report_page,
+        name="channel-report",
+    ),
     path("deliveries/", alerts.delivery_list, name="deliveries"),
     path("deliveries/<uuid:delivery_id>/", alerts.delivery_page, name="delivery"),
     path("deliveries/<uuid:delivery_id>/retry/", alerts.retry, name="delivery-retry"),

@@ -8,6 +8,7 @@ from django_q.models import Schedule
 from accounts.audit import forget_audit
 from accounts.models import BrowserSession, IdempotentRequest
 from alerts.expiries import tell_expiries
+from alerts.reports import send_reports
 from alerts.retention import forget_deliveries
 from incidents.evidence import forget_evidence
 from monitors import archiving, chores, rollups
@@ -34,7 +35,7 @@ CHORES: dict[str, chores.Step] = {
 CHORE_BUDGET = timedelta(seconds=5)
 
 
-MINUTES_BETWEEN = {"tell expiries": 10}
+MINUTES_BETWEEN = {"tell expiries": 10, "send reports": 10}
 
 
 def ensure_schedules() -> None:
@@ -42,6 +43,7 @@ def ensure_schedules() -> None:
     wanted = {
         "keep house": ("uptime.schedules.keep_house", Schedule.HOURLY),
         "keep history": ("uptime.schedules.keep_history", Schedule.MINUTES),
+        "send reports": ("uptime.schedules.look_for_reports", Schedule.MINUTES),
         "tell expiries": ("uptime.schedules.look_for_expiries", Schedule.MINUTES),
     }
     for name, (func, pace) in wanted.items():
@@ -55,6 +57,12 @@ def ensure_schedules() -> None:
             },
         )
     Schedule.objects.exclude(name__in=wanted).delete()
+
+
+def look_for_reports() -> None:
+    """Send the reports of the week or month that is over."""
+    if count := send_reports(database_now()):
+        log.info("reports.queued", count=count)
 
 
 def keep_house() -> None:

@@ -62,6 +62,7 @@ def test_the_document_says_everything(
         "changes": 0,
         "failed_channel": None,
         "digest": None,
+        "report": None,
         "expires_at": None,
     }
 
