@@ -72,7 +72,7 @@ def world(root: User) -> list[str]:
     policy = create_policy(
         team=team, values={"name": "All", "all": True, "steps": [{"channels": [channel.pk]}]}
     )
-    send_test(channel=channel)
+    send_test(channel=channel).log.create(number=1, began_at=timezone.now(), duration_ms=1)
     page = create_page(
         team=team,
         values={"name": "S", "slug": "s", "visibility": "password", "password": SECRET},
