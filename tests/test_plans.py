@@ -35,6 +35,7 @@ SMALL = {
     "alerts_policy",
     "alerts_policystep",
     "alerts_policystep_channels",
+    "incidents_maintenancewindow",
     "monitors_chore",
     "monitors_location",
     "monitors_shift",
@@ -162,6 +163,9 @@ def test_looking_after_health(plans: list[Plan]) -> None:
 def test_the_figures_of_a_monitor(plans: list[Plan]) -> None:
     now, monitor = database_now(), Monitor.objects.order_by("id")[COUNT // 2]
     plans.clear()
+    with connection.cursor() as cursor:
+        # Of the few results that other tests leave behind, a whole scan is the best plan.
+        cursor.execute("SET LOCAL enable_seqscan = off")
     monitor_figures(monitor, since=now - timedelta(days=365), until=now)
     assert_none_reads_a_large_table_whole(plans)
 
