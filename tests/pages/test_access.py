@@ -189,6 +189,7 @@ def things_of(other: Team) -> dict[str, object]:
         "channel_id": channel.pk,
         "policy_id": policy.pk,
         "delivery_id": delivery.pk,
+        "period": "weekly",
     }
 
 
