@@ -72,8 +72,12 @@ def test_a_killed_web_worker_comes_back(running: Product) -> None:
     wait_until(lambda: len(running.family("web")) == 3)
     web, victim, other = running.family("web")
     victim.kill()
-    wait_until(lambda: len(running.family("web")) == 3 and victim not in running.family("web"))
-    assert {web, other} < set(running.family("web"))
+
+    def replaced() -> bool:
+        family = running.family("web")
+        return len(family) == 3 and victim not in family and {web, other} < set(family)
+
+    wait_until(replaced)
 
 
 def test_a_cluster_that_lost_an_idle_worker_is_renewed(running: Product) -> None:
