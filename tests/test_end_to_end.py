@@ -48,9 +48,11 @@ class Site:
 @pytest.fixture
 def product(tmp_path: Path) -> Iterator[Product]:
     running = Product(tmp_path)
-    running.start()
-    yield running
-    running.kill_all()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.kill_all()
 
 
 @pytest.fixture

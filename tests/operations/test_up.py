@@ -85,6 +85,7 @@ def test_a_cluster_that_lost_an_idle_worker_is_renewed(running: Product) -> None
     wait_until(lambda: running.page("/health/ready") == 200)
     worker = running.child("worker checks")
     assert worker is not None
+    wait_until(lambda: len(worker.children()) == 1)
     (sentinel,) = worker.children()
     first_two = sorted(sentinel.children(), key=lambda child: (child.create_time(), child.pid))[:2]
     min(first_two, key=lambda child: child.cpu_times().user).kill()
