@@ -42,6 +42,7 @@ from alerts.models import (
     default_expiry_days,
 )
 from alerts.outbox import announce, queue_test
+from alerts.probing import ask_soon
 from incidents.models import Severity
 from monitors.models import Monitor
 from uptime.clock import database_now
@@ -104,6 +105,7 @@ def create_channel(*, team: Team, values: Mapping[str, Any]) -> Channel:
         for name in _generated(type(config))
         if name not in given.config
     }
+    ask_soon(channel, database_now())
     record("channel.created", channel, team=team)
     return channel
 
@@ -146,6 +148,8 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
             "updated_at",
         ]
     )
+    if not values.keys().isdisjoint({"config", "enabled"}):
+        ask_soon(channel, database_now())
     record("channel.changed", channel, team=channel.team_id, changed=values.keys())
     return channel
 

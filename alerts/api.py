@@ -34,6 +34,7 @@ from alerts.hours import HoursValues
 from alerts.models import (
     Attempt,
     Channel,
+    ChannelProbe,
     Delivery,
     DeliveryStatus,
     Event,
@@ -59,6 +60,23 @@ from uptime.api.shapes import (
 from uptime.api.views import ApiView
 
 
+class ProbeOut(Shape):
+    """What came of asking, without a message, whether the channel lives."""
+
+    proves: str
+    """What an answer proves."""
+    asked_at: datetime | None
+    proven_at: datetime | None
+    """When it last proved to live."""
+    alive_since: datetime | None
+    """The first proof of those that no failure interrupted; null after one."""
+    error: str
+    """Why it did not prove to live the last time."""
+    is_final: bool
+    """By the vendor's word it will not pass by itself; the team's owners were told."""
+    next_at: datetime
+
+
 class ChannelOut(Shape):
     id: UUID
     created_at: datetime
@@ -81,6 +99,8 @@ class ChannelOut(Shape):
     last_sent_at: datetime | None
     last_error: str
     """Why the last delivery failed; empty after one that was sent."""
+    probe: ProbeOut | None
+    """Null where its type knows no silent question, or the channel was never enabled."""
 
 
 def _body_of_type(name: str) -> type[BaseModel]:
@@ -210,6 +230,7 @@ class DeliveryOut(Shape):
         "report",
         "test",
         "disabled",
+        "probe_failed",
         "location_blind",
         "location_sighted",
     ]
@@ -266,7 +287,9 @@ class DeliveriesQuery(SliceQuery):
 class Channels(ApiView):
     @describe("list_channels", "List channels", query=PageQuery, answer=Page[ChannelOut])
     def get(self, request: Request) -> Response:
-        channels = Channel.objects.filter(team=self.team).order_by("name", "id")
+        channels = (
+            Channel.objects.filter(team=self.team).order_by("name", "id").select_related("probe")
+        )
         query = self.query(PageQuery)
         return Response(page_of(request._request, channels, query, _each(present_channel)))
 
@@ -286,7 +309,8 @@ class ChannelView(ApiView):
     """Endpoints of one channel."""
 
     def channel(self, id: UUID) -> Channel:
-        return get_object_or_404(Channel, team=self.team, pk=id)
+        channels = Channel.objects.select_related("probe")
+        return get_object_or_404(channels, team=self.team, pk=id)
 
 
 class OneChannel(ChannelView):
@@ -409,6 +433,22 @@ def present_channel(channel: Channel) -> ChannelOut:
         dead_since=channel.dead_since,
         last_sent_at=channel.last_sent_at,
         last_error=channel.last_error,
+        probe=_present_probe(channel),
+    )
+
+
+def _present_probe(channel: Channel) -> ProbeOut | None:
+    probe: ChannelProbe | None = getattr(channel, "probe", None)
+    if probe is None or channel.type not in CHANNELS:
+        return None
+    return ProbeOut(
+        proves=CHANNELS[channel.type].proves,
+        asked_at=probe.asked_at,
+        proven_at=probe.proven_at,
+        alive_since=probe.alive_since,
+        error=probe.error,
+        is_final=probe.is_final,
+        next_at=probe.due_at,
     )
 
 

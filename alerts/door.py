@@ -77,6 +77,10 @@ class Door:
         """POST `body` to `url`; see `request`."""
         return self.request("POST", url, body=body, headers=headers, is_operators=is_operators)
 
+    def get(self, url: str, *, headers: Mapping[str, str] = MappingProxyType({})) -> Answer:
+        """GET `url`; see `request`."""
+        return self.request("GET", url, body=b"", headers=headers)
+
     def send_json(
         self,
         url: str,

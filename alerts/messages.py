@@ -37,10 +37,11 @@ DIGEST = "digest"
 REPORT = "report"
 DISABLED = "disabled"
 REMINDER = "reminder"
+PROBE_FAILED = "probe_failed"
 LOCATION_BLIND = "location_blind"
 LOCATION_SIGHTED = "location_sighted"
 CLOSED = "closed"
-NOTICES = (DISABLED, LOCATION_BLIND, LOCATION_SIGHTED)
+NOTICES = (DISABLED, PROBE_FAILED, LOCATION_BLIND, LOCATION_SIGHTED)
 """What a team's owners are told by e-mail, without a policy."""
 FOR_PAGERS = (EventKind.ACKNOWLEDGED.value, CLOSED)
 """Of an incident, what pagers are told that were told of it, without a policy."""
@@ -281,6 +282,16 @@ def facts_of_dead_channel(channel: Channel, why: str, now: datetime) -> Facts:
     )
 
 
+def facts_of_failed_probe(channel: Channel, why: str, now: datetime) -> Facts:
+    """A notice to the team's owners that the channel would take no message."""
+    return Facts(
+        event=PROBE_FAILED,
+        occurred_at=now,
+        message=why,
+        failed_channel=channel_facts(channel),
+    )
+
+
 def facts_of_location(
     location: Location, *, blind_since: datetime, sighted_at: datetime | None
 ) -> Facts:
@@ -404,6 +415,8 @@ def _subject(facts: Facts) -> str:
         return _one_line(digest_subject(facts.digest), SUBJECT_LIMIT)
     if facts.event == DISABLED and facts.failed_channel:
         return _one_line(f"Channel disabled: {facts.failed_channel.name}", SUBJECT_LIMIT)
+    if facts.event == PROBE_FAILED and facts.failed_channel:
+        return _one_line(f"Channel out of order: {facts.failed_channel.name}", SUBJECT_LIMIT)
     if facts.event == LOCATION_BLIND:
         return _one_line(f"Location blind: {', '.join(facts.locations)}", SUBJECT_LIMIT)
     if facts.event == LOCATION_SIGHTED:
@@ -436,7 +449,7 @@ def _lines(facts: Facts) -> list[Line]:
         return [Line(label, _one_line(value, VALUE_LIMIT)) for label, value in told if value]
     if facts.digest:
         return _lines_of_digest(facts, facts.digest)
-    if facts.event == DISABLED and facts.failed_channel:
+    if facts.event in (DISABLED, PROBE_FAILED) and facts.failed_channel:
         return _lines_of_dead_channel(facts, facts.failed_channel)
     if facts.event in (LOCATION_BLIND, LOCATION_SIGHTED):
         return _lines_of_location(facts)
@@ -464,11 +477,17 @@ def _lines_of_digest(facts: Facts, digest: DigestFacts) -> list[Line]:
 
 
 def _lines_of_dead_channel(facts: Facts, channel: ChannelFacts) -> list[Line]:
+    if facts.event == DISABLED:
+        when = "Since"
+        to_do = "Mend its settings and send a test: one that arrives enables it again."
+    else:
+        when = "Asked"
+        to_do = "Nothing was lost, but a message would be. Mend its settings and send a test."
     return [
         Line("Channel", _one_line(channel.name, VALUE_LIMIT)),
         Line("Why", _one_line(facts.message, VALUE_LIMIT)),
-        Line("Since", time_phrase(facts.occurred_at)),
-        Line("To do", "Mend its settings and send a test: one that arrives enables it again."),
+        Line(when, time_phrase(facts.occurred_at)),
+        Line("To do", to_do),
     ]
 
 

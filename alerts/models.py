@@ -131,6 +131,35 @@ class ChannelPace(models.Model):
         return f"pace of {self.channel_id}"
 
 
+class ChannelProbe(models.Model):
+    """What came of asking whether the channel lives, without a message (`alerts.probing`).
+
+    Apart from its channel, so that neither waits for the other's changes. It is asked at `due_at`;
+    while somebody asks, that is when their lease lapses. `proven_at` is when it last proved to
+    live, `alive_since` the first proof of those that no failure interrupted. `is_final` says that
+    the error will not pass by itself; the owners were told at `told_at`.
+    """
+
+    channel = models.OneToOneField(
+        Channel, on_delete=models.CASCADE, primary_key=True, related_name="probe"
+    )
+    due_at = models.DateTimeField()
+    lease_owner = models.UUIDField(null=True)
+    asked_at = models.DateTimeField(null=True)
+    proven_at = models.DateTimeField(null=True)
+    alive_since = models.DateTimeField(null=True)
+    error = models.TextField(blank=True)
+    is_final = models.BooleanField(default=False)
+    told_at = models.DateTimeField(null=True)
+
+    class Meta:
+        # whoever asks looks for what is due
+        indexes = [models.Index(fields=["due_at"], name="channel_probe_due")]
+
+    def __str__(self) -> str:
+        return f"probe of {self.channel_id}"
+
+
 class Report(models.Model):
     """That a channel got the report of the period since `since`, so that it gets it once."""
 

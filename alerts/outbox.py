@@ -283,7 +283,7 @@ def _take(chosen: Sequence[UUID], owner: UUID, now: datetime) -> list[Delivery]:
 
 
 def _as_leased(rows: Sequence[Delivery], owner: UUID) -> list[Leased]:
-    trusted = _teams_of_staff({row.team_id for row in rows})
+    trusted = teams_of_staff({row.team_id for row in rows})
     return [
         _leased_notice(row, owner)
         if row.event in NOTICES
@@ -292,7 +292,7 @@ def _as_leased(rows: Sequence[Delivery], owner: UUID) -> list[Leased]:
     ]
 
 
-def _teams_of_staff(teams: Collection[UUID]) -> set[UUID]:
+def teams_of_staff(teams: Collection[UUID]) -> set[UUID]:
     """Those that somebody owns who may administer this installation anyway."""
     owners = Membership.objects.filter(role=Role.OWNER, user__is_staff=True, user__is_active=True)
     return set(owners.filter(team__in=teams).values_list("team_id", flat=True))
@@ -309,14 +309,14 @@ def _leased(row: Delivery, owner: UUID, *, reaches_private: bool) -> Leased:
         channel_id=row.channel_id,
         channel_type=channel.type,
         channel_enabled=channel.enabled,
-        config=_config(channel),
+        config=live_config(channel),
         secrets=channel.secrets,
         reaches_private=reaches_private,
         settled=row.settled,
     )
 
 
-def _config(channel: Channel) -> dict[str, Any]:
+def live_config(channel: Channel) -> dict[str, Any]:
     """A member's own e-mail goes to their address as it is now."""
     config: dict[str, Any] = channel.config
     return {**config, "to": [channel.member.user.email]} if channel.member else config

@@ -23,7 +23,7 @@ from alerts.messages import (
     channel_facts,
     facts_of_dead_channel,
 )
-from alerts.models import Attempt, Channel, Delivery, DeliveryStatus
+from alerts.models import Attempt, Channel, ChannelProbe, Delivery, DeliveryStatus
 from alerts.outbox import NOTICE_STEP, Leased, Outcome, announce
 from uptime.clock import database_now
 from uptime.counters import count_deliveries
@@ -98,6 +98,8 @@ def _record_sent(sent: Sequence[Leased], now: datetime) -> None:
     rows = Channel.objects.filter(pk__in=told).order_by("pk").select_for_update(no_key=True)
     dead = [pk for pk, dead_since in rows.values_list("pk", "dead_since") if dead_since]
     Channel.objects.filter(pk__in=told).update(last_sent_at=now, last_error="")
+    # What was just sent refutes an earlier answer, or the next one confirms it.
+    ChannelProbe.objects.filter(pk__in=told).exclude(error="").update(due_at=now)
     if dead:
         Channel.objects.filter(pk__in=dead).update(enabled=True, dead_since=None)
 

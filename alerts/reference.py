@@ -22,7 +22,9 @@ def _section(type_: ChannelType[Any]) -> str:
     plain = [name for name in fields if name not in worded]
     rows = [_row(name, fields[name]) for name in [*plain, *worded]]
     head = ["| setting | | default | meaning |", "|---|---|---|---|"]
-    return "\n".join([f"### {type_.label} (`{type_.name}`)", "", *head, *rows, ""])
+    proves = f"Asked daily whether it lives. What an answer proves: {type_.proves}"
+    asked = [proves, ""] if type_.probe else []
+    return "\n".join([f"### {type_.label} (`{type_.name}`)", "", *asked, *head, *rows, ""])
 
 
 def _row(name: str, info: FieldInfo) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from alerts.channels import CHANNELS
+from alerts.channels.base import ChannelConfig, ChannelType
 from alerts.door import Door
 from alerts.errors import DeadChannelError, DeliveryError
 from alerts.messages import TEST, Facts, compose_message
@@ -54,11 +56,11 @@ def _attempt(leased: Leased, door: Door) -> Outcome:
     except DeliveryError as error:
         text = without_secrets(str(error), leased.secrets)
         return Outcome(
-            _storable(text),
+            storable(text),
             is_permanent=error.is_permanent,
             is_channel_dead=isinstance(error, DeadChannelError),
             retry_after=error.retry_after,
-            settled={name: _storable(why) for name, why in error.settled.items()},
+            settled={name: storable(why) for name, why in error.settled.items()},
         )
     except SecretsUnreadable as error:
         return Outcome(str(error))
@@ -68,7 +70,7 @@ def _attempt(leased: Leased, door: Door) -> Outcome:
     return SENT
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """A receiver's own words may be of any length and hold what PostgreSQL can't store."""
     return text.replace("\0", "")[:ERROR_LIMIT]
 
@@ -113,16 +115,23 @@ def _send(leased: Leased, door: Door) -> None:
         raise DeliveryError("given up: no attempt came to an end", is_permanent=True)
     if not leased.channel_enabled and leased.event != TEST:
         raise DeliveryError("the channel is disabled", is_permanent=True)
-    channel = CHANNELS.get(leased.channel_type)
+    channel, config = open_channel(leased.channel_type, leased.config, leased.secrets)
+    message = compose_message(leased.id, Facts.model_validate(leased.facts))
+    message = replace(reworded(message, config), settled=leased.settled)
+    channel.send(message, config, door)
+
+
+def open_channel(
+    type_name: str, public: Mapping[str, Any], encrypted: str
+) -> tuple[ChannelType[Any], ChannelConfig]:
+    """A channel's type and its settings with their secrets. Raises DeliveryError, for good."""
+    channel = CHANNELS.get(type_name)
     if channel is None:
-        raise DeliveryError(f"there is no channel of type {leased.channel_type}", is_permanent=True)
+        raise DeliveryError(f"there is no channel of type {type_name}", is_permanent=True)
     try:
-        config = channel.config.model_validate(unseal(leased.config, leased.secrets))
+        return channel, channel.config.model_validate(unseal(dict(public), encrypted))
     except ValidationError as error:
         # Not the error's own text: it repeats the values, secrets among them.
         raise DeliveryError(
             "the channel's settings are no longer valid: save them again", is_permanent=True
         ) from error
-    message = compose_message(leased.id, Facts.model_validate(leased.facts))
-    message = replace(reworded(message, config), settled=leased.settled)
-    channel.send(message, config, door)

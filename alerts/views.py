@@ -40,7 +40,7 @@ MEMBERS_LISTED = 100
 @viewer
 @require_GET
 def channel_list(request: TeamRequest) -> HttpResponse:
-    channels = Channel.objects.filter(team=request.team)
+    channels = Channel.objects.filter(team=request.team).select_related("probe")
     context = {
         "section": "alerts",
         "now": timezone.now(),
@@ -132,6 +132,7 @@ def channel_page(request: TeamRequest, channel_id: UUID) -> HttpResponse:
         "now": timezone.now(),
         "channel": channel,
         "label": _label(channel),
+        "proves": CHANNELS[channel.type].proves if channel.type in CHANNELS else "",
         "secrets": take_shown_once(request),
         "deliveries": channel.deliveries.select_related("incident__monitor").order_by(
             "-created_at"
@@ -334,7 +335,8 @@ def retry(request: TeamRequest, delivery_id: UUID) -> HttpResponse:
 
 
 def _channel(team: Team, channel_id: UUID) -> Channel:
-    return get_object_or_404(Channel, team=team, pk=channel_id)
+    channels = Channel.objects.select_related("fallback", "probe")
+    return get_object_or_404(channels, team=team, pk=channel_id)
 
 
 def _policy(team: Team, policy_id: UUID) -> Policy:

@@ -8,6 +8,7 @@ from django_q.models import Schedule
 from accounts.audit import forget_audit
 from accounts.models import BrowserSession, IdempotentRequest
 from alerts.expiries import tell_expiries
+from alerts.probing import probe_channels
 from alerts.reports import send_reports
 from alerts.retention import forget_deliveries
 from incidents.evidence import forget_evidence
@@ -44,6 +45,7 @@ def ensure_schedules() -> None:
         "keep house": ("uptime.schedules.keep_house", Schedule.HOURLY),
         "keep history": ("uptime.schedules.keep_history", Schedule.MINUTES),
         "send reports": ("uptime.schedules.look_for_reports", Schedule.MINUTES),
+        "ask channels": ("uptime.schedules.ask_channels", Schedule.MINUTES),
         "tell expiries": ("uptime.schedules.look_for_expiries", Schedule.MINUTES),
     }
     for name, (func, pace) in wanted.items():
@@ -76,6 +78,12 @@ def keep_house() -> None:
     forget_old(now)
     forget_audit(now)
     log.info("house.kept")
+
+
+def ask_channels() -> None:
+    """Ask channels whether they live, without a message."""
+    if count := probe_channels():
+        log.info("alerts.channels.asked", count=count)
 
 
 def look_for_expiries() -> None:

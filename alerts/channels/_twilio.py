@@ -3,6 +3,10 @@
 https://www.twilio.com/docs/usage/requests-to-twilio (basic authentication, forms),
 https://www.twilio.com/docs/api/errors (the codes). The API knows no key against repetitions: a
 message whose answer was lost is sent twice.
+
+https://www.twilio.com/docs/iam/api/account#fetch-an-account-resource tells whether the account is
+active. A key may not ask that (https://www.twilio.com/docs/iam/api-keys/keys-in-console), so with
+one the list of what was sent is asked for, and a refusal may mean that it can't read.
 """
 
 import re
@@ -14,7 +18,7 @@ from pydantic import AfterValidator, Field
 from alerts.addresses import URL_LIMIT, Server, Token, basic_credentials
 from alerts.channels.base import TextConfig
 from alerts.door import Answer, Door
-from alerts.errors import DeliveryError
+from alerts.errors import DeadChannelError, DeliveryError
 from alerts.refusals import answered_object, answered_word, refusal
 
 _DEAD_CODES = {
@@ -77,17 +81,35 @@ class TwilioConfig(TextConfig):
 
 def post_form(door: Door, config: TwilioConfig, resource: str, values: dict[str, str]) -> None:
     """Create a `resource` of the account. Raises DeliveryError when it was refused."""
-    user = config.api_key or config.account_sid
     answer = door.post(
         f"{config.server}/2010-04-01/Accounts/{config.account_sid}/{resource}.json",
         body=urlencode(values).encode(),
         headers={
-            **basic_credentials(user, config.auth_token.get_secret_value()),
+            **_credentials(config),
             "Content-Type": "application/x-www-form-urlencoded",
         },
     )
     if not answer.is_success:
         raise _refusal(answer)
+
+
+def probe_account(door: Door, config: TwilioConfig, resource: str) -> bool:
+    """Ask for the account, or with a key for one of its `resource`. Raises like `post_form`."""
+    account = f"{config.server}/2010-04-01/Accounts/{config.account_sid}"
+    address = f"{account}/{resource}.json?PageSize=1" if config.api_key else f"{account}.json"
+    answer = door.get(address, headers=_credentials(config))
+    if not answer.is_success:
+        error = _refusal(answer)
+        raise DeliveryError(str(error)) if config.api_key else error
+    status = answered_word(answer, "status")
+    if not config.api_key and status != "active":
+        raise DeadChannelError(f"the account is {status or 'of unknown status'}")
+    return True
+
+
+def _credentials(config: TwilioConfig) -> dict[str, str]:
+    user = config.api_key or config.account_sid
+    return basic_credentials(user, config.auth_token.get_secret_value())
 
 
 def _refusal(answer: Answer) -> DeliveryError:

@@ -59,6 +59,10 @@ class ChannelType(Generic[Config]):
     what a reader gets of it, links and dress aside. `rate` is what the vendor documents, or else
     what its servers do by default. A pager keeps incidents of its own and pages by itself
     (`alerts.pagers`): it needs each incident by itself, and is told of whatever stops the paging.
+
+    `probe` asks, by a call that the vendor documents and that nobody gets a message of, whether the
+    receiver would take one. It raises like `send`, and is false where the settings leave nothing to
+    ask; a type without it can't be asked. `proves` says what an answer proves.
     """
 
     name: str
@@ -68,3 +72,5 @@ class ChannelType(Generic[Config]):
     preview: Callable[[Message, Config], str] = subject_and_body
     rate: Rate | None = None
     is_pager: bool = False
+    probe: Callable[[Config, Door], bool] | None = None
+    proves: str = ""

@@ -10,11 +10,15 @@ mentioned, whatever a monitor's name or a target's answer holds.
 
 A channel takes 30 a minute, five of them within two seconds
 (the answers tell what is left).
+
+https://discord.com/developers/docs/resources/webhook#get-webhook-with-token tells of the webhook
+and posts nothing.
 """
 
 from datetime import timedelta
 from typing import Any
 
+import httpx
 from pydantic import Field
 
 from alerts.addresses import URL_LIMIT, SecretAddress
@@ -78,6 +82,14 @@ def send(message: Message, config: DiscordConfig, door: Door) -> None:
         raise _refusal(answer)
 
 
+def probe(config: DiscordConfig, door: Door) -> bool:
+    webhook = httpx.URL(config.url.get_secret_value()).copy_with(query=None)
+    answer = door.get(str(webhook))
+    if not answer.is_success:
+        raise _refusal(answer)
+    return True
+
+
 def _refusal(answer: Answer) -> DeliveryError:
     wait = answered_object(answer).get("retry_after") if answer.status == 429 else None
     return refusal(
@@ -90,5 +102,11 @@ def _refusal(answer: Answer) -> DeliveryError:
 
 
 CHANNEL = ChannelType(
-    name="discord", label="Discord", config=DiscordConfig, send=send, rate=Rate(30, 5)
+    name="discord",
+    label="Discord",
+    config=DiscordConfig,
+    send=send,
+    rate=Rate(30, 5),
+    probe=probe,
+    proves="The webhook is there, and its address is valid.",
 )

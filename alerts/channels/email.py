@@ -5,6 +5,9 @@ answer to an address or to the message itself stays so; a 4xx, and whatever the 
 (the login, the sender's address, the server), is tried again, but not for those addresses that took
 the message or refused it for good. A repetition has the same Message-ID, by which mail systems
 recognise it.
+
+NOOP (RFC 5321, 4.1.1.9) after the login tells that the server is there; whether an address exists
+only a message can tell.
 """
 
 import smtplib
@@ -16,6 +19,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend
 from django.core.validators import validate_email
 from pydantic import AfterValidator, Field
 
@@ -69,6 +73,20 @@ def send(message: Message, config: EmailConfig, door: Door) -> None:
         raise DeliveryError(
             "refused: " + "; ".join(refusals), is_permanent=not put_off, settled=settled
         )
+
+
+def probe(config: EmailConfig, door: Door) -> bool:
+    """Whatever is wrong is the operator's to mend: no address and no channel is to blame."""
+    try:
+        with get_connection(timeout=door.deadline.total_seconds()) as connection:
+            if not isinstance(connection, EmailBackend) or connection.connection is None:
+                return False
+            code, text = connection.connection.noop()
+    except (smtplib.SMTPException, OSError) as error:
+        raise DeliveryError(f"the mail server failed: {_sentence(error)}") from error
+    if code != 250:
+        raise DeliveryError(f"the mail server failed: {code} {_decoded(text)}")
+    return True
 
 
 def _exchange(mail: EmailMultiAlternatives, refusal: "_Refusal | None") -> Exchange:
@@ -138,4 +156,11 @@ def _decoded(text: bytes | str) -> str:
     return text.decode(errors="replace") if isinstance(text, bytes) else text
 
 
-CHANNEL = ChannelType(name="email", label="E-mail", config=EmailConfig, send=send)
+CHANNEL = ChannelType(
+    name="email",
+    label="E-mail",
+    config=EmailConfig,
+    send=send,
+    probe=probe,
+    proves="The mail server takes the login; the addresses are not tried.",
+)

@@ -3,6 +3,9 @@
 https://gotify.net/api-docs#/message/createMessage (the request, `X-Gotify-Key`),
 https://gotify.net/docs/msgextras (`client::notification` opens an address on a tap).
 
+https://gotify.net/api-docs#/health/getHealth tells how the server is; there is no call by which an
+application's token could be tried without a message.
+
 Errors are `{"error", "errorCode", "errorDescription"}`. 401, 403 and 404 stay so; 400 condemns this
 message alone.
 """
@@ -14,6 +17,7 @@ from pydantic import Field
 from alerts.addresses import URL_LIMIT, Server, Token
 from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Door
+from alerts.errors import DeliveryError
 from alerts.messages import Message
 from alerts.refusals import answered_word, is_own_answer, refusal
 
@@ -62,4 +66,20 @@ def send(message: Message, config: GotifyConfig, door: Door) -> None:
         )
 
 
-CHANNEL = ChannelType(name="gotify", label="Gotify", config=GotifyConfig, send=send)
+def probe(config: GotifyConfig, door: Door) -> bool:
+    answer = door.get(f"{config.server}/health")
+    if not answer.is_success:
+        raise refusal(answer)
+    if (health := answered_word(answer, "health")) != "green":
+        raise DeliveryError(f"the server's health is {health or 'unknown'}")
+    return True
+
+
+CHANNEL = ChannelType(
+    name="gotify",
+    label="Gotify",
+    config=GotifyConfig,
+    send=send,
+    probe=probe,
+    proves="The server is well; its token is not tried.",
+)

@@ -8,6 +8,9 @@ https://spec.matrix.org/latest/client-server-api/#standard-error-response (`errc
 An unknown token, a room that the user is not in and a user who was deactivated stay so;
 M_TOO_LARGE and M_BAD_JSON condemn this message alone; M_LIMIT_EXCEEDED names the time to wait.
 
+https://spec.matrix.org/latest/client-server-api/#get_matrixclientv3accountwhoami names the token's
+user, and …/#get_matrixclientv3roomsroomidstateeventtypestatekey whether they are in the room.
+
 Synapse takes one in five seconds and ten
 at once (`rc_message`).
 """
@@ -22,7 +25,7 @@ from pydantic import Field
 from alerts.addresses import URL_LIMIT, Server, Token
 from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
-from alerts.errors import DeliveryError
+from alerts.errors import DeadChannelError, DeliveryError
 from alerts.messages import Message
 from alerts.pacing import Rate
 from alerts.refusals import answered_object, answered_word, refusal
@@ -81,11 +84,33 @@ def send(message: Message, config: MatrixConfig, door: Door) -> None:
     answer = door.send_json(
         f"{config.server}/_matrix/client/v3/rooms/{room}/send/m.room.message/{message.event_id}",
         payload(message),
-        headers={"Authorization": f"Bearer {config.access_token.get_secret_value()}"},
+        headers=_credentials(config),
         method="PUT",
     )
     if not answer.is_success:
         raise _refusal(answer)
+
+
+def probe(config: MatrixConfig, door: Door) -> bool:
+    me = answered_word(_get(config, door, "account/whoami"), "user_id")
+    if not me:
+        raise DeliveryError("the server does not say whose token it is")
+    room = quote(config.room, safe="")
+    answer = _get(config, door, f"rooms/{room}/state/m.room.member/{quote(me, safe='')}")
+    if (membership := answered_word(answer, "membership")) != "join":
+        raise DeadChannelError(f"{me} is not in the room ({membership or 'unknown'})")
+    return True
+
+
+def _get(config: MatrixConfig, door: Door, path: str) -> Answer:
+    answer = door.get(f"{config.server}/_matrix/client/v3/{path}", headers=_credentials(config))
+    if not answer.is_success:
+        raise _refusal(answer)
+    return answer
+
+
+def _credentials(config: MatrixConfig) -> dict[str, str]:
+    return {"Authorization": f"Bearer {config.access_token.get_secret_value()}"}
 
 
 def _refusal(answer: Answer) -> DeliveryError:
@@ -101,5 +126,11 @@ def _refusal(answer: Answer) -> DeliveryError:
 
 
 CHANNEL = ChannelType(
-    name="matrix", label="Matrix", config=MatrixConfig, send=send, rate=Rate(12, 10)
+    name="matrix",
+    label="Matrix",
+    config=MatrixConfig,
+    send=send,
+    rate=Rate(12, 10),
+    probe=probe,
+    proves="The token is valid, and its user is in the room.",
 )

@@ -7,6 +7,9 @@ are Markdown). All attachments together may have 7,900 characters on an old serv
 Errors are the server's JSON `{"id", "message", "status_code"}`. 401, 403, 404 and 410 stay so, and
 400 where it says that the webhook or its channel is gone.
 
+https://docs.mattermost.com/administration-guide/manage/configure-health-check-probes has the call
+that tells how the server is; none tells of an incoming webhook without a message.
+
 `PerSec` and `MaxBurst` of a
 server that limits have these defaults
 (https://docs.mattermost.com/configure/rate-limiting-configuration-settings.html).
@@ -94,6 +97,24 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
+def probe(config: MattermostConfig, door: Door) -> bool:
+    server, is_hook, _ = config.url.get_secret_value().rpartition("/hooks/")
+    if not is_hook:
+        return False
+    answer = door.get(f"{server}/api/v4/system/ping")
+    if not answer.is_success:
+        raise refusal(answer, said=answered_word(answer, "message"))
+    if (status := answered_word(answer, "status")) != "OK":
+        raise DeliveryError(f"the server's status is {status or 'unknown'}")
+    return True
+
+
 CHANNEL = ChannelType(
-    name="mattermost", label="Mattermost", config=MattermostConfig, send=send, rate=Rate(600, 100)
+    name="mattermost",
+    label="Mattermost",
+    config=MattermostConfig,
+    send=send,
+    rate=Rate(600, 100),
+    probe=probe,
+    proves="The server is well; the webhook is not tried.",
 )

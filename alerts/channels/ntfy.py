@@ -4,6 +4,9 @@ https://docs.ntfy.sh/publish/#publish-as-json (the request: JSON to the server's
 https://docs.ntfy.sh/publish/#limitations (a message of 4,096 bytes, three buttons),
 https://docs.ntfy.sh/publish/#authentication (an access token, or user and password).
 
+https://docs.ntfy.sh/config/#health-checks tells how the server is; what the credentials may do is
+tried by publishing alone.
+
 Errors are `{"code", "http", "error"}`. 401, 403 and 404 stay so; 400 and 413 condemn this message
 alone; 429 is a limit of visitors.
 
@@ -22,7 +25,7 @@ from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
 from alerts.pacing import Rate
-from alerts.refusals import answered_word, is_own_answer, refusal
+from alerts.refusals import answered_object, answered_word, is_own_answer, refusal
 from alerts.wording import cut, cut_bytes
 
 MESSAGE_BYTES = 4000
@@ -127,4 +130,21 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="ntfy", label="ntfy", config=NtfyConfig, send=send, rate=Rate(12, 60))
+def probe(config: NtfyConfig, door: Door) -> bool:
+    answer = door.get(f"{config.server}/v1/health")
+    if not answer.is_success:
+        raise refusal(answer, said=answered_word(answer, "error"))
+    if answered_object(answer).get("healthy") is not True:
+        raise DeliveryError("the server does not say that it is healthy")
+    return True
+
+
+CHANNEL = ChannelType(
+    name="ntfy",
+    label="ntfy",
+    config=NtfyConfig,
+    send=send,
+    rate=Rate(12, 60),
+    probe=probe,
+    proves="The server is well; topic and credentials are not tried.",
+)

@@ -5,6 +5,8 @@ https://pushover.net/api (the request; a title of 250 characters, a message of 1
 https://pushover.net/api#priority (2 is an emergency: repeated every `retry` seconds, 30 at least,
 until somebody confirms it or `expire` seconds have passed, 10,800 at most).
 
+https://pushover.net/api#validate tells whether a user has a device that would get the message.
+
 A 4xx names in its JSON what is wrong: the token or the user, which ends the channel, or something
 of this message. 429 is the month's quota.
 """
@@ -98,6 +100,18 @@ def send(message: Message, config: PushoverConfig, door: Door) -> None:
         raise _refusal(answer)
 
 
+def probe(config: PushoverConfig, door: Door) -> bool:
+    values = {
+        "token": config.token.get_secret_value(),
+        "user": config.user.get_secret_value(),
+        **({"device": config.device} if config.device else {}),
+    }
+    answer = door.send_json(f"{config.server}/1/users/validate.json", values)
+    if not answer.is_success:
+        raise _refusal(answer)
+    return True
+
+
 def _refusal(answer: Answer) -> DeliveryError:
     found = answered_object(answer)
     errors = found.get("errors")
@@ -110,4 +124,11 @@ def _refusal(answer: Answer) -> DeliveryError:
     )
 
 
-CHANNEL = ChannelType(name="pushover", label="Pushover", config=PushoverConfig, send=send)
+CHANNEL = ChannelType(
+    name="pushover",
+    label="Pushover",
+    config=PushoverConfig,
+    send=send,
+    probe=probe,
+    proves="The application is known, and the user has an active device.",
+)

@@ -7,6 +7,9 @@ speak the API's language (a proxy's error page) is tried again.
 The message's links are buttons below it, too, acknowledging among them where it offers that
 (https://core.telegram.org/bots/api#inlinekeyboardbutton).
 
+https://core.telegram.org/bots/api#getchat tells whether the bot sees the chat. That a user blocked
+the bot it does not tell.
+
 A group takes 20 a minute
 (https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this).
 """
@@ -113,9 +116,22 @@ def _post(
         values["reply_markup"] = {"inline_keyboard": rows}
     if config.message_thread_id:
         values["message_thread_id"] = config.message_thread_id
+    return _invoke("sendMessage", values, config, door)
+
+
+def probe(config: TelegramConfig, door: Door) -> bool:
+    reply = _invoke("getChat", {"chat_id": config.chat_id}, config, door)
+    if moved_to := reply.parameters.migrate_to_chat_id:
+        reply = _invoke("getChat", {"chat_id": str(moved_to)}, config, door)
+    if not reply.ok:
+        raise _refusal(reply)
+    return True
+
+
+def _invoke(method: str, values: dict[str, Any], config: TelegramConfig, door: Door) -> _Reply:
     token = quote(config.bot_token.get_secret_value(), safe=":")
     answer = door.post(
-        f"{settings.TELEGRAM_API_URL}/bot{token}/sendMessage",
+        f"{settings.TELEGRAM_API_URL}/bot{token}/{method}",
         body=json.dumps(values).encode(),
         headers={"Content-Type": "application/json"},
         is_operators=True,
@@ -146,5 +162,11 @@ def _refusal(reply: _Reply) -> DeliveryError:
 
 
 CHANNEL = ChannelType(
-    name="telegram", label="Telegram", config=TelegramConfig, send=send, rate=Rate(20, 5)
+    name="telegram",
+    label="Telegram",
+    config=TelegramConfig,
+    send=send,
+    rate=Rate(20, 5),
+    probe=probe,
+    proves="The token is valid, and the bot sees the chat.",
 )

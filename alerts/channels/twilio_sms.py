@@ -9,7 +9,7 @@ A long code sends one a second
 
 from pydantic import Field
 
-from alerts.channels._twilio import TwilioConfig, post_form
+from alerts.channels._twilio import TwilioConfig, post_form, probe_account
 from alerts.channels.base import ChannelType
 from alerts.door import Door
 from alerts.messages import Message
@@ -44,6 +44,10 @@ def send(message: Message, config: TwilioSmsConfig, door: Door) -> None:
     post_form(door, config, "Messages", values)
 
 
+def probe(config: TwilioSmsConfig, door: Door) -> bool:
+    return probe_account(door, config, "Messages")
+
+
 def preview(message: Message, config: TwilioSmsConfig) -> str:
     return text_of(message)
 
@@ -55,4 +59,6 @@ CHANNEL = ChannelType(
     send=send,
     preview=preview,
     rate=Rate(60, 5),
+    probe=probe,
+    proves="The credentials are valid and the account is active; the number is not tried.",
 )

@@ -11,7 +11,7 @@ from html import escape
 
 from pydantic import Field
 
-from alerts.channels._twilio import Number, TwilioConfig, post_form
+from alerts.channels._twilio import Number, TwilioConfig, post_form, probe_account
 from alerts.channels.base import ChannelType
 from alerts.door import Door
 from alerts.messages import Message
@@ -53,6 +53,10 @@ def send(message: Message, config: TwilioVoiceConfig, door: Door) -> None:
     post_form(door, config, "Calls", values)
 
 
+def probe(config: TwilioVoiceConfig, door: Door) -> bool:
+    return probe_account(door, config, "Calls")
+
+
 CHANNEL = ChannelType(
     name="twilio_voice",
     label="Phone call (Twilio)",
@@ -60,4 +64,6 @@ CHANNEL = ChannelType(
     send=send,
     preview=said,
     rate=Rate(60, 1),
+    probe=probe,
+    proves="The credentials are valid and the account is active; the number is not tried.",
 )

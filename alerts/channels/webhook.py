@@ -9,6 +9,8 @@ repetition.
 Any 2xx is taken as received. 410 Gone is a receiver's way to say "never again"; every other answer
 is tried again, 404 and 401 included: a receiver that is being deployed gives those for a minute,
 and an alert must outlive that minute.
+
+Where the team names an address for it, that is asked now and then by GET, with the same headers.
 """
 
 import hashlib
@@ -85,6 +87,13 @@ class WebhookConfig(ChannelConfig):
         max_length=TEMPLATE_LIMIT,
     )
 
+    probe_url: Address | None = Field(
+        default=None,
+        title="Address to ask",
+        description="Asked about once a day by GET, if given: a 2xx says that the receiver lives.",
+        max_length=URL_LIMIT,
+    )
+
     @field_validator("body_template")
     @classmethod
     def _is_of_its_type(cls, template: str, info: ValidationInfo) -> str:
@@ -123,7 +132,7 @@ def send(message: Message, config: WebhookConfig, door: Door) -> None:
         config.url,
         body=body,
         headers={
-            **{name: value.get_secret_value() for name, value in config.headers.items()},
+            **_own_headers(config),
             **({"Content-Type": config.content_type} if body else {}),
             "X-Uptime-Event-Id": str(message.event_id),
             "X-Uptime-Signature": signature(secret, body, int(time.time())),
@@ -133,10 +142,29 @@ def send(message: Message, config: WebhookConfig, door: Door) -> None:
         raise refusal(answer, is_dead=answer.status == 410)
 
 
+def _own_headers(config: WebhookConfig) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in config.headers.items()}
+
+
+def probe(config: WebhookConfig, door: Door) -> bool:
+    if config.probe_url is None:
+        return False
+    answer = door.get(config.probe_url, headers=_own_headers(config))
+    if not answer.is_success:
+        raise refusal(answer, is_dead=answer.status == 410)
+    return True
+
+
 def preview(message: Message, config: WebhookConfig) -> str:
     return body_of(message, config).decode()
 
 
 CHANNEL = ChannelType(
-    name="webhook", label="Webhook", config=WebhookConfig, send=send, preview=preview
+    name="webhook",
+    label="Webhook",
+    config=WebhookConfig,
+    send=send,
+    preview=preview,
+    probe=probe,
+    proves="The address that you named for it answers.",
 )

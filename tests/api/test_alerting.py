@@ -7,7 +7,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Team
-from alerts.models import Attempt, Channel, Delivery, Policy
+from alerts.models import Attempt, Channel, ChannelProbe, Delivery, Policy
 from tests.api.conftest import Api
 from tests.factories import TeamFactory, WebhookFactory, make_monitor, make_policy
 from uptime.clock import database_now
@@ -32,6 +32,7 @@ class TestChannels:
             "headers": {},
             "method": "POST",
             "content_type": "application/json",
+            "probe_url": None,
             "body_template": "",
         }
         assert api.get(path).json() == made.json()
@@ -72,6 +73,25 @@ class TestChannels:
 
         assert answer.status_code == 400
         assert field in answer.json()["error"]["fields"]
+
+    def test_tell_whether_they_live(self, api: Api) -> None:
+        made = api.post("channels/", HOOK).json()
+        assert made["probe"].pop("next_at")
+        assert made["probe"] == {
+            "proves": "The address that you named for it answers.",
+            "asked_at": None,
+            "proven_at": None,
+            "alive_since": None,
+            "error": "",
+            "is_final": False,
+        }
+        ChannelProbe.objects.update(error="It answered 410.", is_final=True)
+        [shown] = api.get("channels/").json()["results"]
+        assert shown["probe"]["error"] == "It answered 410."
+        changed = api.patch(f"channels/{made['id']}/", {"config": made["config"]}).json()
+        assert changed["probe"]["error"] == ""
+        slack = {"type": "slack", "name": "S", "config": {"url": "https://hooks.slack.com/x"}}
+        assert api.post("channels/", slack).json()["probe"] is None
 
     def test_send_a_test(self, api: Api, team: Team) -> None:
         channel = WebhookFactory(team=team)

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Team
 from alerts.actions import create_channel, create_policy, policy_values
 from alerts.channels import CHANNELS
-from alerts.models import Channel, Delivery, DeliveryStatus, Policy, Reach
+from alerts.models import Channel, ChannelProbe, Delivery, DeliveryStatus, Policy, Reach
 from tests.factories import make_monitor
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +90,20 @@ def test_a_test_is_queued_and_its_outcome_shown(client: Client, channel: Channel
     assert "Queued" in shown
     Delivery.objects.update(status=DeliveryStatus.FAILED, last_error="It answered 503.")
     assert "It answered 503." in text(client.get(page))
+
+
+def test_what_came_of_asking_whether_it_lives_is_shown(client: Client, channel: Channel) -> None:
+    page, now = reverse("channel", args=[channel.pk]), timezone.now()
+    assert "Soon asked whether it lives" in text(client.get(page))
+    probe = ChannelProbe.objects.filter(channel=channel)
+    probe.update(asked_at=now, proven_at=now, alive_since=now)
+    assert "Lives: proven" in text(client.get(page))
+    assert "Proven to live" in text(client.get(reverse("channels")))
+    probe.update(alive_since=None, error="It answered 410.", is_final=True)
+    for address in (page, reverse("channels")):
+        shown = text(client.get(address))
+        assert "It answered 410." in shown
+    assert "Failing" in shown
 
 
 def test_deleting_a_channel_names_the_policies_that_lose_it(

@@ -13,13 +13,17 @@ def as_json(status: int, values: Any, **headers: str) -> Reply:
 
 
 class Vendor(Receiver):
-    """Answers as scripted, else by `judge`; keeps what it took in `taken`."""
+    """Answers as scripted, else by `judge`; keeps messages that it took in `taken`.
+
+    `asked` counts the questions whether it lives.
+    """
 
     PATH = "/"
 
     def __init__(self) -> None:
         super().__init__()
         self.taken: list[Any] = []
+        self.asked = 0
 
     @property
     def address(self) -> str:
@@ -30,6 +34,11 @@ class Vendor(Receiver):
 
     def judge(self, request: Request) -> Reply:
         raise NotImplementedError
+
+    def lives(self, values: Any) -> Reply:
+        """The good answer to a question."""
+        self.asked += 1
+        return as_json(200, values)
 
 
 class Slack(Vendor):
@@ -85,6 +94,8 @@ class Discord(Vendor):
     def judge(self, request: Request) -> Reply:
         if request.path != self.PATH:
             return self.UNKNOWN
+        if request.method == "GET":
+            return self.lives({"id": "100000000000000001", "type": 1, "channel_id": "2"})
         message = request.json()
         if not 1 <= len(message["embeds"]) <= 10 or not all(map(_is_embed, message["embeds"])):
             return self.INVALID
@@ -160,6 +171,8 @@ class Mattermost(Vendor):
     FLOOD = Reply(429, {"Retry-After": "31"}, b"limit exceeded")
 
     def judge(self, request: Request) -> Reply:
+        if (request.method, request.path) == ("GET", "/api/v4/system/ping"):
+            return self.lives({"status": "OK"})
         if request.path != self.PATH:
             return self.INVALID_HOOK
         message = request.json()

@@ -89,6 +89,7 @@ class Opsgenie(Vendor):
 class Twilio(Vendor):
     SID = "AC" + "0123456789abcdef" * 2
     TOKEN = "twilioSecretOfTheLookalike"
+    KEY, KEY_SECRET = "SK" + "0123456789abcdef" * 2, "twilioKeySecretOfTheLookalike"
     UNAUTHORIZED = as_json(
         401, {"code": 20003, "message": "Authenticate", "status": 401, "more_info": "…"}
     )
@@ -103,10 +104,17 @@ class Twilio(Vendor):
         429, {"code": 20429, "message": "Too Many Requests", "status": 429}, Retry_After="31"
     )
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = "active"
+
     def judge(self, request: Request) -> Reply:
-        pair = base64.b64encode(f"{self.SID}:{self.TOKEN}".encode()).decode()
-        if request.headers.get("Authorization") != f"Basic {pair}":
+        credentials = request.headers.get("Authorization")
+        is_account = credentials == _basic(self.SID, self.TOKEN)
+        if not is_account and credentials != _basic(self.KEY, self.KEY_SECRET):
             return self.UNAUTHORIZED
+        if request.method == "GET":
+            return self._question(request.path, is_account=is_account)
         values = dict(parse_qsl(request.body.decode(), strict_parsing=True))
         account = f"/2010-04-01/Accounts/{self.SID}"
         if request.path == f"{account}/Messages.json":
@@ -120,3 +128,14 @@ class Twilio(Vendor):
             return self.INVALID_TO
         self.taken.append(values)
         return as_json(201, {"sid": "SM0123", "status": "queued"})
+
+    def _question(self, path: str, *, is_account: bool) -> Reply:
+        account = f"/2010-04-01/Accounts/{self.SID}"
+        if path == f"{account}.json":  # which no key but a main one may ask
+            return self.lives({"status": self.status}) if is_account else self.UNAUTHORIZED
+        assert re.fullmatch(rf"{account}/(Messages|Calls)\.json\?PageSize=1", path)
+        return self.lives({"messages": [], "calls": []})
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -22,6 +22,8 @@ class Ntfy(Vendor):
         self.keys = (f"Bearer {self.TOKEN}", f"Basic {pair}") if is_guarded else ()
 
     def judge(self, request: Request) -> Reply:
+        if (request.method, request.path) == ("GET", "/v1/health"):
+            return self.lives({"healthy": True})
         if self.keys and request.headers.get("Authorization") not in self.keys:
             return self.FORBIDDEN
         message = request.json()
@@ -50,6 +52,8 @@ class Gotify(Vendor):
     FLOOD = Reply(429, {"Retry-After": "31"})
 
     def judge(self, request: Request) -> Reply:
+        if (request.method, request.path) == ("GET", "/health"):
+            return self.lives({"health": "green", "database": "green"})
         if request.headers.get("X-Gotify-Key") != self.TOKEN:
             return self.UNAUTHORIZED
         assert request.path == "/message"
@@ -72,12 +76,14 @@ class Pushover(Vendor):
     FLOOD = as_json(429, {"errors": ["over the quota"], "status": 0}, Retry_After="31")
 
     def judge(self, request: Request) -> Reply:
-        assert request.path == "/1/messages.json"
         message = request.json()
         if message["token"] != self.TOKEN:
             return self.INVALID_TOKEN
         if message["user"] != self.USER:
             return self.INVALID_USER
+        if request.path == "/1/users/validate.json":
+            return self.lives({"status": 1, "group": 0, "devices": ["phone"]})
+        assert request.path == "/1/messages.json"
         errors = self._errors(message)
         if errors:
             return as_json(400, {"errors": errors, "status": 0})
@@ -101,6 +107,7 @@ class Matrix(Vendor):
 
     TOKEN = "syt_matrixSecretOfTheLookalike"
     ROOM = "!room:example.org"
+    ME = "@uptime:example.org"
     UNKNOWN_TOKEN = as_json(401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Unknown token"})
     FORBIDDEN = as_json(403, {"errcode": "M_FORBIDDEN", "error": "You are not in the room"})
     TOO_LARGE = as_json(413, {"errcode": "M_TOO_LARGE", "error": "event too large"})
@@ -108,9 +115,18 @@ class Matrix(Vendor):
         429, {"errcode": "M_LIMIT_EXCEEDED", "error": "Too Many Requests", "retry_after_ms": 31500}
     )
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.membership = "join"
+
     def judge(self, request: Request) -> Reply:
         if request.headers.get("Authorization") != f"Bearer {self.TOKEN}":
             return self.UNKNOWN_TOKEN
+        if request.path == "/_matrix/client/v3/account/whoami":
+            return as_json(200, {"user_id": self.ME})
+        room = "/_matrix/client/v3/rooms/%21room%3Aexample.org"
+        if request.path == f"{room}/state/m.room.member/%40uptime%3Aexample.org":
+            return self.lives({"membership": self.membership})
         sent = re.fullmatch(
             r"/_matrix/client/v3/rooms/%21room%3Aexample\.org/send/m\.room\.message/([\w-]+)",
             request.path,

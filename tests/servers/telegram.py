@@ -1,4 +1,4 @@
-"""The part of Telegram's Bot API that alerts use, on loopback: sendMessage and its refusals."""
+"""The part of Telegram's Bot API that alerts use, on loopback: sendMessage, getChat, refusals."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def flood(seconds: int) -> Refusal:
 
 
 class BotApi(Receiver):
-    """Knows one bot and one chat; `messages` are the calls that it took."""
+    """Knows one bot and one chat; `messages` are those that it took, `asked` counts questions."""
 
     TOKEN = "123456:AAExample-token_of-the-look-alike"
     CHAT = "-100200300"
@@ -49,18 +49,26 @@ class BotApi(Receiver):
         super().__init__()
         self.messages: list[dict[str, Any]] = []
         self.chats = {self.CHAT}
+        self.asked = 0
 
     def answer(self, request: Request) -> Reply | Misbehaviour:
         if self.script:
             return self.script.popleft()
-        call = re.fullmatch(r"/bot([^/]+)/sendMessage", request.path)
+        call = re.fullmatch(r"/bot([^/]+)/(sendMessage|getChat)", request.path)
         if call is None or call[1] != self.TOKEN:
             return UNAUTHORIZED.reply()
         message = request.json()
         if message["chat_id"] not in self.chats:
             return CHAT_NOT_FOUND.reply()
+        if call[2] == "getChat":
+            self.asked += 1
+            return _result({"id": int(message["chat_id"]), "type": "supergroup"})
         if len(as_read(message["text"])) > 4096:
             return Refusal(400, "Bad Request: message is too long").reply()
         self.messages.append(message)
-        result = {"ok": True, "result": {"message_id": len(self.messages)}}
-        return Reply(200, {"Content-Type": "application/json"}, json.dumps(result).encode())
+        return _result({"message_id": len(self.messages)})
+
+
+def _result(values: dict[str, Any]) -> Reply:
+    body = json.dumps({"ok": True, "result": values}).encode()
+    return Reply(200, {"Content-Type": "application/json"}, body)
