@@ -126,7 +126,8 @@ class Job:
 
     `attempt` is 0 on the grid, 1 and up for the checks that confirm a failure. `last_seen_at` is
     when a heartbeat's last ping came. `last_fingerprint` is that of the last observation that had
-    one; empty where there is none.
+    one; empty where there is none. With `wants_details` the observation brings its details where
+    the check passes, too.
     """
 
     assignment_id: int
@@ -135,6 +136,7 @@ class Job:
     attempt: int = 0
     last_seen_at: datetime | None = None
     last_fingerprint: str = ""
+    wants_details: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ on HTML and XML: neither a setting nor a server's answer can hold the engine up.
 
 from probe.assertions.compiling import Check, Judge, compile_assertion
 from probe.assertions.evidence import Evidence
+from probe.assertions.findings import Finding, Judged, watching
 from probe.assertions.schema import (
     TIMING,
     Assertion,
@@ -59,9 +60,12 @@ __all__ = [
     "Condition",
     "ConditionGroup",
     "Evidence",
+    "Finding",
     "Judge",
+    "Judged",
     "Severity",
     "Source",
     "compile_assertion",
     "refuse_foreign_sources",
+    "watching",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +41,11 @@ _NEGATIONS = {
 }
 
 
+Watch = Callable[[Sequence[Assertion], AssertionTree | None, Evidence], None]
+watched: ContextVar[Watch | None] = ContextVar("watched", default=None)
+"""Set while somebody tries assertions out: see `probe.assertions.findings`."""
+
+
 class Judge:
     """All assertions of one monitor, ready for use.
 
@@ -49,6 +55,7 @@ class Judge:
     def __init__(self, assertions: Sequence[Assertion], tree: AssertionTree | None) -> None:
         conditions: list[Condition] = [*assertions, *(tree.conditions() if tree else ())]
         self.sources = frozenset(condition.source for condition in conditions)
+        self._assertions, self._tree = assertions, tree
         self._must_hold = _checks(assertions, tree, Severity.DOWN)
         self._should_hold = _checks(assertions, tree, Severity.DEGRADED)
 
@@ -58,6 +65,8 @@ class Judge:
 
     def grade(self, observation: Observation, evidence: Evidence) -> Observation:
         """The observation, made worse where an assertion doesn't hold."""
+        if watch := watched.get():
+            watch(self._assertions, self._tree, evidence)
         if observation.status not in (Status.UP, Status.DEGRADED):
             return observation
         if message := _first_failure(self._must_hold, evidence):
@@ -90,26 +99,31 @@ def compile_assertion(condition: Condition) -> Check:
     """The function that judges an answer by one condition."""
     read = _reader(condition)
     is_met = _test(condition.comparison, _expected(condition))
-    subject, expected = _subject(condition), _expectation(condition)
+    expectation = expectation_of(condition)
 
     def check(evidence: Evidence) -> str | None:
         try:
             found = read(evidence)
         except UnreadableError as error:
-            return f"{subject} {expected}, but {error}."
+            return f"{expectation}, but {error}."
         if is_met(found):
             return None
-        return f"{subject} {expected}, got {_shown_all(found)}{_doubt(condition, evidence)}."
+        return f"{expectation}, got {shown_all(found)}{_doubt(condition, evidence)}."
 
     return check
 
 
-def _compile_node(node: Condition | ConditionGroup) -> Check:
+def find_values(condition: Condition, evidence: Evidence) -> list[Any]:
+    """The values that a condition is about. Raises UnreadableError."""
+    return _reader(condition)(evidence)
+
+
+def compile_node(node: Condition | ConditionGroup) -> Check:
     return _compile_group(node) if isinstance(node, ConditionGroup) else compile_assertion(node)
 
 
 def _compile_group(group: ConditionGroup) -> Check:
-    checks = [_compile_node(node) for node in group.nodes]
+    checks = [compile_node(node) for node in group.nodes]
     if group.all:
         return lambda evidence: _first_failure(checks, evidence)
     if group.none:
@@ -142,7 +156,7 @@ def _none_of(checks: Sequence[Check], described: Sequence[str]) -> Check:
 
 def _described(node: Condition | ConditionGroup) -> str:
     if not isinstance(node, ConditionGroup):
-        return f"{_subject(node)} {_expectation(node)}"
+        return expectation_of(node)
     word = "all" if node.all else "any" if node.any else "none"
     return f"{word} of ({'; '.join(map(_described, node.nodes))})"
 
@@ -287,14 +301,15 @@ _PHRASES = {
 }
 
 
-def _subject(condition: Condition) -> str:
-    subject = SOURCES[condition.source].subject
-    return f"{subject} {_cut(condition.property)}" if condition.property else subject
-
-
-def _expectation(condition: Condition) -> str:
-    phrase = _PHRASES[condition.comparison]
-    return phrase if condition.comparison in VALUELESS else f"{phrase} {_shown(condition.value)}"
+def expectation_of(condition: Condition) -> str:
+    """A condition as the beginning of a sentence: `Status should be 200`."""
+    said = [SOURCES[condition.source].subject]
+    if condition.property:
+        said.append(_cut(condition.property))
+    said.append(_PHRASES[condition.comparison])
+    if condition.comparison not in VALUELESS:
+        said.append(_shown(condition.value))
+    return " ".join(said)
 
 
 def _doubt(condition: Condition, evidence: Evidence) -> str:
@@ -308,7 +323,7 @@ def _shown(value: Any) -> str:
     return _cut(json.dumps(value, ensure_ascii=False))
 
 
-def _shown_all(found: list[Any]) -> str:
+def shown_all(found: list[Any]) -> str:
     if not found:
         return "nothing"
     return _shown(found[0]) if len(found) == 1 else _shown(found)

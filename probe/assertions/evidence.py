@@ -51,6 +51,11 @@ class Evidence:
     certificate: bytes | None = None
     facts: Mapping[Source, Any] = field(default_factory=dict)
 
+    @property
+    def address(self) -> str:
+        """Where the answer came from; empty where the kind doesn't say."""
+        return str(self.facts.get(Source.ADDRESS) or "")
+
     @cached_property
     def codec(self) -> str:
         """How the body is read: by its mark, what the server said, or what it says itself."""

@@ -25,6 +25,7 @@ from probe.kinds.base import (
 from probe.kinds.http.chain import Chain
 from probe.kinds.http.check import Verdict, judge, status_of
 from probe.kinds.http.exchange import Answer
+from probe.kinds.http.exhibits import exhibits_of
 from probe.kinds.http.plan import HttpPlan, plan_of
 from probe.kinds.http.settings import Headers, HttpSettings
 from probe.net import Deadline, Net, Trouble
@@ -191,6 +192,7 @@ async def observe(job: Job, net: Net) -> Observation:
         allow_private=job.spec.allow_private,
         ip_version=settings.ip_version,
         method="POST",
+        wants_details=job.wants_details,
     )
     answer: Answer | None = None
     verdict: Verdict
@@ -206,9 +208,13 @@ async def observe(job: Job, net: Net) -> Observation:
         chain.status,
         chain.cert_expires_at,
     )
-    if answer is None or not plan.judge:
+    if answer is not None and plan.judge:
+        seen = plan.judge.grade(seen, _evidence(answer, seen))
+    if not job.wants_details:
         return seen
-    return plan.judge.grade(seen, _evidence(answer, seen))
+    shown = exhibits_of(chain, answer, sent=plan.headers.own, method="POST")
+    shown.pop("response", None)  # binary
+    return replace(seen, details=shown)
 
 
 def _judged(

@@ -234,6 +234,17 @@ class Session:
             facts=self.facts,
         )
 
+    def details(self) -> dict[str, Any]:
+        """Where it was connected to, and what TLS showed."""
+        found: dict[str, Any] = {}
+        if address := self.facts.get(Source.ADDRESS):
+            found["addresses"] = [address]
+        if version := self.facts.get(Source.TLS_VERSION):
+            found["tls_version"] = version
+        if self.certificate:
+            found["certificate"] = certificates.facts_of(self.certificate)
+        return found
+
     def troubled(self, trouble: Trouble) -> Observation:
         seen = trouble.observed(self.deadline.elapsed_ms, self.phases)
         return replace(seen, http_status=self.http_status, cert_expires_at=self.cert_expires_at)
@@ -268,6 +279,11 @@ async def observe_session(job: Job, net: Net, plan: SessionPlan, talk: Talk) -> 
     """A check that connects and then talks."""
     deadline = Deadline(job.spec.timeout.total_seconds())
     session = Session(plan, net, deadline, private=job.spec.allow_private)
+    seen = await _hold(session, talk)
+    return replace(seen, details=session.details()) if job.wants_details else seen
+
+
+async def _hold(session: Session, talk: Talk) -> Observation:
     try:
         await session.hold(talk)
     except Trouble as trouble:

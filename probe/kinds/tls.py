@@ -471,7 +471,7 @@ class Inspection:
         """The session's observation, with the chain's weaknesses and what else was seen."""
         if self._handshake is None or not self._chain:
             return seen
-        seen = replace(seen, details=self._details(self._handshake))
+        seen = replace(seen, details={**(seen.details or {}), **self._details(self._handshake)})
         if seen.status != Status.UP:
             return seen
         own, *others = self._chain

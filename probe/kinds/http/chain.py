@@ -50,6 +50,7 @@ class Chain:
         ip_version: str,
         method: str,
         credentials: tuple[bytes, ...] = (),
+        wants_details: bool = False,
     ) -> None:
         self._plan = plan
         self._net = net
@@ -58,6 +59,7 @@ class Chain:
         self._ip_version = ip_version
         self._method = method
         self._credentials = credentials
+        self._wants_details = wants_details
         self._tls_trouble = ""
         self.trail: list[str] = []
         self.addresses: list[str] = []
@@ -142,7 +144,7 @@ class Chain:
         )
         if self.status in _MAY_SAY_WHEN:
             answer.retry_after_s = handle.getinfo(pycurl.RETRY_AFTER)
-        if not self._plan.accepts(self.status):
+        if self._wants_details or not self._plan.accepts(self.status):
             answer.certificate = certificate_pem(handle)
         if self._plan.judge:
             answer.charset = charset_of(text_info(handle, pycurl.CONTENT_TYPE))

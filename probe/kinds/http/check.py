@@ -37,7 +37,7 @@ Verdict = tuple[Status, Reason | None, str]
 async def observe(job: Job, net: Net) -> Observation:
     plan = net.plans.get(job.spec, make_plan)
     deadline = Deadline(job.spec.timeout.total_seconds())
-    attempt = Attempt(plan, net, deadline, job.spec.allow_private)
+    attempt = Attempt(plan, net, deadline, job.spec.allow_private, job.wants_details)
     if plan.settings.ip_version != "both":
         observation = await attempt.observe(plan.settings.ip_version)
     elif plan.proxy or is_address(plan.origin.host):
@@ -56,6 +56,7 @@ class Attempt:
     net: Net
     deadline: Deadline
     allow_private: bool
+    wants_details: bool
 
     async def observe(self, ip_version: str) -> Observation:
         method = self.plan.settings.method
@@ -124,6 +125,7 @@ class Attempt:
             ip_version=ip_version,
             method=method,
             credentials=credentials,
+            wants_details=self.wants_details,
         )
         answer: Answer | None = None
         try:
@@ -145,7 +147,7 @@ class Attempt:
             seen = plan.judge.grade(seen, _evidence(answer, seen))
         if len(chain.trail) > 1:
             seen = _with_trail(seen, chain)
-        if (seen.status == Status.UP) != plan.settings.upside_down:
+        if (seen.status == Status.UP) != plan.settings.upside_down and not self.wants_details:
             return seen
         sent = (*plan.headers.own, *credentials)
         shown = exhibits_of(chain, answer, sent=sent, method=method)

@@ -2,7 +2,8 @@
 
 Small and harmless: the answer's head and the beginning of its body, without what may open a door.
 Values of headers that are named like a secret are masked, and so is what was sent in such headers
-wherever the server repeats it. Nothing here is done for a check that passed.
+wherever the server repeats it. Nothing here is done for a check that passed, unless it was asked
+for.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def exhibits_of(
         "url": chain.trail[-1] if chain.trail else "",
         "addresses": chain.addresses,
     }
+    if answer is not None:
+        found["http_version"] = answer.http_version
     if answer is not None and answer.certificate:
         found["certificate"] = facts_of(answer.certificate)
     if chain.received is not None and chain.received.header_lines:
