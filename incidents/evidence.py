@@ -5,7 +5,7 @@ It is kept before anybody knows whether an incident follows; what came to nothin
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,18 +13,16 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
-from pydantic import BaseModel, SecretStr
 
 from incidents.models import Evidence, Incident
+from monitors.masking import harmless, secrets_in
 from monitors.models import Status
 from monitors.storing import Stored, storable
 from probe.values import Observation
 from probe.values import Status as Seen
-from uptime.secrets import MASK
 
 LARGEST = 32_000  # characters of JSON; an http answer's share is a quarter of that
 KEPT_WITHOUT_INCIDENT = timedelta(days=1)
-SHORTEST_SECRET = 4
 
 
 def keep_evidence(stored: Iterable[Stored]) -> None:
@@ -99,44 +97,3 @@ def _details(seen: Observation, hidden: Sequence[str]) -> dict[str, Any]:
     if len(json.dumps(details)) <= LARGEST:
         return details
     return {name: one for name, one in details.items() if len(json.dumps(one)) <= LARGEST // 4}
-
-
-def secrets_in(settings: Any) -> list[str]:
-    """The secret values in a kind's settings, the longest first."""
-    found = {secret for secret in _secrets(settings) if len(secret) >= SHORTEST_SECRET}
-    return sorted(found, key=len, reverse=True)
-
-
-def _secrets(value: Any) -> Iterable[str]:
-    match value:
-        case SecretStr():
-            yield value.get_secret_value()
-        case BaseModel():
-            for name in type(value).model_fields:
-                yield from _secrets(getattr(value, name))
-        case Mapping():
-            for part in value.values():
-                yield from _secrets(part)
-        case list() | tuple():
-            for part in value:
-                yield from _secrets(part)
-
-
-def harmless(value: Any, hidden: Collection[str]) -> Any:
-    """A JSON-like value as PostgreSQL takes it, the `hidden` texts in it masked."""
-    match value:
-        case str():
-            text = storable(value)
-            for secret in hidden:
-                text = text.replace(secret, MASK)
-            return text
-        case Mapping():
-            return {harmless(str(key), hidden): harmless(one, hidden) for key, one in value.items()}
-        case list() | tuple():
-            return [harmless(one, hidden) for one in value]
-        case float() if value != value or value in (float("inf"), float("-inf")):
-            return None  # JSON knows no such numbers
-        case bool() | int() | float() | None:
-            return value
-        case _:
-            return harmless(str(value), hidden)

@@ -42,10 +42,15 @@ _CHECKED_BY = {
 _TAGS = ArrayField(models.CharField(max_length=100))
 
 
-def create_monitor(*, team: Team, values: Mapping[str, Any]) -> Monitor:
-    """Create a monitor; its first check is due at once. Raises Invalid."""
+def create_monitor(
+    *, team: Team, values: Mapping[str, Any], like: Monitor | None = None
+) -> Monitor:
+    """Create a monitor; its first check is due at once. Raises Invalid.
+
+    Secrets that are the mask are those of `like`, of which it is a copy.
+    """
     with _unique_key(), transaction.atomic():
-        accepted = accept(values, team=team)
+        accepted = accept(values, team=team, like=like)
         columns = accepted.columns
         now = database_now()
         status = Status.PENDING if columns["enabled"] else Status.PAUSED

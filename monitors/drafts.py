@@ -90,11 +90,17 @@ class Accepted:
     depends_on: list[Monitor]
 
 
-def accept(values: Mapping[str, Any], *, team: Team, existing: Monitor | None = None) -> Accepted:
+def accept(
+    values: Mapping[str, Any],
+    *,
+    team: Team,
+    existing: Monitor | None = None,
+    like: Monitor | None = None,
+) -> Accepted:
     """Validate `values` whole.
 
-    With `existing`, secrets that come back as the mask keep what is stored. Raises Invalid, with
-    all that is wrong at once.
+    Secrets that come as the mask are those of `existing`, which is to change, or of `like`, of
+    which this is to be a copy. Raises Invalid, with all that is wrong at once.
     """
     problems = Problems()
     draft = problems.gather(lambda: validate(MonitorDraft, values))
@@ -105,7 +111,7 @@ def accept(values: Mapping[str, Any], *, team: Team, existing: Monitor | None = 
     if existing is not None and existing.kind != kind.name:
         problems.add("kind", "A monitor's kind can't be changed: create a new monitor.")
     target = problems.gather(lambda: _target_of(kind, values))
-    settings = problems.gather(lambda: _settings_of(kind, values, existing))
+    settings = problems.gather(lambda: _settings_of(kind, values, existing or like))
     locations = _check_together(draft, settings, problems) if draft else []
     depends_on = problems.gather(lambda: _parents_of(draft, team, existing)) if draft else []
     if draft is None or target is None or settings is None or problems.fields:
@@ -152,12 +158,12 @@ def _target_of(kind: Kind, values: Mapping[str, Any]) -> str:
 
 
 def _settings_of(
-    kind: Kind, values: Mapping[str, Any], existing: Monitor | None
+    kind: Kind, values: Mapping[str, Any], stored: Monitor | None
 ) -> KindSettings | None:
     given = values.get("settings", {})
     if not isinstance(given, dict):
         return None  # the draft says so
-    given = keep_secrets(given, existing.secrets if existing else "")
+    given = keep_secrets(given, stored.secrets if stored else "")
     return validate(kind.settings, given, under="settings")
 
 

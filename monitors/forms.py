@@ -22,6 +22,7 @@ from probe.kinds import KINDS
 from probe.kinds.base import Kind
 from uptime.settings_forms import ListField, NumberField, Section, SettingsForm
 
+_COPY = " (copy)"
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,9})\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)?", re.I)
 
@@ -77,7 +78,7 @@ class MonitorsField(forms.CharField):
 
 
 class MonitorForm(SettingsForm):
-    """Create or edit a monitor of one kind."""
+    """Create or edit a monitor of one kind, or create one as a copy of another."""
 
     settings_path = "settings"
 
@@ -133,8 +134,17 @@ class MonitorForm(SettingsForm):
         help_text="Your own stable name for it, for scripts. Optional.",
     )
 
-    def __init__(self, data: Any = None, *, kind: Kind, monitor: Monitor | None = None) -> None:
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        kind: Kind,
+        monitor: Monitor | None = None,
+        is_copy: bool = False,
+    ) -> None:
         stored = values_of(monitor) if monitor else {}
+        if is_copy:
+            stored |= {"name": _name_of_copy(stored["name"]), "key": None}
         self.kind = kind
         super().__init__(
             data,
@@ -305,6 +315,10 @@ def _is_uuid(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _name_of_copy(name: str) -> str:
+    return f"{name[: 200 - len(_COPY)]}{_COPY}"
 
 
 def _defaults(kind: Kind) -> dict[str, Any]:

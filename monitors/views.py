@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import TeamRequest, editor, viewer
 from accounts.models import Team
 from incidents.maintenance.reads import planned, windows_over
-from monitors.actions import check_now, create_monitor, update_monitor
+from monitors.actions import check_now
 from monitors.charts import (
     PHASE_LABELS,
     Bar,
@@ -29,14 +29,12 @@ from monitors.charts import (
 from monitors.courses import DEFAULT_ZOOM, ZOOMS, Step, Zoom, course_of
 from monitors.days import DAY, daily_time, first_day
 from monitors.figures import time_spent
-from monitors.forms import MonitorForm
 from monitors.models import Location, Monitor, Ping, Result
 from monitors.reads import drawn_stretches, monitor_rows, recent_results
 from monitors.snippets import snippets_for
 from monitors.statistics import Promise, Statistics, judge_promise, statistics_of
 from probe.kinds import KINDS
-from probe.kinds.base import Kind
-from uptime.errors import Conflict, Invalid
+from uptime.errors import Conflict
 from uptime.operations import delete_monitor
 from uptime.pages import render_page
 
@@ -99,51 +97,6 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
 
 
 @editor
-@require_GET
-def choose_kind(request: TeamRequest) -> HttpResponse:
-    """The first step to a new monitor: what kind it is."""
-    kinds = sorted(KINDS.values(), key=lambda kind: (kind.is_passive, kind.label))
-    return render_page(
-        request, "monitors/choose_kind.html", {"section": "monitors", "kinds": kinds}
-    )
-
-
-@editor
-@require_http_methods(["GET", "POST"])
-def new_monitor(request: TeamRequest, kind_name: str) -> HttpResponse:
-    """A new monitor of one kind."""
-    kind = _kind(kind_name)
-    form = MonitorForm(request.POST or None, kind=kind)
-    if form.is_valid():
-        values = {**form.values(), "kind": kind.name}
-        try:
-            monitor = create_monitor(team=request.team, values=values)
-        except Invalid as invalid:
-            form.show_errors(invalid.fields)
-        else:
-            messages.success(request, f"“{monitor.name}” is being watched from now on.")
-            return redirect(monitor)
-    return _monitor_form(request, form, kind=kind)
-
-
-@editor
-@require_http_methods(["GET", "POST"])
-def edit_monitor(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
-    monitor = _monitor(request.team, monitor_id)
-    kind = _kind(monitor.kind)
-    form = MonitorForm(request.POST or None, kind=kind, monitor=monitor)
-    if form.is_valid():
-        try:
-            update_monitor(monitor=monitor, values=form.values())
-        except Invalid as invalid:
-            form.show_errors(invalid.fields)
-        else:
-            messages.success(request, "Saved. The next check uses the new settings.")
-            return redirect(monitor)
-    return _monitor_form(request, form, kind=kind, monitor=monitor)
-
-
-@editor
 @require_http_methods(["GET", "POST"])
 def remove_monitor(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     """Ask first, then delete."""
@@ -178,20 +131,6 @@ def check_monitor(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
 
 def _monitor(team: Team, monitor_id: UUID) -> Monitor:
     return get_object_or_404(Monitor.objects.visible_to(team), pk=monitor_id)
-
-
-def _kind(name: str) -> Kind:
-    if name not in KINDS:
-        raise Http404(f"There is no kind of monitor called {name}.")
-    return KINDS[name]
-
-
-def _monitor_form(
-    request: TeamRequest, form: MonitorForm, *, kind: Kind, monitor: Monitor | None = None
-) -> HttpResponse:
-    context = {"section": "monitors", "form": form, "kind": kind, "monitor": monitor}
-    status = 422 if form.errors else 200
-    return render_page(request, "monitors/form.html", context, status=status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ FLOOR = {
 EDGES = {
     "admin",
     "api",
+    "form_views",
     "forms",
     "overview_views",
     "ping_urls",

@@ -8,6 +8,7 @@ from alerts import views as alerts
 from alerts.on_call import views as on_call
 from incidents import views as incidents
 from incidents.maintenance import views as maintenance
+from monitors import form_views as monitor_forms
 from monitors import overview_views as overview
 from monitors import views as monitors
 from statuspages import views as statuspages
@@ -17,10 +18,13 @@ urlpatterns = [
     path("monitors/bulk/", overview.change_many, name="monitors-bulk"),
     path("views/new/", overview.save_view, name="view-new"),
     path("views/<uuid:view_id>/delete/", overview.remove_view, name="view-delete"),
-    path("monitors/new/", monitors.choose_kind, name="monitor-new"),
-    path("monitors/new/<slug:kind_name>/", monitors.new_monitor, name="monitor-new-kind"),
+    path("monitors/new/", monitor_forms.choose_kind, name="monitor-new"),
+    path("monitors/new/<slug:kind_name>/", monitor_forms.new_monitor, name="monitor-new-kind"),
+    path("monitors/new/<slug:kind_name>/try/", monitor_forms.try_new, name="monitor-new-try"),
     path("monitors/<uuid:monitor_id>/", monitors.monitor_page, name="monitor"),
-    path("monitors/<uuid:monitor_id>/edit/", monitors.edit_monitor, name="monitor-edit"),
+    path("monitors/<uuid:monitor_id>/edit/", monitor_forms.edit_monitor, name="monitor-edit"),
+    path("monitors/<uuid:monitor_id>/clone/", monitor_forms.clone_monitor, name="monitor-clone"),
+    path("monitors/<uuid:monitor_id>/try/", monitor_forms.try_again, name="monitor-try"),
     path("monitors/<uuid:monitor_id>/delete/", monitors.remove_monitor, name="monitor-delete"),
     path("monitors/<uuid:monitor_id>/check/", monitors.check_monitor, name="monitor-check"),
     path("monitors/<uuid:monitor_id>/pause/", incidents.pause, name="monitor-pause"),

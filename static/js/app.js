@@ -160,6 +160,7 @@ document.addEventListener("htmx:afterSwap", () => {
   setClock(document);
   revealScripted();
   showTimes(document);
+  placeErrors();
 });
 document.addEventListener("submit", (event) => {
   if (event.target.matches("[data-hurry]")) hurryUntil = Date.now() + HURRY_FOR_MS;
@@ -272,6 +273,27 @@ document.addEventListener("change", () => showChosen(document));
 function dropBlankRows() {
   for (const row of document.querySelectorAll("[data-row]")) {
     if (!row.querySelector("select, input").value && !row.querySelector(".error")) row.remove();
+  }
+}
+
+// What is wrong with fields that the server was shown without saving them, beside each of them.
+function placeErrors() {
+  for (const placed of document.querySelectorAll("[data-placed]")) {
+    placed.parentElement.classList.remove("has-errors");
+    placed.remove();
+  }
+  for (const one of document.querySelectorAll("[data-error-of]")) {
+    const field = document.getElementById(one.dataset.errorOf)?.closest(".field");
+    if (!field) continue;
+    const text = document.createElement("p");
+    text.className = "error";
+    text.dataset.placed = "";
+    text.textContent = one.textContent;
+    field.append(text);
+    field.classList.add("has-errors");
+    for (let fold = field.closest("details"); fold; fold = fold.parentElement.closest("details")) {
+      fold.open = true;
+    }
   }
 }
 
