@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import timedelta
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from accounts.models import Team
 from probe.values import Status as CheckStatus
-from uptime import secrets
 from uptime.ids import uuid7
 
 
@@ -198,11 +197,6 @@ class Monitor(models.Model):
     @property
     def flap_window(self) -> timedelta:
         return timedelta(seconds=self.flap_window_s)
-
-    @property
-    def full_settings(self) -> dict[str, Any]:
-        """The settings with their secrets, in the clear: for the prober, never for a reader."""
-        return secrets.unseal(self.settings, self.secrets)
 
 
 class SavedView(models.Model):

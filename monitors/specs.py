@@ -1,25 +1,29 @@
 """From a monitor's row to what the prober is given."""
 
+import json
 from collections import OrderedDict
 from collections.abc import Iterable
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from monitors.models import Monitor
 from probe.kinds import KINDS
 from probe.values import Spec
-from uptime.secrets import SecretsUnreadable
+from uptime.secrets import SecretsUnreadable, unseal
 
 log = structlog.get_logger(__name__)
 
 
-# What `spec_of` reads. An engine that has just begun, or has more monitors than its cache holds,
-# reads a row for each check: all columns would cost 0.025 ms of it more.
+# What a spec is made of. Read as bare values: a row of the ORM costs 0.04 ms more.
 _COLUMNS = (
+    "id",
     "team_id",
     "kind",
     "revision",
@@ -40,36 +44,62 @@ def spec_of(monitor: Monitor) -> Spec:
 
     That parks the one monitor as a check error and keeps it away from its neighbours.
     """
-    kind = KINDS.get(monitor.kind)
+    return _make_spec(*(getattr(monitor, column) for column in _COLUMNS))
+
+
+def _make_spec(
+    monitor_id: UUID,
+    team_id: UUID,
+    kind: str,
+    revision: int,
+    target: str,
+    interval_s: int,
+    timeout_ms: int,
+    failure_threshold: int,
+    failure_window: int | None,
+    recovery_threshold: int,
+    retry_interval_s: int,
+    public: dict[str, Any],
+    encrypted: str,
+) -> Spec:
     validated, fault = None, ""
     try:
-        if kind is None:
-            fault = f"this version knows no kind {monitor.kind!r}"
-        else:
-            validated = kind.settings.model_validate(monitor.full_settings)
+        validated = _settings_of(kind, json.dumps(public), encrypted)
+    except KeyError:
+        fault = f"this version knows no kind {kind!r}"
     except ValidationError as error:
         fault = f"the stored settings are not valid: {error.error_count()} errors"
     except SecretsUnreadable as error:
         fault = str(error)
     if fault:
-        log.error("monitor.spec.faulty", monitor=str(monitor.id), fault=fault)
+        log.error("monitor.spec.faulty", monitor=str(monitor_id), fault=fault)
     return Spec(
-        monitor_id=monitor.id,
-        revision=monitor.revision,
-        kind=monitor.kind,
-        target=monitor.target,
-        interval=monitor.interval,
-        timeout=monitor.timeout,
-        failure_threshold=monitor.failure_threshold,
-        failure_window=monitor.failure_window,
-        recovery_threshold=monitor.recovery_threshold,
-        retry_interval=monitor.retry_interval,
+        monitor_id=monitor_id,
+        revision=revision,
+        kind=kind,
+        target=target,
+        interval=timedelta(seconds=interval_s),
+        timeout=timedelta(milliseconds=timeout_ms),
+        failure_threshold=failure_threshold,
+        failure_window=failure_window,
+        recovery_threshold=recovery_threshold,
+        retry_interval=timedelta(seconds=retry_interval_s),
         settings=validated,
         allow_private=settings.ALLOW_PRIVATE_TARGETS,
         fault=fault,
-        host=_host_of(monitor.target),
-        team_id=monitor.team_id,
+        host=_host_of(target),
+        team_id=team_id,
     )
+
+
+@lru_cache(maxsize=10_000)
+def _settings_of(kind: str, public: str, encrypted: str) -> BaseModel:
+    """Settings ready for the prober. Most monitors of a kind have the same: they share one object.
+
+    Raises KeyError, ValidationError and SecretsUnreadable.
+    """
+    schema = KINDS[kind].settings
+    return schema.model_validate(unseal(json.loads(public), encrypted))
 
 
 def _host_of(target: str) -> str:
@@ -80,9 +110,12 @@ def _host_of(target: str) -> str:
 
 
 class SpecCache:
-    """Specs by monitor and revision: a lease names both, so an edit is seen at the next check."""
+    """Specs by monitor and revision: a lease names both, so an edit is seen at the next check.
 
-    def __init__(self, size: int = 50_000) -> None:
+    One takes about 700 bytes, and to read one 0.02 ms of CPU.
+    """
+
+    def __init__(self, size: int = 200_000) -> None:
         self._size = size
         self._specs: OrderedDict[UUID, Spec] = OrderedDict()
 
@@ -100,8 +133,9 @@ class SpecCache:
             else:
                 missing.append(monitor_id)
         if missing:
-            for monitor in Monitor.objects.filter(id__in=missing).only(*_COLUMNS):
-                found[monitor.id] = self._specs[monitor.id] = spec_of(monitor)
+            for row in Monitor.objects.filter(id__in=missing).values_list(*_COLUMNS):
+                spec = _make_spec(*row)
+                found[spec.monitor_id] = self._specs[spec.monitor_id] = spec
             while len(self._specs) > self._size:
                 self._specs.popitem(last=False)
         return found

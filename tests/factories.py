@@ -11,6 +11,7 @@ from alerts.models import Channel, Event, Policy, PolicyStep
 from monitors.actions import create_monitor
 from monitors.models import Assignment, Monitor
 from uptime.clock import database_now
+from uptime.secrets import unseal
 
 
 class UserFactory(DjangoModelFactory[User]):
@@ -61,6 +62,11 @@ def make_monitor(team: Team | None = None, **values: Any) -> Monitor:
     if values.get("kind") == "heartbeat":
         del defaults["target"]
     return create_monitor(team=team or TeamFactory(), values={**defaults, **values})
+
+
+def full_settings(monitor: Monitor) -> dict[str, Any]:
+    """The settings with their secrets, as the prober has them."""
+    return unseal(monitor.settings, monitor.secrets)
 
 
 def make_policy(team: Team, *channels: Channel, on: list[str] | None = None) -> Policy:

@@ -26,6 +26,10 @@ _T = TypeVar("_T")
 # An engine that begins, or that could not lease for this long, looks for what an outage left.
 UNLEASED_FOR = timedelta(seconds=10)
 
+# Kept from shift to shift: a worker's process works one after the other, and a shift ends before a
+# monitor with a long interval came up twice.
+_specs = SpecCache()
+
 
 class DatabaseThread:
     """One thread with one database connection; what raises in it raises at the caller's.
@@ -58,7 +62,6 @@ class LocalSource:
         self._owner = owner
         self._location_id = location_id
         self._thread = thread
-        self._specs = SpecCache()
         self._leased_at = float("-inf")
 
     async def lease(self, *, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
@@ -77,7 +80,7 @@ class LocalSource:
             )
         )
         self._leased_at = time.monotonic()
-        specs = self._specs.get((one.monitor_id, one.revision) for one in leased)
+        specs = _specs.get((one.monitor_id, one.revision) for one in leased)
         jobs = [
             Job(
                 one.assignment_id,

@@ -17,7 +17,13 @@ from alerts.models import Channel, Delivery, DeliveryStatus, Policy
 from incidents.models import Incident, IncidentStatus
 from monitors.models import Assignment, Location, Monitor, Result, Status
 from tests.admin.pages import address, do, filled
-from tests.factories import TeamFactory, UserFactory, WebhookFactory, make_monitor
+from tests.factories import (
+    TeamFactory,
+    UserFactory,
+    WebhookFactory,
+    full_settings,
+    make_monitor,
+)
 from uptime.secrets import MASK
 
 SECRET = "hunter2-correct-horse"
@@ -50,7 +56,7 @@ class TestMonitors:
         monitor = Monitor.objects.get()
         assert (monitor.team, monitor.interval_s, monitor.timeout_ms) == (team, 30, 2500)
         assert monitor.tags == ["prod", "web"]
-        assert monitor.full_settings["auth"]["token"] == SECRET
+        assert full_settings(monitor)["auth"]["token"] == SECRET
         assert SECRET not in str(monitor.settings)
         assert Assignment.objects.get(monitor=monitor).next_due_at is not None
 
@@ -83,8 +89,8 @@ class TestMonitors:
         monitor.refresh_from_db()
         assert (monitor.name, monitor.interval_s, monitor.retry_interval_s) == ("Shop", 90, 7)
         assert monitor.revision == 2
-        assert monitor.full_settings["max_redirects"] == 2
-        assert monitor.full_settings["auth"]["token"] == SECRET
+        assert full_settings(monitor)["max_redirects"] == 2
+        assert full_settings(monitor)["auth"]["token"] == SECRET
 
     def test_saving_without_a_change_changes_nothing(self, admin_client: Client) -> None:
         monitor = make_monitor(tags=["a", "b"], key="shop", sla_target=999)

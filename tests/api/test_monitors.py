@@ -16,7 +16,7 @@ from monitors.models import Assignment, Location, Monitor, Result, Status, Statu
 from monitors.partitions import ensure_partitions
 from probe.values import result_id
 from tests.api.conftest import Api
-from tests.factories import TeamFactory, make_monitor
+from tests.factories import TeamFactory, full_settings, make_monitor
 
 pytestmark = pytest.mark.django_db
 
@@ -74,7 +74,7 @@ def test_secrets_come_back_masked_and_survive_being_sent_back(api: Api) -> None:
     assert made["settings"]["auth"]["password"] == "********"
     answer = api.patch(f"monitors/{made['id']}/", {"settings": made["settings"]})
     assert answer.status_code == 200, answer.json()
-    assert Monitor.objects.get().full_settings["auth"]["password"] == "hunter2 hunter2"
+    assert full_settings(Monitor.objects.get())["auth"]["password"] == "hunter2 hunter2"
 
 
 @pytest.mark.parametrize(

@@ -37,3 +37,11 @@ def test_one_that_was_deleted_is_missing() -> None:
     monitor = make_monitor()
     Monitor.objects.all().delete()
     assert SpecCache().get([(monitor.id, monitor.revision)]) == {}
+
+
+def test_monitors_with_the_same_settings_share_them() -> None:
+    one, other = make_monitor(), make_monitor()
+    different = make_monitor(settings={"max_redirects": 1})
+    found = SpecCache().get((each.id, each.revision) for each in (one, other, different))
+    assert found[one.id].settings is found[other.id].settings
+    assert found[different.id].settings.max_redirects == 1
