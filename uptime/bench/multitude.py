@@ -20,7 +20,8 @@ def make_multitude(
     """
     team = Team.objects.create(name="Multitude")
     values = {"name": "Monitor 0", "kind": "http", "target": target}
-    pace = {"interval": round(interval.total_seconds()), "retry_interval": 5}
+    seconds = max(1, round(interval.total_seconds()))
+    pace = {"interval": seconds, "retry_interval": min(5, seconds)}
     first = create_monitor(team=team, values={**values, **pace})
     Monitor.objects.filter(pk=first.pk).update(status="up")
     own = Assignment.objects.filter(monitor=first)
