@@ -28,6 +28,7 @@ from accounts.models import Team
 from alerts.channels import CHANNELS
 from alerts.channels.base import ChannelConfig
 from alerts.hours import HoursValues
+from alerts.messages import CLOSED
 from alerts.models import (
     Channel,
     Delivery,
@@ -43,6 +44,7 @@ from alerts.models import (
 )
 from alerts.outbox import announce, queue_test
 from alerts.probing import ask_soon
+from alerts.rules import pager_types
 from incidents.models import Severity
 from monitors.models import Monitor
 from uptime.clock import database_now
@@ -186,12 +188,15 @@ def retry_delivery(*, delivery: Delivery) -> Delivery:
     """Send it now, with all its attempts before it. Raises Conflict unless it failed or is dead.
 
     Those of several receivers that refused it for good are asked again, those that took it are not.
-    One of a digest is sent by itself.
+    One of a digest is sent by itself. Trouble that is over is no more sent to a pager: what it
+    opened there would stay open.
     """
     with transaction.atomic():
         locked = Delivery.objects.select_for_update().get(pk=delivery.pk)
         if locked.status not in (DeliveryStatus.FAILED, DeliveryStatus.DEAD):
             raise Conflict("Only a delivery that failed or is dead can be retried.")
+        if _would_stay_open(locked):
+            raise Conflict("The incident is over: a page that is opened now would stay open.")
         locked.status = DeliveryStatus.QUEUED
         locked.attempts = 0
         locked.next_attempt_at = database_now()
@@ -202,6 +207,14 @@ def retry_delivery(*, delivery: Delivery) -> Delivery:
         announce()
     delivery.refresh_from_db()
     return delivery
+
+
+def _would_stay_open(delivery: Delivery) -> bool:
+    incident, channel = delivery.incident, delivery.channel
+    if incident is None or channel is None or not incident.is_resolved:
+        return False
+    is_end = delivery.event in (Event.RECOVERED, CLOSED)
+    return channel.type in pager_types() and not is_end
 
 
 def _values_of(channel: Channel) -> dict[str, Any]:

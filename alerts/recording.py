@@ -6,13 +6,13 @@ good is disabled, and its team's owners are told so by e-mail; a test that arriv
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from alerts.messages import (
     DIGEST,
@@ -22,9 +22,12 @@ from alerts.messages import (
     TEST,
     channel_facts,
     facts_of_dead_channel,
+    facts_of_incident,
 )
-from alerts.models import Attempt, Channel, ChannelProbe, Delivery, DeliveryStatus
+from alerts.models import Attempt, Channel, ChannelProbe, Delivery, DeliveryStatus, Event
 from alerts.outbox import NOTICE_STEP, Leased, Outcome, announce
+from alerts.rules import pager_types
+from incidents.models import EventKind, Incident, IncidentEvent
 from uptime.clock import database_now
 from uptime.counters import count_deliveries
 
@@ -45,6 +48,8 @@ def record_outcomes(ended: Sequence[Ended]) -> set[UUID]:
     """
     now = database_now()
     with transaction.atomic():
+        # Before the deliveries, as whoever changes an incident does.
+        _lock_incidents([leased.id for leased, outcome in ended if _is_given_up(leased, outcome)])
         held = _lock_those_held(ended)
         ours = [(leased, outcome) for leased, outcome in ended if leased.id in held]
         sent = [leased for leased, outcome in ours if outcome.error is None]
@@ -68,6 +73,21 @@ def _attempt(leased: Leased, outcome: Outcome, now: datetime) -> Attempt:
         exchanges=list(outcome.exchanges),
         error=outcome.error or "",
     )
+
+
+def _is_given_up(leased: Leased, outcome: Outcome) -> bool:
+    is_last = outcome.is_permanent or leased.attempt >= MAX_ATTEMPTS
+    return outcome.error is not None and is_last
+
+
+def _lock_incidents(given_up: Sequence[UUID]) -> None:
+    """Those that a fallback is now told of: either their end comes after that, or it is known."""
+    if given_up:
+        handed_on = Delivery.objects.filter(channel__fallback__isnull=False).filter(
+            Q(pk__in=given_up) | Q(digest__in=given_up)
+        )
+        rows = Incident.objects.filter(pk__in=handed_on.values("incident")).order_by("pk")
+        list(rows.select_for_update(no_key=True).values_list("pk"))
 
 
 def _lock_those_held(ended: Sequence[Ended]) -> set[UUID]:
@@ -112,7 +132,7 @@ def _share(digests: Sequence[Leased], *, last_error: str = "", **fate: Any) -> N
 
 
 def _record_failure(leased: Leased, outcome: Outcome, error: str, now: datetime) -> DeliveryStatus:
-    is_dead = outcome.is_permanent or leased.attempt >= MAX_ATTEMPTS
+    is_dead = _is_given_up(leased, outcome)
     status = DeliveryStatus.DEAD if is_dead else DeliveryStatus.FAILED
     pause = back_off(leased.attempt, outcome.retry_after, chance=random.random())  # noqa: S311 - spreads load, guards nothing
     Delivery.objects.filter(pk=leased.id).update(
@@ -186,7 +206,8 @@ def _hand_on(leased: Leased, now: datetime) -> None:
     """Queue what was given up for the channel that stands in for its own, if there is one.
 
     Of a digest that is each of its members, which may well be merged there, too. Among channels
-    that stand in for each other it goes round once: none is told of an event twice.
+    that stand in for each other it goes round once: none is told of an event twice. Trouble that is
+    over by now is told together with its end, in one message; a pager is not woken for it.
     """
     if leased.event in (TEST, *NOTICES, *FOR_PAGERS) or leased.channel_id is None:
         return
@@ -194,32 +215,82 @@ def _hand_on(leased: Leased, now: datetime) -> None:
     fallback_id = channel.fallback_id
     if fallback_id is None or not _is_kept(fallback_id):
         return
-    instead_of = channel_facts(channel).model_dump(mode="json")
     given_up = Delivery.objects.filter(
         **{"digest": leased.id} if leased.event == DIGEST else {"pk": leased.id}
-    )
+    ).select_related("incident__monitor")
+    rows = [row for row in given_up.order_by("pk") if _may_go_on(row)]
     Delivery.objects.bulk_create(
         [
-            Delivery(
-                team_id=row.team_id,
-                channel_id=fallback_id,
-                incident_id=row.incident_id,
-                incident_event_id=row.incident_event_id,
-                event=row.event,
-                step=row.step,
-                repeat=row.repeat,
-                due_at=row.due_at,
-                owes_recovery=row.owes_recovery,
-                facts={**row.facts, "failed_channel": instead_of},
-                next_attempt_at=now,
-                created_at=now,
-            )
-            for row in given_up.order_by("pk")
-            if _may_go_on(row)
+            *(_in_place_of(row, channel, now) for row in rows if not _is_late(row)),
+            *_late_news([row for row in rows if _is_late(row)], channel, now),
         ],
         ignore_conflicts=True,
     )
     announce()
+
+
+def _in_place_of(row: Delivery, channel: Channel, now: datetime, **other: Any) -> Delivery:
+    """The same to the channel's fallback, but for the `other` values."""
+    facts = {**other.pop("facts", row.facts), "failed_channel": _as_facts(channel)}
+    same = {
+        "team_id": row.team_id,
+        "channel_id": channel.fallback_id,
+        "incident_id": row.incident_id,
+        "incident_event_id": row.incident_event_id,
+        "event": row.event,
+        "step": row.step,
+        "repeat": row.repeat,
+        "due_at": row.due_at,
+        "owes_recovery": row.owes_recovery,
+    }
+    return Delivery(**{**same, **other}, facts=facts, next_attempt_at=now, created_at=now)
+
+
+def _as_facts(channel: Channel) -> dict[str, Any]:
+    return channel_facts(channel).model_dump(mode="json")
+
+
+def _is_late(row: Delivery) -> bool:
+    """Whether it tells of trouble that is over."""
+    is_end = row.event == Event.RECOVERED
+    return row.incident is not None and row.incident.is_resolved and not is_end
+
+
+def _late_news(rows: Sequence[Delivery], channel: Channel, now: datetime) -> Iterator[Delivery]:
+    """What tells the channel's fallback that there was trouble, and that it is over.
+
+    It has the key of the end's own message, so that it is not told of that once more. There is none
+    for what the fallback was told already, nor where a person ended the watching.
+    """
+    fallback = channel.fallback
+    if not rows or fallback is None or fallback.type in pager_types():
+        return
+    told = set(
+        Delivery.objects.filter(
+            channel=fallback, incident_event__in=[row.incident_event_id for row in rows]
+        ).values_list("incident_event_id", flat=True)
+    )
+    incidents = {row.incident_id for row in rows}
+    ends = IncidentEvent.objects.filter(incident__in=incidents, kind=EventKind.RESOLVED)
+    end_of = {end.incident_id: end for end in ends.order_by("at", "pk")}
+    sent = Delivery.objects.filter(incident_event__in=end_of.values())
+    due_at = dict(sent.values_list("incident_event_id", "due_at"))
+    for row in rows:
+        incident = row.incident
+        end = end_of.get(incident.pk) if incident else None
+        is_news = row.incident_event_id not in told
+        if incident and end and is_news and incident.monitor.enabled:
+            yield _in_place_of(
+                row,
+                channel,
+                now,
+                incident_event_id=end.pk,
+                event=Event.RECOVERED,
+                repeat=0,
+                due_at=due_at.get(end.pk, end.at),
+                owes_recovery=False,
+                facts=facts_of_incident(incident, now).as_json(),
+            )
 
 
 def _may_go_on(row: Delivery) -> bool:

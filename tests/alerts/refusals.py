@@ -36,7 +36,7 @@ what_may_pass = pytest.mark.parametrize(
 Answer = Reply | Misbehaviour
 
 
-def refused(attempt: Callable[[], None]) -> DeliveryError:
+def refused(attempt: Callable[[], object]) -> DeliveryError:
     with pytest.raises(DeliveryError) as raised:
         attempt()
     return raised.value

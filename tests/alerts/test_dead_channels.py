@@ -1,14 +1,26 @@
 """Channels that die: disabled, their owners told, others told in their place."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import connection, transaction
 
 from accounts.models import Team
-from alerts.actions import create_channel, delete_channel, send_test, update_channel
+from alerts.actions import (
+    create_channel,
+    delete_channel,
+    retry_delivery,
+    send_test,
+    update_channel,
+)
 from alerts.dispatch import Dispatcher
 from alerts.models import Channel, Delivery, DeliveryStatus
+from alerts.outbox import Outcome, lease_deliveries, queue_deliveries
+from alerts.recording import record_outcomes
+from incidents.models import Incident
 from tests.alerts.scenes import (
     fail,
     make_monitor,
@@ -21,9 +33,13 @@ from tests.alerts.scenes import (
     tell_all,
 )
 from tests.factories import MembershipFactory
+from tests.locks import wait_for_a_waiter
+from tests.servers.pagers import PagerDuty
 from tests.servers.smtp import MailServer
 from tests.servers.webhook import Receiver, Reply
-from uptime.errors import Invalid
+from uptime.clock import database_now
+from uptime.errors import Conflict, Invalid
+from uptime.operations import set_enabled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -256,3 +272,132 @@ def test_a_fallback_that_was_deleted_meanwhile_holds_up_nothing(
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.DEAD
     assert list(Delivery.objects.filter(event="down")) == [delivery]
+
+
+@pytest.fixture
+def lost(team: Team, receiver: Receiver, mail_server: MailServer) -> Channel:
+    """A mail channel whose server refuses for good, with the receiver as its fallback."""
+    mail_server.verdict = "550 no"
+    values = {"name": "Mail", "type": "email", "config": {"to": ["ops@example.org"]}}
+    mail = create_channel(team=team, values=values)
+    fallback = make_webhook(team, receiver.url)
+    return update_channel(channel=mail, values={"fallback": fallback.pk})
+
+
+@pytest.mark.parametrize("on", [("down",), ("down", "recovered")])
+def test_trouble_that_is_over_when_the_fallback_takes_over_is_told_with_its_end(
+    team: Team, lost: Channel, receiver: Receiver, dispatcher: Dispatcher, on: tuple[str, ...]
+) -> None:
+    tell_all(team, lost, on=on)
+    transition = fail(make_monitor(team))
+    queue(transition)
+    queue(recover(transition.incident))
+    send_due(dispatcher)
+    [request] = receiver.requests
+    told = request.json()
+    assert (told["event"], told["status"]) == ("recovered", "up")
+    assert told["failed_channel"]["name"] == "Mail"
+    assert told["started_at"] == "2026-03-01T12:00:00Z"
+    assert told["resolved_at"] == "2026-03-01T12:04:12Z"
+
+
+def test_of_a_digest_that_is_given_up_what_is_over_is_told_once_and_what_lasts_as_it_is(
+    team: Team, lost: Channel, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    update_channel(channel=lost, values={"digest_above": 1})
+    tell_all(team, lost)
+    failed = [fail(make_monitor(team, name)) for name in ("One", "Two")]
+    queue(*failed)
+    queue(recover(failed[0].incident))
+    send_due(dispatcher, at=database_now() + timedelta(seconds=5))
+    told = [(r.json()["monitor"]["name"], r.json()["event"]) for r in receiver.requests]
+    assert sorted(told) == [("One", "recovered"), ("Two", "down")]
+
+
+def test_a_fallback_that_was_told_itself_hears_nothing_of_it_late(
+    team: Team, lost: Channel, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    assert lost.fallback is not None
+    tell_all(team, lost, lost.fallback, on=("down",))
+    transition = fail(make_monitor(team))
+    queue(transition)
+    queue(recover(transition.incident))
+    send_due(dispatcher)
+    assert [request.json()["event"] for request in receiver.requests] == ["down"]
+
+
+def test_a_fallback_hears_nothing_of_what_nobody_watches_any_more(
+    team: Team, lost: Channel, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    tell_all(team, lost)
+    transition = fail(make_monitor(team))
+    queue(transition)
+    set_enabled(monitor=transition.incident.monitor, is_enabled=False)
+    send_due(dispatcher)
+    assert receiver.requests == []
+
+
+def test_a_pager_is_not_woken_for_what_is_over(
+    team: Team, lost: Channel, dispatcher: Dispatcher
+) -> None:
+    with PagerDuty() as pagerduty:
+        config = {"server": pagerduty.url, "routing_key": PagerDuty.KEY}
+        values = {"name": "Pager", "type": "pagerduty", "config": config}
+        pager = create_channel(team=team, values=values)
+        update_channel(channel=lost, values={"fallback": pager.pk})
+        tell_all(team, lost)
+        over, lasting = fail(make_monitor(team, "Over")), fail(make_monitor(team, "Lasting"))
+        queue(over, lasting)
+        queue(recover(over.incident))
+        send_due(dispatcher)
+        assert set(pagerduty.incidents) <= {str(lasting.incident.pk), str(over.incident.pk)}
+        assert pagerduty.incidents[str(lasting.incident.pk)] == "triggered"
+        assert pagerduty.incidents.get(str(over.incident.pk)) != "triggered"
+
+
+def test_a_page_is_not_opened_by_hand_for_what_is_over(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    config = {"server": receiver.url, "routing_key": PagerDuty.KEY}
+    pager = create_channel(team=team, values={"name": "P", "type": "pagerduty", "config": config})
+    tell_all(team, pager)
+    receiver.default = Reply(400, body=b'{"message": "no such severity"}')
+    transition = fail(make_monitor(team))
+    [delivery] = queue(transition)
+    send_due(dispatcher)
+    delivery.refresh_from_db()
+    retry_delivery(delivery=delivery)  # it lasts yet
+    send_due(dispatcher)
+    [end] = queue(recover(transition.incident))
+    send_due(dispatcher)
+    delivery.refresh_from_db()
+    with pytest.raises(Conflict, match="would stay open"):
+        retry_delivery(delivery=delivery)
+    end.refresh_from_db()
+    retry_delivery(delivery=end)
+
+
+def test_an_end_that_comes_while_the_fallback_takes_over_is_not_missed(
+    team: Team, lost: Channel, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    tell_all(team, lost)
+    transition = fail(make_monitor(team))
+    queue(transition)
+    [leased] = lease_deliveries(owner=uuid4(), now=database_now(), limit=1, per_channel=lambda _: 1)
+    refused = Outcome("550 no", is_permanent=True)
+
+    def record() -> None:
+        try:
+            record_outcomes([(leased, refused)])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        with transaction.atomic():  # whoever ends an incident holds it
+            incident = Incident.objects.select_for_update().get(pk=transition.incident.pk)
+            recording = elsewhere.submit(record)
+            wait_for_a_waiter()
+            queue_deliveries([recover(incident)])
+        recording.result(10)
+    send_due(dispatcher)
+    assert [request.json()["event"] for request in receiver.requests] == ["recovered"]
