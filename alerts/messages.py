@@ -38,14 +38,15 @@ REPORT = "report"
 DISABLED = "disabled"
 REMINDER = "reminder"
 PROBE_FAILED = "probe_failed"
-LOCATION_BLIND = "location_blind"
+LOCATION_BLIND = Event.LOCATION_BLIND.value
 LOCATION_SIGHTED = "location_sighted"
 CLOSED = "closed"
 NOTICES = (DISABLED, PROBE_FAILED, LOCATION_BLIND, LOCATION_SIGHTED)
-"""What a team's owners are told by e-mail, without a policy."""
+"""What a team's owners are told by e-mail, without a policy; of locations policies tell, too."""
 FOR_PAGERS = (EventKind.ACKNOWLEDGED.value, CLOSED)
 """Of an incident, what pagers are told that were told of it, without a policy."""
 SUBJECT_LIMIT = 180
+_STORIES = UUID("019ca000-0000-7000-8000-00000000000b")
 VALUE_LIMIT = 600  # so that all lines of a message fit into 4,096 characters
 _TONELESS = (TEST, *NOTICES, *FOR_PAGERS)
 _STATUS_AFTER = {Event.DOWN.value: "down", Event.DEGRADED.value: "degraded", "recovered": "up"}
@@ -186,13 +187,16 @@ class Message:
     def story_id(self) -> UUID:
         """The same for all messages of one incident: under it a receiver keeps them together.
 
-        So are those of one end of a certificate or a domain.
+        So are those of one end of a certificate or a domain, and of one blindness of a location.
         """
         facts = self.facts
         if facts.incident:
             return facts.incident.id
         if facts.monitor and facts.expires_at:
             return uuid5(facts.monitor.id, facts.expires_at.astimezone(UTC).isoformat())
+        if facts.event in (LOCATION_BLIND, LOCATION_SIGHTED) and facts.started_at:
+            place = "".join(facts.locations)
+            return uuid5(_STORIES, f"{place} {facts.started_at.astimezone(UTC).isoformat()}")
         return self.event_id
 
     @property

@@ -281,6 +281,7 @@ class Event(models.TextChoices):
     FLAPPING = "flapping", "Flapping"
     CERTIFICATE_EXPIRING = "certificate_expiring", "About to lose its certificate"
     DOMAIN_EXPIRING = "domain_expiring", "About to lose its domain"
+    LOCATION_BLIND = "location_blind", "Unwatched, its location being blind"
     RECOVERED = "recovered", "Recovered"
 
 
@@ -483,6 +484,11 @@ class DeliveryStatus(models.TextChoices):
     DEAD = "dead", "Dead"
 
 
+BEGINNINGS = (Event.CERTIFICATE_EXPIRING, Event.DOMAIN_EXPIRING, Event.LOCATION_BLIND)
+"""What begins a story that is no incident's."""
+ENDS = ("closed", "location_sighted")
+
+
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def visible_to(self, team: Team) -> Self:
         return self.filter(team=team)
@@ -494,7 +500,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def in_turn(self) -> Self:
         """Without what must wait for an earlier message of the same incident to the same channel.
 
-        Nobody is told of a recovery while the news of the failure is still on its way.
+        Nobody is told of a recovery while the news of the failure is still on its way. What ends
+        other stories than incidents waits for whatever may have begun one.
         """
         earlier = Delivery.objects.filter(
             models.Q(next_attempt_at__isnull=False)
@@ -503,7 +510,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             channel=models.OuterRef("channel"),
             pk__lt=models.OuterRef("pk"),
         )
-        return self.filter(~models.Exists(earlier))
+        begun = Delivery.objects.filter(
+            next_attempt_at__isnull=False,
+            incident=None,
+            channel=models.OuterRef("channel"),
+            pk__lt=models.OuterRef("pk"),
+            event__in=BEGINNINGS,
+        )
+        is_end = models.Q(incident=None, event__in=ENDS)
+        return self.filter(~models.Exists(earlier)).exclude(is_end & models.Exists(begun))
 
     def neglected(self, now: datetime) -> Self:
         """What nobody sends though it is due, and though nothing is on its way to its channel.
@@ -534,9 +549,10 @@ class Delivery(models.Model):
     holds it, it is the moment when its lease lapses and it is sent again. `due_at` is when its
     policies wanted it told: what several of them want told of one event at one moment is one
     delivery. `step` is -1 for a test, -3 for a report, and -2 for a notice, which goes to the
-    team's owners by e-mail: that the channel was disabled, or (without a channel) that a location
-    of the team's monitors went blind or sees again. `settled` are the receivers that are not tried
-    again, as in `alerts.errors.DeliveryError`. What was merged into a `digest` has that one's fate.
+    team's owners by e-mail: that the channel was disabled or would take nothing, or (without a
+    channel) that a location of the team's monitors went blind or sees again. `settled` are the
+    receivers that are not tried again, as in `alerts.errors.DeliveryError`. What was merged into a
+    `digest` has that one's fate.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -19,7 +19,7 @@ from django.db.models import F, Q, prefetch_related_objects
 
 from accounts.models import Membership, Role
 from alerts.escalation import plan_escalation
-from alerts.messages import DIGEST, FOR_PAGERS, NOTICES, TEST, facts_of_test, facts_of_transition
+from alerts.messages import DIGEST, FOR_PAGERS, TEST, facts_of_test, facts_of_transition
 from alerts.models import (
     Channel,
     Delivery,
@@ -140,7 +140,7 @@ class Leased:
     """A delivery in this sender's hands: all that sending needs, no row behind it.
 
     `attempt` counts from 1. `reaches_private` says whether the channel's team may have messages
-    sent into the networks that are closed to others.
+    sent into the networks that are closed to others. A notice goes to the team's owners.
     """
 
     id: UUID
@@ -155,6 +155,7 @@ class Leased:
     secrets: str
     reaches_private: bool
     settled: Mapping[str, str]
+    is_notice: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +287,7 @@ def _as_leased(rows: Sequence[Delivery], owner: UUID) -> list[Leased]:
     trusted = teams_of_staff({row.team_id for row in rows})
     return [
         _leased_notice(row, owner)
-        if row.event in NOTICES
+        if row.step == NOTICE_STEP
         else _leased(row, owner, reaches_private=row.team_id in trusted)
         for row in rows
     ]
@@ -332,6 +333,7 @@ def _leased_notice(row: Delivery, owner: UUID) -> Leased:
         channel_enabled=True,
         config={"to": emails},
         secrets="",
+        is_notice=True,
     )
 
 

@@ -18,7 +18,6 @@ from alerts.messages import (
     DIGEST,
     DISABLED,
     FOR_PAGERS,
-    NOTICES,
     TEST,
     channel_facts,
     facts_of_dead_channel,
@@ -113,7 +112,7 @@ def _record_sent(sent: Sequence[Leased], now: datetime) -> None:
         last_error="",
     )
     _share([one for one in sent if one.event == DIGEST], status=DeliveryStatus.SENT, sent_at=now)
-    told = {one.channel_id for one in sent if one.channel_id and one.event not in NOTICES}
+    told = {one.channel_id for one in sent if one.channel_id and not one.is_notice}
     # in one order, so that two dispatchers never wait for each other in a circle
     rows = Channel.objects.filter(pk__in=told).order_by("pk").select_for_update(no_key=True)
     dead = [pk for pk, dead_since in rows.values_list("pk", "dead_since") if dead_since]
@@ -167,7 +166,7 @@ def bounded(retry_after: timedelta | None) -> timedelta:
 
 
 def _note_on_channel(leased: Leased, outcome: Outcome, error: str, now: datetime) -> None:
-    if leased.event in NOTICES or leased.channel_id is None:
+    if leased.is_notice or leased.channel_id is None:
         return
     channel = Channel.objects.filter(pk=leased.channel_id)
     if leased.event == TEST:
@@ -209,7 +208,8 @@ def _hand_on(leased: Leased, now: datetime) -> None:
     that stand in for each other it goes round once: none is told of an event twice. Trouble that is
     over by now is told together with its end, in one message; a pager is not woken for it.
     """
-    if leased.event in (TEST, *NOTICES, *FOR_PAGERS) or leased.channel_id is None:
+    is_about_itself = leased.is_notice or leased.event in (TEST, *FOR_PAGERS)
+    if is_about_itself or leased.channel_id is None:
         return
     channel = Channel.objects.get(pk=leased.channel_id)
     fallback_id = channel.fallback_id
