@@ -11,16 +11,22 @@ import asyncio
 import secrets
 import socket
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 from probe.dns_message import Answer, MalformedError, UnrelatedError, encode_query, read_answer
-from probe.net import Deadline, Trouble, describe_errno, reason_of_errno
+from probe.dns_words import sentence
+from probe.net import Deadline, Trouble, describe_errno, is_address, reason_of_errno
 from probe.streams import Stream, connect
 from probe.values import Reason
 
 Transport = Literal["udp", "tcp", "tls"]
+
+RESOLV_CONF = Path("/etc/resolv.conf")
 
 _FIRST_WAIT_S = 1.0  # then the question is sent again, as a datagram may get lost
 _MAX_DATAGRAM = 65_535
@@ -35,11 +41,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A name server; `title` is how messages call it, in the middle of a sentence."""
+    """A name server; `title` is how messages call it, in the middle of a sentence. `is_ours`: this
+    machine's, so that it is no fault of a target's when nobody is there."""
 
     address: str
     port: int
     title: str
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,36 @@ class Security:
     name: str
     authorities: str | None = None
     verify: bool = True
+
+
+def own_server(resolver: str, default_port: int = 53) -> Server:
+    """The one that a check names, `ip`, `ip:port` or `[ip]:port`."""
+    address, port = resolver, default_port
+    if not is_address(resolver):
+        head, _, digits = resolver.rpartition(":")
+        address, port = head.strip("[]"), int(digits)
+    return Server(address, port, f"the resolver {resolver}")
+
+
+def system_servers(port: int = 53) -> list[Server]:
+    """The name servers of this machine, as resolv.conf(5) has them; its own where there are none.
+
+    Read again a second later, so that a change of it is seen.
+    """
+    addresses = _read_addresses(str(RESOLV_CONF), int(time.monotonic()))
+    return [Server(address, port, "the system's resolver", is_ours=True) for address in addresses]
+
+
+@lru_cache(maxsize=4)
+def _read_addresses(path: str, _second: int) -> tuple[str, ...]:
+    try:
+        lines = Path(path).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    words = [line.split() for line in lines]
+    found = [each[1] for each in words if len(each) > 1 and each[0] == "nameserver"]
+    usable = tuple(address for address in found[:3] if is_address(address))
+    return usable or ("127.0.0.1",)
 
 
 async def ask(
@@ -245,14 +283,13 @@ def _silent(question: Question, server: Server, deadline: Deadline, strays: str)
 def _unreachable(question: Question, server: Server, error: OSError) -> Trouble:
     number = error.errno or 0
     reason = reason_of_errno(number)
+    if server.is_ours:
+        reason = Reason.CHECK_ERROR
+    elif reason == Reason.CONNECT_REFUSED:
+        reason = Reason.DNS_REFUSED
     return Trouble(
-        Reason.DNS_REFUSED if reason == Reason.CONNECT_REFUSED else reason,
+        reason,
         sentence(
             f"{server.title} can't be reached to resolve {question.name}: {describe_errno(number)}."
         ),
     )
-
-
-def sentence(text: str) -> str:
-    """A text that may begin with the title of a server; names keep their letters."""
-    return f"The{text[3:]}" if text.startswith("the ") else text

@@ -9,7 +9,7 @@ import ipaddress
 import re
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 TYPES = {
@@ -68,6 +68,7 @@ class Answer:
 
     `aliases` is the way from the name that was asked through CNAMEs, empty without one. `values`
     are the records of the type asked for at its end, as text. `loops`: the way bites its tail.
+    `failure` is the message itself where its rcode is another than NOERROR.
     """
 
     rcode: str
@@ -76,6 +77,7 @@ class Answer:
     values: tuple[str, ...] = ()
     loops: bool = False
     ttl_s: int | None = None
+    failure: bytes = b""
 
 
 @lru_cache(maxsize=8192)
@@ -109,6 +111,7 @@ def _read_answer(data: bytes, identity: int, name: str, record_type: int) -> Ans
     if got != identity or not flags & 0x8000:
         raise UnrelatedError
     rcode = RCODES.get(flags & 15, f"RCODE {flags & 15}")
+    failure = data if flags & 15 else b""
     at = 12
     if questions:  # a server that fails may leave the question out
         asked, at = read_name(data, at)
@@ -117,8 +120,9 @@ def _read_answer(data: bytes, identity: int, name: str, record_type: int) -> Ans
         if (asked, kind, cls) != (name.removesuffix("."), record_type, _IN):
             raise UnrelatedError
     if flags & 0x0200 or not answers:
-        return Answer(rcode, bool(flags & 0x0200))
-    return _follow(data, at, answers, name.removesuffix("."), record_type, rcode)
+        return Answer(rcode, bool(flags & 0x0200), failure=failure)
+    answer = _follow(data, at, answers, name.removesuffix("."), record_type, rcode)
+    return replace(answer, failure=failure) if failure else answer
 
 
 def _follow(data: bytes, at: int, count: int, name: str, record_type: int, rcode: str) -> Answer:

@@ -16,7 +16,8 @@ import structlog
 from probe.curl import Transfers
 from probe.icmp import Pings
 from probe.kinds import KINDS
-from probe.net import Net, Plans, Resolver
+from probe.net import Net, Plans
+from probe.resolver import Resolver
 from probe.values import Job, Observation, Reason, Status
 
 log = structlog.get_logger(__name__)

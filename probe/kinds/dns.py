@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from probe.assertions import TIMING, Evidence, Judge, Source
-from probe.dns_client import Question, Security, Server, Transport, ask, sentence
+from probe.dns_client import Question, Security, Server, Transport, ask, own_server, system_servers
 from probe.dns_message import TYPES, Answer, normal_value, reverse_name
+from probe.dns_words import Wording
 from probe.kinds.base import (
     AssertedSettings,
     CertificatePem,
     Kind,
     Resolver,
     clean_host,
-    split_host_port,
 )
 from probe.net import Deadline, Net, Trouble, guard_resolver, is_address
 from probe.values import Job, Observation, Phases, Reason, Spec, Status
@@ -44,18 +41,8 @@ RecordType = Literal[
 ]
 Rcode = Literal["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED"]
 
-RESOLV_CONF = Path("/etc/resolv.conf")
 _SHOWN_VALUES = 5
 _LONGEST_FINGERPRINT = 200
-
-_TROUBLE = {
-    "NXDOMAIN": (Reason.DNS_NXDOMAIN, "{name} does not exist (NXDOMAIN from {server})."),
-    "SERVFAIL": (Reason.DNS_SERVFAIL, "{server} failed to resolve {name} (SERVFAIL)."),
-    "REFUSED": (Reason.DNS_REFUSED, "{server} refused to resolve {name} (REFUSED)."),
-    "NOTAUTH": (Reason.DNS_REFUSED, "{server} refused to resolve {name} (NOTAUTH)."),
-    "NOTIMP": (Reason.DNS_REFUSED, "{server} doesn't answer such queries (NOTIMP)."),
-    "FORMERR": (Reason.DNS_SERVFAIL, "{server} can't read the query for {name} (FORMERR)."),
-}
 
 
 class DnsSettings(AssertedSettings):
@@ -143,8 +130,7 @@ def make_plan(spec: Spec) -> DnsPlan:
     server = None
     if settings.resolver is not None:
         default_port = 853 if settings.transport == "tls" else 53
-        address, port = split_host_port(settings.resolver, default_port=default_port)
-        server = Server(address, port, f"the resolver {settings.resolver}")
+        server = own_server(settings.resolver, default_port)
     return DnsPlan(
         Question(name, number, settings.record_type),
         settings,
@@ -152,27 +138,6 @@ def make_plan(spec: Spec) -> DnsPlan:
         server,
         Judge(settings.assertions, settings.assertion_tree),
     )
-
-
-def system_servers(port: int = 53) -> list[Server]:
-    """The name servers of this machine, as resolv.conf(5) has them; its own where there are none.
-
-    Read again a second later, so that a change of it is seen.
-    """
-    addresses = _read_addresses(str(RESOLV_CONF), int(time.monotonic()))
-    return [Server(address, port, "the system's resolver") for address in addresses]
-
-
-@lru_cache(maxsize=4)
-def _read_addresses(path: str, _second: int) -> tuple[str, ...]:
-    try:
-        lines = Path(path).read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    words = [line.split() for line in lines]
-    found = [each[1] for each in words if len(each) > 1 and each[0] == "nameserver"]
-    usable = tuple(address for address in found[:3] if is_address(address))
-    return usable or ("127.0.0.1",)
 
 
 async def observe(job: Job, net: Net) -> Observation:
@@ -241,7 +206,7 @@ def judge_answer(plan: DnsPlan, answer: Answer, server: Server) -> Verdict:
     if settings.expected_rcode != "NOERROR":
         return _UP
     if not answer.values:
-        return Status.DOWN, Reason.DNS_NO_ANSWER, _no_answer(plan, answer, server)
+        return Status.DOWN, *_wording(plan, server).failure(answer)
     if not plan.expected:
         return _UP
     got = frozenset(normal_value(value, plan.question.record_type) for value in answer.values)
@@ -278,30 +243,11 @@ def _unexpected_rcode(plan: DnsPlan, answer: Answer, server: Server) -> Verdict:
             f"{plan.question.name} should give {plan.settings.expected_rcode}, {server.title}"
             f" says {shown(answer.values) if answer.values else 'NOERROR without records'}.",
         )
-    if answer.rcode == "NXDOMAIN" and answer.aliases:
-        message = (
-            f"{plan.question.name} is an alias of {answer.aliases[-1]}, which does not exist"
-            f" (NXDOMAIN from {server.title})."
-        )
-        return Status.DOWN, Reason.DNS_NXDOMAIN, message
-    reason, text = _TROUBLE.get(
-        answer.rcode,
-        (Reason.DNS_SERVFAIL, "{server} failed to resolve {name} (" + answer.rcode + ")."),
-    )
-    return Status.DOWN, reason, sentence(text.format(name=plan.question.name, server=server.title))
+    return Status.DOWN, *_wording(plan, server).failure(answer)
 
 
-def _no_answer(plan: DnsPlan, answer: Answer, server: Server) -> str:
-    name, type_name = plan.question.name, plan.question.type_name
-    if answer.loops:
-        way = " → ".join([name, *answer.aliases][:6])
-        return f"{name} is an alias that leads in a circle: {way} ({server.title})."
-    if answer.aliases:
-        return (
-            f"{name} is an alias of {answer.aliases[-1]}, for which {server.title} gives no"
-            f" {type_name} record."
-        )
-    return f"{name} has no {type_name} record ({server.title})."
+def _wording(plan: DnsPlan, server: Server) -> Wording:
+    return Wording(plan.question.name, plan.question.type_name, server.title)
 
 
 def shown(values: Sequence[str]) -> str:

@@ -3,9 +3,11 @@
 import asyncio
 import errno
 
+import pycares
 import pytest
 
-from probe.net import Deadline, Plans, Resolver, Trouble, is_forbidden, reason_of_errno
+from probe.net import Deadline, Plans, Trouble, is_forbidden, reason_of_errno
+from probe.resolver import Resolver
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check, make_job
 from tests.servers import dns, http
@@ -127,6 +129,68 @@ async def test_a_name_without_addresses_has_no_answer(check: Check) -> None:
     assert other.message == f"y.example has no AAAA record (the resolver {names.address})."
 
 
+RARE_ANSWERS = {
+    "FORMERR": (
+        Reason.DNS_SERVFAIL,
+        "The resolver AT can't read the query for x.example (FORMERR).",
+    ),
+    "NOTIMP": (Reason.DNS_REFUSED, "The resolver AT doesn't answer such queries (NOTIMP)."),
+    "YXDOMAIN": (Reason.DNS_SERVFAIL, "The resolver AT failed to resolve x.example (YXDOMAIN)."),
+    "NOTAUTH": (Reason.DNS_REFUSED, "The resolver AT refused to resolve x.example (NOTAUTH)."),
+}
+
+
+@pytest.mark.parametrize("rcode", RARE_ANSWERS)
+async def test_rare_answers_of_name_servers_are_named(rcode: str, check: Check) -> None:
+    reason, message = RARE_ANSWERS[rcode]
+    async with serve_names({"x.example": dns.say(rcode=rcode)}) as names:
+        seen = await check("http", "http://x.example", resolver=names.address)
+    assert (seen.status, seen.reason) == (Status.DOWN, reason)
+    assert seen.message == message.replace("AT", names.address)
+
+
+async def test_an_alias_that_leads_nowhere_is_named(check: Check) -> None:
+    alias = "x.example. 5 IN CNAME gone.example."
+    zone = {"x.example": dns.say(alias, rcode="NXDOMAIN"), "y.example": dns.say(f"y{alias[1:]}")}
+    async with serve_names(zone) as names:
+        gone = await check("http", "http://x.example", resolver=names.address)
+        empty = await check("http", "http://y.example", resolver=names.address)
+    assert (gone.reason, gone.message) == (
+        Reason.DNS_NXDOMAIN,
+        "x.example is an alias of gone.example, which does not exist"
+        f" (NXDOMAIN from the resolver {names.address}).",
+    )
+    assert (empty.reason, empty.message) == (
+        Reason.DNS_NO_ANSWER,
+        f"y.example is an alias of gone.example, for which the resolver {names.address} gives no"
+        " A or AAAA record.",
+    )
+
+
+async def test_a_name_that_comes_back_at_the_closer_look_failed_all_the_same(check: Check) -> None:
+    def recovers(query: bytes) -> bytes | list[bytes]:
+        return dns.say(*(["x.example. 5 IN A 127.0.0.1"] if len(names.asked) > 2 else []))(query)
+
+    async with serve_names({"x.example": recovers}) as names:
+        seen = await check("http", "http://x.example", resolver=names.address)
+    assert len(names.asked) == 3
+    assert seen.reason == Reason.DNS_NO_ANSWER
+    assert seen.message == f"x.example has no A or AAAA record (the resolver {names.address})."
+
+
+async def test_a_machine_without_a_resolver_blames_no_target(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = pycares.Channel
+    nobody = f"127.0.0.1:{free_port()}"
+    monkeypatch.setattr(pycares, "Channel", lambda **options: make(servers=[nobody], **options))
+    seen = await check("http", "http://x.example")
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert seen.message == (
+        "The system's resolver can't be reached to resolve x.example: connection refused."
+    )
+
+
 async def test_a_resolver_that_is_not_there_is_told(check: Check) -> None:
     resolver = f"127.0.0.1:{free_port()}"
     seen = await check("http", "http://x.example", resolver=resolver)
@@ -206,7 +270,7 @@ async def test_a_name_is_resolved_once_per_check(check: Check) -> None:
 async def test_an_answer_that_changes_is_seen(
     check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("probe.net._Channel.LIFETIME_S", 0.0)
+    monkeypatch.setattr("probe.resolver._Channel.LIFETIME_S", 0.0)
     async with (
         serve(http.answer(http.OK)) as server,
         serve_names({"x.example": ["127.0.0.1"]}) as names,

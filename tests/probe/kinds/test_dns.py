@@ -7,8 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import dns.edns
+import dns.message
+import dns.rcode
 import pytest
 
+from probe import dns_client
 from probe.kinds import dns as kind
 from probe.kinds.dns import fingerprint
 from probe.prober import Prober
@@ -473,8 +477,8 @@ async def test_the_systems_resolvers_stand_in_for_each_other(
 ) -> None:
     conf = tmp_path / "resolv.conf"
     conf.write_text("# ours\nnameserver 127.0.0.2\noptions edns0\nnameserver 127.0.0.1\n")
-    monkeypatch.setattr(kind, "RESOLV_CONF", conf)
-    servers = kind.system_servers
+    monkeypatch.setattr(dns_client, "RESOLV_CONF", conf)
+    servers = dns_client.system_servers
     async with (
         serve_names({"x.example": SERVFAIL, "y.example": REFUSED}, host="127.0.0.2") as first,
         serve_names({"x.example": say(A), "y.example": REFUSED}, port=first.port) as second,
@@ -490,8 +494,50 @@ async def test_the_systems_resolvers_stand_in_for_each_other(
 def test_without_a_list_of_resolvers_this_machine_is_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(kind, "RESOLV_CONF", tmp_path / "missing")
-    assert [server.address for server in kind.system_servers()] == ["127.0.0.1"]
+    monkeypatch.setattr(dns_client, "RESOLV_CONF", tmp_path / "missing")
+    assert [server.address for server in dns_client.system_servers()] == ["127.0.0.1"]
+
+
+async def test_a_machine_without_a_resolver_blames_no_target(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = dns_client.Server("127.0.0.1", free_port(), "the system's resolver", is_ours=True)
+    monkeypatch.setattr(kind, "system_servers", lambda _port: [ours])
+    seen = await check("dns", "x.example")
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert seen.message == (
+        "The system's resolver can't be reached to resolve x.example: connection refused."
+    )
+
+
+# Why a name server failed, in its own words (RFC 8914)
+
+
+def bogus(query: bytes) -> bytes:
+    reply = dns.message.make_response(dns.message.from_wire(query))
+    reply.set_rcode(dns.rcode.SERVFAIL)
+    reply.use_edns(options=[dns.edns.EDEOption(7, "x.example A\n\x07"), dns.edns.EDEOption(4242)])
+    return reply.to_wire()
+
+
+@pytest.mark.parametrize(("kind", "target"), [("dns", "x.example"), ("tcp", "x.example:80")])
+async def test_what_a_name_server_says_of_its_failure_is_told(
+    kind: str, target: str, check: Check
+) -> None:
+    async with serve_names({"x.example": bogus}) as names:
+        seen = await check(kind, target, resolver=names.address)
+    assert seen.reason == Reason.DNS_SERVFAIL
+    assert seen.message == (
+        f"The resolver {names.address} failed to resolve x.example (SERVFAIL): signature expired,"
+        " x.example A; error 4242."
+    )
+
+
+async def test_a_failure_with_a_spoilt_remark_is_told_without_it(check: Check) -> None:
+    spoilt = tamper(bogus, lambda reply: reply[:-3])
+    async with serve_names({"x.example": spoilt}) as names:
+        seen = await check("dns", "x.example", resolver=names.address)
+    assert seen.message == (f"The resolver {names.address} failed to resolve x.example (SERVFAIL).")
 
 
 # Guard, assertions, many at once
