@@ -12,7 +12,7 @@ from django.urls import reverse
 from accounts.models import Team
 from monitors import trials
 from monitors.models import Assignment, Monitor, Result
-from tests.factories import make_monitor
+from tests.factories import full_settings, make_monitor
 from tests.pages.test_monitor_forms import dotted
 from tests.servers.authority import Authority
 from tests.servers.raw import free_port, unanswered_port
@@ -241,6 +241,6 @@ def test_a_copy_takes_settings_and_secrets_but_neither_name_nor_key(
     )
     copy = Monitor.objects.exclude(pk=source.pk).get()
     assert answer["Location"] == copy.get_absolute_url()
-    assert copy.full_settings["auth"]["token"] == "sesame"
+    assert full_settings(copy)["auth"]["token"] == "sesame"
     assert (copy.name, copy.key, copy.interval_s) == ("Shop (copy)", None, 300)
     assert copy.ping_key != source.ping_key
