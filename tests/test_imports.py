@@ -38,6 +38,7 @@ EDGES = {
     "ping_views",
     "public_urls",
     "public_views",
+    "result_views",
     "shapes",
     "subscription_views",
     "views",

@@ -10,6 +10,7 @@ from incidents import views as incidents
 from incidents.maintenance import views as maintenance
 from monitors import form_views as monitor_forms
 from monitors import overview_views as overview
+from monitors import result_views as results
 from monitors import views as monitors
 from statuspages import views as statuspages
 
@@ -26,6 +27,12 @@ urlpatterns = [
     path("monitors/<uuid:monitor_id>/clone/", monitor_forms.clone_monitor, name="monitor-clone"),
     path("monitors/<uuid:monitor_id>/try/", monitor_forms.try_again, name="monitor-try"),
     path("monitors/<uuid:monitor_id>/delete/", monitors.remove_monitor, name="monitor-delete"),
+    path("monitors/<uuid:monitor_id>/checks/", results.result_list, name="monitor-results"),
+    path(
+        "monitors/<uuid:monitor_id>/checks.<slug:form>",
+        results.export_results,
+        name="monitor-results-export",
+    ),
     path("monitors/<uuid:monitor_id>/check/", monitors.check_monitor, name="monitor-check"),
     path("monitors/<uuid:monitor_id>/pause/", incidents.pause, name="monitor-pause"),
     path("monitors/<uuid:monitor_id>/resume/", incidents.resume, name="monitor-resume"),

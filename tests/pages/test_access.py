@@ -116,6 +116,7 @@ def filled(pattern: URLPattern) -> str:
         "kind": "incident",
         "kind_name": "http",
         "type_name": "email",
+        "form": "csv",
         "uidb64": "x",
         "token": "y-z",
         "member_id": 1,
@@ -201,7 +202,8 @@ def things_of(other: Team) -> dict[str, object]:
 def test_what_belongs_to_another_team_does_not_exist(
     pattern: URLPattern, client: Client, foreign: dict[str, object]
 ) -> None:
-    address = reverse(pattern.name, kwargs={n: foreign[n] for n in pattern.pattern.converters})
+    kwargs = {n: {**foreign, "form": "csv"}[n] for n in pattern.pattern.converters}
+    address = reverse(pattern.name, kwargs=kwargs)
     statuses = {client.get(address).status_code, client.post(address).status_code}
     assert statuses <= {404, 405}
     assert 404 in statuses

@@ -14,7 +14,7 @@ from uptime.bench.statements import watch_statements
 
 PINNED = Path(__file__).with_name("queries.json")
 SHOWN = [n for _, n in PAGES if n.callback.access != "public"]
-MADE_UP = {"kind": "incident", "kind_name": "http", "type_name": "email"}
+MADE_UP = {"kind": "incident", "kind_name": "http", "type_name": "email", "form": "csv"}
 
 
 @pytest.mark.django_db
