@@ -36,6 +36,7 @@ _REASONS = {
     Reason.HEARTBEAT_FAILED: "job reported failure",
     Reason.DOMAIN_EXPIRED: "domain registration lapsed",
     Reason.DOMAIN_EXPIRING: "domain registration ends soon",
+    Reason.MEMBERS: "members are in trouble",
     Reason.MANUAL: "set by hand",
     Reason.LATENCY: "slow",
     Reason.TARGET_FORBIDDEN: "target in a forbidden network",

@@ -13,7 +13,8 @@
 
 Which of them fails first is chance: a parent's verdict may come seconds after its children's. So
 trouble of a child always waits, its parents are checked at once, and only a check of each parent
-that began later, passed and left nothing unconfirmed proves them fine.
+that began later, passed and left nothing unconfirmed proves them fine. A group is checked by its
+members, and fine when each of them is.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,12 +24,16 @@ from enum import Enum, auto
 from uuid import UUID
 
 from incidents.models import Incident, Severity
+from monitors.groups import GROUP, leaves_of
 from monitors.models import Assignment, Monitor, Status
 from probe.kinds import KINDS
 
 # For what happens around a check: the lease, the batch, the next look.
 LEEWAY = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(seconds=180)
+
+HURRIED = 100
+"""A group of more is not checked at once for the sake of what depends on it."""
 
 DOWN = (Status.DOWN, Status.RECOVERING, Status.UNKNOWN)
 """What a monitor with an open incident of severity down may be while that goes on."""
@@ -74,7 +79,7 @@ def patience_with(monitors: Iterable[Monitor]) -> timedelta:
     waits = [
         one.failure_threshold * one.timeout + (one.failure_threshold - 1) * one.retry_interval
         for one in monitors
-        if not KINDS[one.kind].is_passive
+        if not (KINDS[one.kind].is_passive or KINDS[one.kind].is_derived)
     ]
     return min(max(waits, default=timedelta()) + LEEWAY, LONGEST_WAIT)
 
@@ -89,13 +94,49 @@ class Doubt:
 
 def doubts_about(children: Collection[UUID]) -> dict[UUID, Doubt]:
     """The doubts about those of these monitors that depend on others."""
-    found: dict[UUID, list[Monitor]] = {}
+    parents: dict[UUID, list[Monitor]] = {}
     for link in _links_of(children):
-        found.setdefault(link.from_monitor_id, []).append(link.to_monitor)
+        parents.setdefault(link.from_monitor_id, []).append(link.to_monitor)
+    checked = _Checked.of([one for ones in parents.values() for one in ones])
     return {
-        child: Doubt(tuple(one.pk for one in parents), patience_with(parents))
-        for child, parents in found.items()
+        child: Doubt(tuple(checked.soon(ones)), patience_with(checked.monitors(ones)))
+        for child, ones in parents.items()
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What some monitors' status comes of: they themselves, or the members of those that are
+    groups.
+    """
+
+    _leaves: Mapping[UUID, Sequence[UUID]]
+    _monitors: Mapping[UUID, Monitor]
+
+    @classmethod
+    def of(cls, monitors: Collection[Monitor]) -> "_Checked":
+        """In no query where there is no group, else in two."""
+        known = {one.pk: one for one in monitors}
+        leaves = leaves_of([one.pk for one in known.values() if one.kind == GROUP])
+        inside = {leaf for ones in leaves.values() for leaf in ones} - known.keys()
+        if inside:
+            known |= Monitor.objects.in_bulk(list(inside))
+        return cls(leaves, known)
+
+    @property
+    def ids(self) -> Collection[UUID]:
+        return self._monitors.keys()
+
+    def monitors(self, ones: Iterable[Monitor]) -> list[Monitor]:
+        ids = dict.fromkeys(pk for one in ones for pk in self.under(one))
+        return [self._monitors[pk] for pk in ids if pk in self._monitors]
+
+    def under(self, one: Monitor) -> Sequence[UUID]:
+        return self._leaves[one.pk] if one.kind == GROUP else [one.pk]
+
+    def soon(self, ones: Iterable[Monitor]) -> list[UUID]:
+        """Which of them to check at once, to know."""
+        return [pk for one in ones if len(self.under(one)) <= HURRIED for pk in self.under(one)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +145,27 @@ class Family:
 
     _parents: Mapping[UUID, Sequence[Monitor]]
     _incidents: Mapping[UUID, Incident]
+    _children: Mapping[UUID, Monitor]
+    _checked: _Checked
     _assignments: Mapping[UUID, Sequence[Assignment]] = field(repr=False)
 
     @classmethod
-    def of(cls, children: Collection[UUID]) -> "Family":
-        """In three queries."""
-        parents: dict[UUID, list[Monitor]] = {child: [] for child in children}
-        for link in _links_of(children):
+    def of(cls, children: Collection[Monitor]) -> "Family":
+        """In three queries; two more where there are groups among them."""
+        by_id = {child.pk: child for child in children}
+        parents: dict[UUID, list[Monitor]] = {child: [] for child in by_id}
+        for link in _links_of(by_id.keys()):
             parents[link.from_monitor_id].append(link.to_monitor)
-        above = {parent.pk for ones in parents.values() for parent in ones}
+        above = {parent.pk: parent for ones in parents.values() for parent in ones}
+        checked = _Checked.of([*by_id.values(), *above.values()])
         incidents = Incident.objects.unresolved().filter(
             monitor__in=above, severity=Severity.DOWN, monitor__status__in=DOWN
         )
         assignments: dict[UUID, list[Assignment]] = {}
-        for one in Assignment.objects.filter(monitor__in={*children, *above}, is_active=True):
+        for one in Assignment.objects.filter(monitor__in=checked.ids, is_active=True):
             assignments.setdefault(one.monitor_id, []).append(one)
-        return cls(parents, {one.monitor_id: one for one in incidents}, assignments)
+        known = {one.monitor_id: one for one in incidents}
+        return cls(parents, known, by_id, checked, assignments)
 
     def parents_of(self, child: UUID, *, since: datetime) -> list[Parent]:
         return [
@@ -132,22 +178,30 @@ class Family:
             one.state in (Status.DOWN, Status.DEGRADED)
             and not one.passes
             and _is_checked(one, since)
-            for one in self._assignments.get(child, ())
+            for pk in self._checked.under(self._children[child])
+            for one in self._assignments.get(pk, ())
         )
 
     def patience_with(self, child: Monitor) -> timedelta:
-        return patience_with([child, *self._parents[child.pk]])
+        ones = [self._children[child.pk], *self._parents[child.pk]]
+        return patience_with(self._checked.monitors(ones))
+
+    def checked_soon(self, child: UUID) -> list[UUID]:
+        """What to check at once, to know whether the child's trouble is its own."""
+        return self._checked.soon([self._children[child], *self._parents[child]])
 
     def _is_fine(self, parent: Monitor, since: datetime) -> bool:
         """Whether every place has looked since then and found nothing that may become trouble.
 
         A place that says down, outvoted by the others, has nothing more to say.
         """
-        return KINDS[parent.kind].is_passive or all(
-            _is_checked(one, since)
-            and not one.unknowns
-            and (one.failures == 0 or one.state == Status.DOWN)
-            for one in self._assignments.get(parent.pk, ())
+        asked = [one for one in self._checked.monitors([parent]) if not KINDS[one.kind].is_passive]
+        return all(
+            _is_checked(place, since)
+            and not place.unknowns
+            and (place.failures == 0 or place.state == Status.DOWN)
+            for one in asked
+            for place in self._assignments.get(one.pk, ())
         )
 
 

@@ -1,4 +1,4 @@
-"""What time alone decides of incidents: flapping that is over, trouble that is held.
+"""What time alone decides of incidents: flapping that is over, trouble that is held; and groups.
 
 For whoever looks once a second; what another process has in its hands is left to the next look.
 Like `incidents.transitions` this returns what others may want to hear of.
@@ -14,12 +14,30 @@ from django.db.models import Exists, OuterRef, Q
 from incidents.holding import DOWN, Family, Hold, Parent, decide_hold
 from incidents.machine import SUSPENDED, TROUBLE
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentQuerySet, Severity
-from incidents.transitions import WRITTEN, Transition, minutes_of, resolved, stretch_of
+from incidents.transitions import (
+    WRITTEN,
+    Transition,
+    minutes_of,
+    resolved,
+    settle_groups,
+    stretch_of,
+)
+from monitors.groups import take_doubts
 from monitors.models import Monitor, Status
 from monitors.storing import look_soon
 from uptime.changes import Topic, tell_changed
 
 AT_ONCE = 1000
+
+
+@transaction.atomic
+def review_groups(now: datetime) -> list[Transition]:
+    """Bring the groups in line that a change may have made another.
+
+    Of groups in groups one level at a time: the next is for the next look.
+    """
+    doubted = take_doubts(AT_ONCE)
+    return settle_groups(doubted) if doubted else []
 
 
 @transaction.atomic
@@ -78,7 +96,7 @@ def review_held(now: datetime) -> list[Transition]:
     )
     if not incidents:
         return []
-    review = _Review(Family.of({incident.monitor_id for incident in incidents}), now)
+    review = _Review(Family.of([incident.monitor for incident in incidents]), now)
     for incident in incidents:
         review.decide(incident)
     return review.write()
@@ -125,7 +143,7 @@ class _Review:
             case Hold.UNDER:
                 self._put_under(incident, parents)
             case Hold.WAIT:
-                self._wait(incident, parents)
+                self._wait(incident)
             case Hold.TELL:
                 self._tell(incident, parents)
 
@@ -152,14 +170,14 @@ class _Review:
         incident.parent, incident.held_until = cause, None
         self._changed.append(incident)
 
-    def _wait(self, incident: Incident, parents: Iterable[Parent]) -> None:
+    def _wait(self, incident: Incident) -> None:
         if incident.held_until is None:  # the parent is over
             incident.held_since = self._now
             incident.held_until = self._now + self._family.patience_with(incident.monitor)
             self._changed.append(incident)
         assert incident.held_since is not None
         to_check = self._to_check.setdefault(incident.held_since, set())
-        to_check.update([incident.monitor_id, *(parent.id for parent in parents)])
+        to_check.update(self._family.checked_soon(incident.monitor_id))
 
     def _tell(self, incident: Incident, parents: Iterable[Parent]) -> None:
         incident.held_since = incident.held_until = None

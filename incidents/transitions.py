@@ -11,10 +11,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from accounts.models import User
+from incidents.groups import Rule, decide_group
 from incidents.holding import Doubt, doubts_about
-from incidents.machine import TROUBLE, FlapLimit, LocationState, Verdict, decide_verdict
+from incidents.machine import SUSPENDED, TROUBLE, FlapLimit, LocationState, Verdict, decide_verdict
 from incidents.maintenance.reads import Cover, covers_of
 from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
+from monitors.groups import GROUP, tally_members
 from monitors.models import Assignment, Monitor, Status, StatusSpan
 from monitors.spans import StatusChange, store_statuses
 from monitors.storing import PASSIVE_KINDS, look_soon
@@ -44,9 +46,8 @@ def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
     `checked_at` maps each monitor to the last check that may have changed it. The caller's
     transaction holds the locks of the assignments that it changed.
     """
-    monitors = list(
-        Monitor.objects.filter(id__in=checked_at, enabled=True).select_for_update().order_by("id")
-    )
+    rows = Monitor.objects.filter(id__in=checked_at, enabled=True).exclude(kind=GROUP)
+    monitors = list(rows.select_for_update().order_by("id"))
     states = _states_of(monitors)
     open_incidents = _open_incidents(monitors)
     verdicts = []
@@ -65,17 +66,47 @@ def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
         if verdict.status in TROUBLE and _outlasts(monitor, states[monitor.id]):
             verdict = replace(verdict, since=monitor.last_change_at)
         verdicts.append((monitor, incident, verdict))
+    return _apply(verdicts, checked_at)
+
+
+def settle_groups(doubted: Mapping[UUID, tuple[datetime, datetime]]) -> list[Transition]:
+    """Bring groups in line with their members, as those are now.
+
+    `doubted` maps each group to the stretch of time within which something of it changed.
+    """
+    rows = Monitor.objects.filter(id__in=doubted, enabled=True, kind=GROUP)
+    groups = list(rows.select_for_update().order_by("id"))
+    open_incidents = _open_incidents(groups)
+    tallies = tally_members([group.id for group in groups])
+    verdicts = []
+    for group in groups:
+        if group.status == Status.MAINTENANCE and not group.reason:
+            continue  # its own; it is not that of its members
+        incident = open_incidents.get(group.id)
+        before = _status_before(group, incident)
+        verdict = decide_group(Rule.of(group), tallies[group.id], before=before)
+        if verdict.since is not None:
+            since, until = doubted[group.id]
+            verdict = replace(verdict, since=min(max(verdict.since, since), until))
+        verdicts.append((group, incident, verdict))
+    return _apply(verdicts, {group: until for group, (_, until) in doubted.items()})
+
+
+def _apply(
+    verdicts: Sequence[tuple[Monitor, Incident | None, Verdict]], at: Mapping[UUID, datetime]
+) -> list[Transition]:
+    """Write these verdicts on locked monitors, and what follows from them."""
     turning = [monitor for monitor, _, verdict in verdicts if _is_turn(monitor, verdict)]
     under_maintenance = covers_of(turning)
     changes = _Changes(
-        _changes_of(turning, before=min(checked_at.values())),
+        _changes_of(turning, before=min(at.values())),
         doubts_about([one.id for one in turning]),
     )
     for monitor, incident, verdict in verdicts:
         if cover := under_maintenance.get(monitor.id):
             changes.suspend(monitor, incident, cover)
         elif _is_turn(monitor, verdict):
-            changes.turn(monitor, incident, verdict, checked_at[monitor.id])
+            changes.turn(monitor, incident, verdict, at[monitor.id])
         else:
             changes.refresh(monitor, incident, verdict)
     return changes.write()
@@ -197,6 +228,8 @@ class _Changes:
         verdict = replace(verdict, status=stretch_of(verdict.status))
         since = max(verdict.since or at, monitor.last_change_at)
         self._set_status(monitor, verdict, since)
+        if verdict.status == Status.PAUSED and incident is not None:
+            self._close(incident, since, verdict.message)
         if verdict.status not in _COUNTED:
             return  # nobody knows: what was told of stays as it is
         at = max(at, since)
@@ -275,6 +308,14 @@ class _Changes:
         else:
             self._tell(incident, opened, incident.severity)
 
+    def _close(self, incident: Incident, at: datetime, message: str) -> None:
+        """Nobody watches any more, as where a monitor is paused by hand."""
+        is_secret = incident.is_secret
+        event = resolved(incident, at=at, message=message)
+        self._changed.append(incident)
+        self._events.append(event)
+        self._transitions.append(Transition(incident, event, "closed", is_secret))
+
     def _go_on(
         self, incident: Incident, verdict: Verdict, at: datetime, changes: int, monitor: Monitor
     ) -> None:
@@ -285,7 +326,7 @@ class _Changes:
                 verdict,
                 at,
                 is_quiet=bool(changes),
-                is_news=monitor.status == Status.PENDING,
+                is_news=monitor.status in SUSPENDED,
             )
         elif not changes:
             is_secret = incident.is_secret

@@ -18,6 +18,7 @@ from django.db.models.functions import Least
 from accounts.audit import record, record_each
 from accounts.models import Team
 from monitors.drafts import MOST_TAGS, accept, default_interval_s, values_of
+from monitors.groups import GROUP, doubt_group, doubt_groups_of
 from monitors.models import Location, Monitor, Status, StatusSpan
 from monitors.scheduling import change_pace, hasten_checks, lock_assignments, set_locations
 from monitors.specs import spec_of
@@ -61,6 +62,9 @@ def create_monitor(
         set_locations(monitor, _ids(accepted.locations))
         if accepted.depends_on:
             monitor.depends_on.set(accepted.depends_on)
+        if accepted.members:
+            monitor.members.set(accepted.members)
+        doubt_groups_of({monitor.pk: now})
         record("monitor.created", monitor, team=team)
     return monitor
 
@@ -95,14 +99,20 @@ def update_monitor(
             locked.revision += 1
         is_moved = {one.slug for one in accepted.locations} != set(before["locations"])
         is_tied = {str(one.pk) for one in accepted.depends_on} != set(before["depends_on"])
-        if changed or is_moved or is_tied:
-            locked.save()
+        is_regrouped = {str(one.pk) for one in accepted.members} != set(before["members"])
+        with _regrouping([locked.pk] if "tags" in changed else []):
+            if changed or is_moved or is_tied or is_regrouped:
+                locked.save()
         set_locations(locked, _ids(accepted.locations))
         if is_tied:
             locked.depends_on.set(accepted.depends_on)
+        if is_regrouped:
+            locked.members.set(accepted.members)
         if is_checked_anew:
             hasten_checks(locked)
-        moved = {"locations": is_moved, "depends_on": is_tied}
+        if locked.kind == GROUP and (is_regrouped or "settings" in changed):
+            doubt_group(locked, database_now())
+        moved = {"locations": is_moved, "depends_on": is_tied, "members": is_regrouped}
         if all_changed := changed | {name for name, is_so in moved.items() if is_so}:
             record("monitor.changed", locked, team=locked.team_id, changed=all_changed)
     return locked
@@ -116,8 +126,10 @@ def remove_monitors(*, monitor_ids: Collection[UUID]) -> int:
     which also closes what is open elsewhere.
     """
     lock_assignments(monitor_ids)
-    chosen = Monitor.objects.filter(pk__in=_lock(monitor_ids))
+    locked = _lock(monitor_ids)
+    chosen = Monitor.objects.filter(pk__in=locked)
     record_each("monitor.deleted", chosen.only("name", "team"))
+    doubt_groups_of(dict.fromkeys(locked, database_now()))
     return chosen.all().delete()[1].get("monitors.Monitor", 0)
 
 
@@ -129,7 +141,9 @@ def tag_monitors(*, monitor_ids: Collection[UUID], tag: str) -> int:
     )
     added = Func(F("tags"), Value(tag), function="array_append", output_field=_TAGS)
     record_each("monitor.changed", lacking.only("name", "team"), changed=["tags"])
-    return lacking.update(tags=added, updated_at=database_now())
+    chosen = list(lacking.values_list("pk", flat=True))
+    with _regrouping(chosen):
+        return lacking.update(tags=added, updated_at=database_now())
 
 
 @transaction.atomic
@@ -138,7 +152,8 @@ def untag_monitors(*, monitor_ids: Collection[UUID], tag: str) -> int:
     left = Func(F("tags"), Value(tag), function="array_remove", output_field=_TAGS)
     having = Monitor.objects.filter(pk__in=_lock(monitor_ids)).tagged(tag)
     record_each("monitor.changed", having.only("name", "team"), changed=["tags"])
-    return having.update(tags=left, updated_at=database_now())
+    with _regrouping(list(having.values_list("pk", flat=True))):
+        return having.update(tags=left, updated_at=database_now())
 
 
 @transaction.atomic
@@ -149,7 +164,11 @@ def pace_monitors(*, monitor_ids: Collection[UUID], interval_s: int) -> int:
     come no later than the next one would.
     """
     lock_assignments(monitor_ids)
-    locked = Monitor.objects.filter(pk__in=_lock(monitor_ids)).exclude(interval_s=interval_s)
+    locked = (
+        Monitor.objects.filter(pk__in=_lock(monitor_ids))
+        .exclude(interval_s=interval_s)
+        .exclude(kind=GROUP)
+    )
     changed = [one for one in locked if _may_be_checked_every(one, interval_s)]
     rows = Monitor.objects.filter(pk__in=[one.pk for one in changed])
     record_each("monitor.changed", rows.only("name", "team"), changed=["interval_s"])
@@ -161,6 +180,15 @@ def pace_monitors(*, monitor_ids: Collection[UUID], interval_s: int) -> int:
     )
     change_pace(list(rows.all()), timedelta(seconds=interval_s))
     return len(changed)
+
+
+@contextmanager
+def _regrouping(monitor_ids: Collection[UUID]) -> Iterator[None]:
+    """Other tags are other groups: those from before and those from after are looked at."""
+    now = database_now()
+    doubt_groups_of(dict.fromkeys(monitor_ids, now))
+    yield
+    doubt_groups_of(dict.fromkeys(monitor_ids, now))
 
 
 def _may_be_checked_every(monitor: Monitor, interval_s: int) -> bool:
@@ -178,6 +206,8 @@ def check_now(*, monitor: Monitor) -> None:
     """Have the next check made at once. Raises Conflict where there is nothing to check."""
     if KINDS[monitor.kind].is_passive:
         raise Conflict("A heartbeat is not checked: it waits for its ping URL to be called.")
+    if KINDS[monitor.kind].is_derived:
+        raise Conflict("A group is not checked: its members are.")
     with transaction.atomic():
         list(monitor.assignments.select_for_update().order_by("id"))
         locked = Monitor.objects.select_for_update().get(pk=monitor.pk)

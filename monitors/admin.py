@@ -72,6 +72,7 @@ class MonitorForm(ActionForm[Monitor]):
             "flap_threshold",
             "flap_window_s",
             "depends_on",
+            "members",
             "sla_target",
             "settings",
         )
@@ -88,7 +89,7 @@ class MonitorForm(ActionForm[Monitor]):
     def as_value(self, field: str, entered: Any) -> Any:
         if field == "locations":
             return [location.slug for location in entered]
-        if field == "depends_on":
+        if field in ("depends_on", "members"):
             return [str(monitor.pk) for monitor in entered]
         if field == "timeout_ms" and entered is not None:
             return entered / 1000
@@ -105,7 +106,7 @@ class MonitorAdmin(ActionAdmin[Monitor]):
     list_select_related = ("team",)
     search_fields = ("name", "target", "key", "team__name")
     ordering = ("name", "id")
-    autocomplete_fields = ("team", "depends_on")
+    autocomplete_fields = ("team", "depends_on", "members")
     actions = ("pause", "resume", "check_soon")
     readonly_fields = (
         "status",
@@ -134,6 +135,7 @@ class MonitorAdmin(ActionAdmin[Monitor]):
                     "flap_threshold",
                     "flap_window_s",
                     "depends_on",
+                    "members",
                     "sla_target",
                 )
             },

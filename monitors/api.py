@@ -21,6 +21,7 @@ from accounts.audit import in_one_go
 from accounts.models import Team
 from monitors.actions import check_now, create_monitor, update_monitor
 from monitors.figures import Figures, group_figures, monitor_figures
+from monitors.groups import GROUP
 from monitors.history import Wanted, read_results
 from monitors.models import (
     Assignment,
@@ -31,7 +32,13 @@ from monitors.models import (
     Status,
     StatusSpan,
 )
-from monitors.reads import MonitorRow, monitor_rows, parents_of, under_maintenance
+from monitors.reads import (
+    MonitorRow,
+    monitor_rows,
+    named_members_of,
+    parents_of,
+    under_maintenance,
+)
 from monitors.shapes import (
     MAX_BULK,
     BulkIn,
@@ -299,8 +306,10 @@ class Locations(ApiView):
 
 
 def present_monitors(monitors: Sequence[Monitor]) -> list[MonitorOut]:
-    """Monitors as the API shows them: three queries, whatever their number."""
+    """Monitors as the API shows them: at most four queries, whatever their number."""
     parents = parents_of([monitor.pk for monitor in monitors])
+    groups = [monitor.pk for monitor in monitors if monitor.kind == GROUP]
+    members = named_members_of(groups) if groups else {}
     incidents = dict(
         Monitor.objects.filter(
             pk__in=[monitor.pk for monitor in monitors],
@@ -308,12 +317,19 @@ def present_monitors(monitors: Sequence[Monitor]) -> list[MonitorOut]:
         ).values_list("pk", "incidents__pk")
     )
     return [
-        _present_monitor(row, incidents.get(row.monitor.pk), parents[row.monitor.pk])
+        _present_monitor(
+            row,
+            incidents.get(row.monitor.pk),
+            parents[row.monitor.pk],
+            members.get(row.monitor.pk, []),
+        )
         for row in monitor_rows(monitors)
     ]
 
 
-def _present_monitor(row: MonitorRow, incident: UUID | None, parents: list[UUID]) -> MonitorOut:
+def _present_monitor(
+    row: MonitorRow, incident: UUID | None, parents: list[UUID], members: list[UUID]
+) -> MonitorOut:
     monitor = row.monitor
     kind = KINDS.get(monitor.kind)
     return MonitorOut(
@@ -335,6 +351,7 @@ def _present_monitor(row: MonitorRow, incident: UUID | None, parents: list[UUID]
         flap_threshold=monitor.flap_threshold,
         flap_window=monitor.flap_window_s,
         depends_on=[str(parent) for parent in parents],
+        members=[str(member) for member in members],
         enabled=monitor.enabled,
         tags=monitor.tags,
         settings={**_default_settings(monitor.kind), **monitor.settings},

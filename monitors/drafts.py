@@ -11,7 +11,8 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from accounts.models import Team
-from monitors.links import find_monitors, refuse_rings
+from monitors.groups import GROUP
+from monitors.links import DEPENDS_ON, MEMBERS, Tie, find_monitors, refuse_rings
 from monitors.models import Location, Monitor
 from probe.kinds import KINDS
 from probe.kinds.base import Kind, KindSettings
@@ -20,6 +21,7 @@ from uptime.secrets import keep_secrets, seal
 from uptime.validation import Problems, validate
 
 MOST_TAGS = 50
+MOST_MEMBERS = 1000
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 Interval: TypeAlias = Annotated[int, Field(ge=1, le=86_400)] | None
@@ -46,13 +48,14 @@ class MonitorDraft(BaseModel):
     failure_window: Annotated[int, Field(ge=2, le=60)] | None = None
     recovery_threshold: Annotated[int, Field(ge=1, le=100)] = 1
     retry_interval: Annotated[int, Field(ge=1, le=86_400)] | None = None
-    locations: Annotated[
-        list[str], Field(min_length=1, max_length=100), AfterValidator(_unique)
-    ] = [Location.LOCAL]
+    locations: Annotated[list[str], Field(max_length=100), AfterValidator(_unique)] = [
+        Location.LOCAL
+    ]
     quorum: Annotated[int, Field(ge=1, le=100)] = 1
     flap_threshold: Annotated[int, Field(ge=0, le=100)] = 4
     flap_window: Annotated[int, Field(ge=60, le=86_400)] = 900
     depends_on: Annotated[list[Text], Field(max_length=100), AfterValidator(_unique)] = []
+    members: Annotated[list[Text], Field(max_length=MOST_MEMBERS), AfterValidator(_unique)] = []
     enabled: bool = True
     tags: Annotated[list[Tag], Field(max_length=MOST_TAGS), AfterValidator(_unique)] = []
     settings: dict[str, Any] = {}
@@ -88,6 +91,7 @@ class Accepted:
     columns: dict[str, Any]
     locations: list[Location]
     depends_on: list[Monitor]
+    members: list[Monitor]
 
 
 def accept(
@@ -112,8 +116,14 @@ def accept(
         problems.add("kind", "A monitor's kind can't be changed: create a new monitor.")
     target = problems.gather(lambda: _target_of(kind, values))
     settings = problems.gather(lambda: _settings_of(kind, values, existing or like))
-    locations = _check_together(draft, settings, problems) if draft else []
-    depends_on = problems.gather(lambda: _parents_of(draft, team, existing)) if draft else []
+    locations = _check_together(draft, kind, settings, problems) if draft else []
+    tied = {
+        tie.field: problems.gather(lambda tie=tie: _tied_by(tie, draft, team, existing)) or []  # type: ignore[misc]
+        for tie in (DEPENDS_ON, MEMBERS)
+        if draft
+    }
+    if tied.get("members") and not kind.is_derived:
+        problems.add("members", "Only a group has members.")
     if draft is None or target is None or settings is None or problems.fields:
         raise Invalid(problems.fields)
     public, encrypted = seal(settings)
@@ -137,14 +147,14 @@ def accept(
         "sla_target": draft.sla_target,
         "enabled": draft.enabled,
     }
-    return Accepted(columns, locations, depends_on or [])
+    return Accepted(columns, locations, **tied)
 
 
-def _parents_of(draft: MonitorDraft, team: Team, existing: Monitor | None) -> list[Monitor]:
-    parents = find_monitors(team, draft.depends_on, field="depends_on")
-    if parents and existing is not None:
-        refuse_rings(existing, parents)
-    return parents
+def _tied_by(tie: Tie, draft: MonitorDraft, team: Team, existing: Monitor | None) -> list[Monitor]:
+    others = find_monitors(team, getattr(draft, tie.field), field=tie.field)
+    if others and existing is not None:
+        refuse_rings(existing, others, tie)
+    return others
 
 
 def _target_of(kind: Kind, values: Mapping[str, Any]) -> str:
@@ -168,9 +178,13 @@ def _settings_of(
 
 
 def _check_together(
-    draft: MonitorDraft, settings: KindSettings | None, problems: Problems
+    draft: MonitorDraft, kind: Kind, settings: KindSettings | None, problems: Problems
 ) -> list[Location]:
     """What no field can tell alone; returns the locations."""
+    if kind.is_derived:
+        return []  # nothing of the rest means anything
+    if not draft.locations:
+        problems.add("locations", "Give at least one.")
     if settings is not None and draft.interval_s < (
         shortest_s := int(settings.shortest_interval.total_seconds())
     ):
@@ -210,6 +224,14 @@ def values_of(monitor: Monitor) -> dict[str, Any]:
         "flap_window": monitor.flap_window_s,
         "depends_on": [
             str(pk) for pk in monitor.depends_on.order_by("pk").values_list("pk", flat=True)
+        ],
+        "members": [
+            str(pk)
+            for pk in (
+                monitor.members.order_by("pk").values_list("pk", flat=True)
+                if monitor.kind == GROUP
+                else ()
+            )
         ],
         "enabled": monitor.enabled,
         "tags": list(monitor.tags),

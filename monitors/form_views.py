@@ -68,7 +68,9 @@ def edit_monitor(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         except Invalid as invalid:
             form.show_errors(invalid.fields)
         else:
-            messages.success(request, "Saved. The next check uses the new settings.")
+            is_checked = not form.kind.is_derived
+            soon = " The next check uses the new settings." if is_checked else ""
+            messages.success(request, f"Saved.{soon}")
             return redirect(monitor)
     return _form_page(
         request, form, monitor=monitor, trial=reverse("monitor-try", args=[monitor.pk])

@@ -27,6 +27,16 @@ _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,9})\s*(s|sec|seconds?|m|min|minutes?|h|hours?|d|days?)?", re.I)
 
 
+# What says how a check is made and judged.
+_OF_CHECKS = (
+    "timeout",
+    "failure_threshold",
+    "failure_window",
+    "recovery_threshold",
+    "retry_interval",
+)
+
+
 class DurationField(forms.CharField):
     """Whole seconds, written as people do: `45 s`, `5 min`, `1 h`; a bare number is seconds."""
 
@@ -125,6 +135,11 @@ class MonitorForm(SettingsForm):
         help_text="Monitors without which it can't work, by name, key or id, one a line. While one"
         " of them is down, nobody is told of this one.",
     )
+    members = MonitorsField(
+        label="Members",
+        required=False,
+        help_text="Monitors and other groups, by name, key or id, one a line.",
+    )
     sla_target = PercentField(
         label="Promised uptime (%)", required=False, help_text="Such as 99.9. Optional."
     )
@@ -164,13 +179,15 @@ class MonitorForm(SettingsForm):
         # these may be emptied: the others have a default that a blank field asks for
         for name in ("key", "sla_target", "failure_window"):
             given.setdefault(name, None)
-        given.setdefault("depends_on", [])
+        for name in ("depends_on", "members"):
+            if name in self.fields:
+                given.setdefault(name, [])
         return {**given, "settings": self.read_settings()}
 
     def sections(self) -> list[Section]:
         """The fields in the order of their weight; only the first section is open."""
         open_settings, *folded = self.group.sections(self, self.kind.sections)
-        first = ["name", "target", "interval", "tags"]
+        first = ["name", "members" if self.kind.is_derived else "target", "interval", "tags"]
         judging = ["failure_threshold", "failure_window", "recovery_threshold"]
         judging += ["retry_interval", "timeout"]
         return [
@@ -196,6 +213,11 @@ class MonitorForm(SettingsForm):
             }
         else:
             del self.fields["target"]
+        if self.kind.is_derived:
+            for name in ("interval", *_OF_CHECKS, "locations", "quorum"):
+                del self.fields[name]
+            return
+        del self.fields["members"]
         if self.kind.is_passive:
             interval.label = "A ping is expected every"
             interval.help_text = "Such as 5 min, 1 h or 1 d. A schedule takes its place."

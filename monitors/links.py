@@ -1,9 +1,12 @@
-"""What monitors depend on: found by the names that people give, and never in a ring.
+"""What monitors depend on and who is in a group: found by the names that people give, and never in
+a ring.
 
-A ring would be silent for ever: each of its monitors would wait for another to recover.
+In a ring of dependencies each monitor would wait for another to recover, silent for ever; a group
+that contains itself would stay what it once was.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
@@ -55,8 +58,23 @@ def _as_id(reference: str) -> UUID | None:
         return None
 
 
-def refuse_rings(monitor: Monitor, parents: Collection[Monitor]) -> None:
-    """Raise Invalid if `monitor` would come to depend on itself.
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """One of the ways in which monitors are tied to others, and what to say of a ring of it."""
+
+    field: str
+    to_itself: str
+    already: str
+
+
+DEPENDS_ON = Tie(
+    "depends_on", "A monitor can't depend on itself.", "{} depends on this monitor already."
+)
+MEMBERS = Tie("members", "A group can't be in itself.", "{} contains this group already.")
+
+
+def refuse_rings(monitor: Monitor, others: Collection[Monitor], tie: Tie) -> None:
+    """Raise Invalid if `monitor` would come to be tied to itself.
 
     Until the caller's transaction ends, nobody else in the team can tie the ring from its other
     end.
@@ -64,25 +82,23 @@ def refuse_rings(monitor: Monitor, parents: Collection[Monitor]) -> None:
     Team.objects.select_for_update(no_key=True).get(pk=monitor.team_id)
     with connection.cursor() as cursor:
         cursor.execute(
-            """
+            f"""
             WITH RECURSIVE above(id, through) AS (
-                SELECT parent, parent FROM unnest(%s::uuid[]) AS given(parent)
+                SELECT other, other FROM unnest(%s::uuid[]) AS given(other)
                 UNION
                 SELECT link.to_monitor_id, above.through
                 FROM above
-                JOIN monitors_monitor_depends_on AS link ON link.from_monitor_id = above.id
+                JOIN monitors_monitor_{tie.field} AS link ON link.from_monitor_id = above.id
             )
             SELECT through FROM above WHERE id = %s
-            """,
-            [[parent.pk for parent in parents], monitor.pk],
+            """,  # noqa: S608 - the field is one of the two above
+            [[other.pk for other in others], monitor.pk],
         )
         rings = {through for (through,) in cursor}
     sentences = [
-        "A monitor can't depend on itself."
-        if parent.pk == monitor.pk
-        else f"{parent.name} depends on this monitor already."
-        for parent in parents
-        if parent.pk in rings
+        tie.to_itself if other.pk == monitor.pk else tie.already.format(other.name)
+        for other in others
+        if other.pk in rings
     ]
     if sentences:
-        raise Invalid({"depends_on": sentences})
+        raise Invalid({tie.field: sentences})

@@ -133,6 +133,13 @@ class Monitor(models.Model):
         related_name="dependents",
         help_text="While one of these is down, nobody is told of this monitor's trouble.",
     )
+    members = models.ManyToManyField(
+        "self",
+        symmetrical=False,
+        blank=True,
+        related_name="groups",
+        help_text="Of a group: those named. The rest are told by the tags in its settings.",
+    )
     enabled = models.BooleanField(default=True)
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     settings = models.JSONField(default=dict, blank=True)
@@ -174,6 +181,8 @@ class Monitor(models.Model):
                 name="monitor_in_maintenance",
                 condition=models.Q(status__in=["maintenance", "pending"]),
             ),
+            # the groups that a monitor whose status turns may be in
+            models.Index(fields=["team"], name="monitor_groups", condition=models.Q(kind="group")),
         ]
 
     def __str__(self) -> str:
@@ -197,6 +206,28 @@ class Monitor(models.Model):
     @property
     def flap_window(self) -> timedelta:
         return timedelta(seconds=self.flap_window_s)
+
+
+class GroupDoubt(models.Model):
+    """That a group may have another status, by what changed within this stretch of time.
+
+    Whoever looks at the group takes it away (`incidents.groups`). No constraint in the database:
+    it would lock the group's row for each member that turns, against the order of locks.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    group = models.ForeignKey(
+        Monitor,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,  # the table is read whole: what is in it is to be looked at
+        related_name="+",
+    )
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.group_id} from {self.since:%Y-%m-%d %H:%M:%S}"
 
 
 class SavedView(models.Model):

@@ -6,7 +6,7 @@ from datetime import datetime
 from operator import attrgetter
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Model, Q
 
 from monitors.charts import BAND_CELLS, Stretch
 from monitors.history import Wanted, read_results
@@ -60,10 +60,19 @@ def _row(monitor: Monitor, assignments: Sequence[Assignment]) -> MonitorRow:
 
 def parents_of(monitors: Collection[UUID]) -> dict[UUID, list[UUID]]:
     """What each of these depends on, in one query."""
+    return _tied(Monitor.depends_on.through, monitors)
+
+
+def named_members_of(monitors: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """The members that each of these names, in one query."""
+    return _tied(Monitor.members.through, monitors)
+
+
+def _tied(through: type[Model], monitors: Collection[UUID]) -> dict[UUID, list[UUID]]:
     found: dict[UUID, list[UUID]] = {monitor: [] for monitor in monitors}
-    links = Monitor.depends_on.through.objects.filter(from_monitor__in=found)
-    for child, parent in links.order_by("to_monitor").values_list("from_monitor", "to_monitor"):
-        found[child].append(parent)
+    links = through._default_manager.filter(from_monitor__in=found).order_by("to_monitor")
+    for one, other in links.values_list("from_monitor", "to_monitor"):
+        found[one].append(other)
     return found
 
 

@@ -55,6 +55,9 @@ class MonitorOut(Shape):
     depends_on: list[str]
     """Ids of monitors without which this one can't work. While one of them is down, this one's
     alerts are held and its incident is listed under theirs. Written as ids, keys or names."""
+    members: list[str]
+    """Of a group: ids of the monitors and groups that it names; those that its `settings.tags`
+    bring are members, too. Written as ids, keys or names."""
     enabled: bool
     """False: paused."""
     tags: list[str]

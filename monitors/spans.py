@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from monitors.groups import doubt_groups_of
 from monitors.models import Status
 from uptime.changes import Topic, tell_changed
 
@@ -31,7 +32,10 @@ class StatusChange:
 
 
 def store_statuses(changes: Sequence[StatusChange]) -> None:
-    """Write monitors' statuses and turn their spans; the caller holds the monitors' locks."""
+    """Write monitors' statuses and turn their spans; the caller holds the monitors' locks.
+
+    Groups that they are in are looked at soon.
+    """
     if not changes:
         return
     columns: list[Any] = [
@@ -85,4 +89,5 @@ def store_statuses(changes: Sequence[StatusChange]) -> None:
             """,  # noqa: S608 - likewise
             columns,
         )
+    doubt_groups_of({one.monitor_id: one.at for one in changes if one.at is not None})
     tell_changed(Topic.MONITORS, [one.monitor_id for one in changes])

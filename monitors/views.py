@@ -29,6 +29,7 @@ from monitors.charts import (
 from monitors.courses import DEFAULT_ZOOM, ZOOMS, Step, Zoom, course_of
 from monitors.days import DAY, daily_time, first_day
 from monitors.figures import time_spent
+from monitors.groups import groups_of, members_of
 from monitors.models import Location, Monitor, Ping, Result
 from monitors.reads import drawn_stretches, monitor_rows, recent_results
 from monitors.snippets import snippets_for
@@ -41,6 +42,7 @@ from uptime.pages import render_page
 CHECKS_CHARTED = 120
 CHECKS_LISTED = 20
 PINGS_LISTED = 20
+MEMBERS_LISTED = 100
 SPANS_LISTED = 12
 INCIDENTS_LISTED = 5
 WINDOWS_LISTED = 3
@@ -83,12 +85,15 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         "history": monitor.spans.order_by("-started_at", "-id")[:SPANS_LISTED],
         # by its reverse name: this package does not know of the next one
         "parents": monitor.depends_on.order_by("name", "id"),
+        "groups": groups_of(monitor).order_by("name", "id"),
         "maintenance": planned(windows_over(monitor), now, now + MAINTENANCE_AHEAD)[
             :WINDOWS_LISTED
         ],
         "incidents": monitor.incidents.order_by("-started_at")[:INCIDENTS_LISTED],
     }
-    if kind.is_passive:
+    if kind.is_derived:
+        extra = _member_context(monitor)
+    elif kind.is_passive:
         extra = _ping_context(monitor)
     else:
         zoom = ZOOMS.get(request.GET.get("zoom", ""), ZOOMS[DEFAULT_ZOOM])
@@ -251,6 +256,14 @@ class PingLine:
 
     ping: Ping
     body: str
+
+
+def _member_context(group: Monitor) -> dict[str, Any]:
+    """A group's members, the worst first; of many the rest is told by its number."""
+    members = members_of(group)
+    count = members.count()
+    listed = members.worst_first()[:MEMBERS_LISTED]
+    return {"members": listed, "member_count": count, "more_members": count - MEMBERS_LISTED}
 
 
 def _ping_context(monitor: Monitor) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class Reason(StrEnum):
     DOMAIN_EXPIRED = "domain_expired"
     DOMAIN_EXPIRING = "domain_expiring"
     MANUAL = "manual"
+    MEMBERS = "members"
     LATENCY = "latency"
     TARGET_FORBIDDEN = "target_forbidden"
     CHECK_ERROR = "check_error"

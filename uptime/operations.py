@@ -18,7 +18,7 @@ from incidents.actions import (
 )
 from incidents.maintenance.upkeep import confirm_outages, keep_maintenance
 from incidents.models import Incident, IncidentEvent
-from incidents.reviews import calm_down, review_held
+from incidents.reviews import calm_down, review_groups, review_held
 from incidents.transitions import Transition
 from monitors.actions import remove_monitors
 from monitors.models import Monitor
@@ -122,13 +122,16 @@ def delete_monitors(*, monitor_ids: Collection[UUID], by: User | None = None) ->
     return remove_monitors(monitor_ids=monitor_ids)
 
 
+_REVIEWS = (keep_maintenance, confirm_outages, review_groups, calm_down, review_held)
+
+
 def review_incidents() -> None:
-    """Bring about what time alone decides: maintenance, flapping that is over, trouble held.
+    """Bring about what time alone decides: maintenance, groups, flapping, trouble that is held.
 
     For whoever looks once a second. Any number of processes may do so at once.
     """
     try:
-        for review in (keep_maintenance, confirm_outages, calm_down, review_held):
+        for review in _REVIEWS:
             with transaction.atomic():
                 tell(review(database_now()))
     except (OperationalError, InterfaceError):

@@ -91,7 +91,9 @@ def _ended(
 ) -> Mapping[UUID, datetime]:
     """Monitors under maintenance that no window covers, and since when: now, unless by its time."""
     covered_teams = {reach.window.team_id for reach in on if reach.window.is_for_all}
-    inside = Monitor.objects.filter(status=Status.MAINTENANCE).exclude(team__in=covered_teams)
+    # a group that is so because its members are has that as its reason
+    own = Monitor.objects.filter(status=Status.MAINTENANCE, reason="")
+    inside = own.exclude(team__in=covered_teams)
     ended = [one for one in inside if not any(reach.covers(one) for reach in on)][:AT_ONCE]
     return {
         one.pk: max(

@@ -86,8 +86,9 @@ class Kind:
 
     `clean_target` returns the target in its normal form, or raises ValueError with a sentence for
     the user. `observe` returns what was seen; trouble with the target never raises. A kind that
-    `is_passive` only judges what has come in and touches no network. An engine makes no more than
-    `at_once` checks of the kind at a time, where that is a number.
+    `is_passive` only judges what has come in and touches no network; one that `is_derived` is not
+    even that: its status follows from other monitors', and no location checks it. An engine makes
+    no more than `at_once` checks of the kind at a time, where that is a number.
 
     The defaults are those of a monitor whose maker says nothing else.
 
@@ -102,6 +103,7 @@ class Kind:
     clean_target: Callable[[str], str]
     has_target: bool = True
     is_passive: bool = False
+    is_derived: bool = False
     at_once: int | None = None
     default_interval: timedelta = timedelta(seconds=60)
     default_retry_interval: timedelta = timedelta(seconds=5)

@@ -33,7 +33,7 @@ TARGETS: dict[str, str] = {
     "icmp": "{host}",
     "traceroute": "{host}",
 }
-WITHOUT_A_TARGET_ON_THE_NETWORK = {"heartbeat", "manual"}
+WITHOUT_A_TARGET_ON_THE_NETWORK = {"group", "heartbeat", "manual"}
 OTHERS = {"dns", "domain"}
 """Tested by themselves: what they connect to is a setting."""
 
