@@ -44,6 +44,7 @@ from alerts.models import (
 )
 from alerts.outbox import announce, queue_test
 from alerts.probing import ask_soon
+from alerts.recording import await_recording
 from alerts.rules import pager_types
 from incidents.models import Severity
 from monitors.models import Monitor
@@ -174,8 +175,10 @@ def _fallback(team: Team, given: UUID | None, *, own: UUID | None = None) -> Cha
 @transaction.atomic
 def delete_channel(*, channel: Channel) -> None:
     """Remove it from every policy, with its deliveries, sent or not."""
-    record("channel.deleted", channel, team=channel.team_id)
-    channel.delete()
+    with transaction.atomic():
+        await_recording(Delivery.objects.filter(channel=channel))
+        record("channel.deleted", channel, team=channel.team_id)
+        channel.delete()
 
 
 def send_test(*, channel: Channel) -> Delivery:

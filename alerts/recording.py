@@ -89,6 +89,16 @@ def _lock_incidents(given_up: Sequence[UUID]) -> None:
         list(rows.select_for_update(no_key=True).values_list("pk"))
 
 
+def await_recording(deliveries: QuerySet[Delivery]) -> None:
+    """Lock deliveries that are about to be deleted.
+
+    An attempt that is being recorded meanwhile has come before, and goes with its delivery; one
+    that comes later finds nothing. Otherwise it would be kept of a delivery that is gone, which
+    the database refuses to whoever deletes.
+    """
+    list(deliveries.order_by("pk").select_for_update(of=("self",)).values_list("pk"))
+
+
 def _lock_those_held(ended: Sequence[Ended]) -> set[UUID]:
     """The deliveries whose lease is still that of the attempt, locked."""
     attempts = {leased.id: (leased.owner, leased.attempt) for leased, _ in ended}

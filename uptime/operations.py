@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from accounts.models import User
 from alerts.models import Delivery
 from alerts.outbox import queue_deliveries
+from alerts.recording import await_recording
 from incidents.actions import (
     add_update,
     close_by_hand,
@@ -119,6 +120,7 @@ def delete_monitors(*, monitor_ids: Collection[UUID], by: User | None = None) ->
     Delivery.objects.filter(incident_event__in=[one.event for one in closed]).update(
         incident=None, incident_event=None
     )
+    await_recording(Delivery.objects.filter(incident__monitor__in=monitor_ids))
     return remove_monitors(monitor_ids=monitor_ids)
 
 

@@ -39,7 +39,7 @@ from tests.servers.smtp import MailServer
 from tests.servers.webhook import Receiver, Reply
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
-from uptime.operations import set_enabled
+from uptime.operations import delete_monitor, set_enabled
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -401,3 +401,31 @@ def test_an_end_that_comes_while_the_fallback_takes_over_is_not_missed(
         recording.result(10)
     send_due(dispatcher)
     assert [request.json()["event"] for request in receiver.requests] == ["recovered"]
+
+
+@pytest.mark.parametrize("what", ["monitor", "channel"])
+def test_what_is_deleted_while_an_attempt_is_recorded_is_gone_with_it(
+    team: Team, what: str
+) -> None:
+    channel = make_webhook(team, "http://127.0.0.1:9/")
+    tell_all(team, channel)
+    transition = fail(make_monitor(team))
+    queue(transition)
+    [leased] = lease_deliveries(owner=uuid4(), now=database_now(), limit=1, per_channel=lambda _: 1)
+
+    def delete() -> None:
+        try:
+            if what == "monitor":
+                delete_monitor(monitor=transition.incident.monitor)
+            else:
+                delete_channel(channel=channel)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        with transaction.atomic():
+            record_outcomes([(leased, Outcome("503 busy"))])
+            deleting = elsewhere.submit(delete)
+            wait_for_a_waiter()
+        deleting.result()
+    assert not Delivery.objects.exists()
