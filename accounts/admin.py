@@ -15,6 +15,7 @@ from accounts.models import (
     IdempotentRequest,
     Invitation,
     Membership,
+    Passkey,
     RecoveryCode,
     SecondFactor,
     SignInTries,
@@ -202,11 +203,26 @@ class SecondFactorAdmin(RecordAdmin[SecondFactor]):
 
 @admin.register(RecoveryCode)
 class RecoveryCodeAdmin(RecordAdmin[RecoveryCode]):
-    list_display = ("id", "factor")
-    list_select_related = ("factor__user",)
-    search_fields = ("factor__user__email",)
+    list_display = ("id", "user")
+    list_select_related = ("user",)
+    search_fields = ("user__email",)
     ordering = ("-id",)
-    fields = ("factor",)
+    fields = ("user",)
+
+
+@admin.register(Passkey)
+class PasskeyAdmin(RecordAdmin[Passkey]):
+    """Deleting one keeps whoever holds its device out."""
+
+    list_display = ("name", "user", "created_at", "last_used_at", "sign_count")
+    list_select_related = ("user",)
+    search_fields = ("name", "user__email")
+    ordering = ("-created_at",)
+    fields = ("user", "name", "transports", "sign_count", "created_at", "last_used_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Passkey | None = None) -> bool:
+        may = request.user.has_perm("accounts.delete_passkey")
+        return may and _may_touch(request, obj.user if obj else None)
 
 
 @admin.register(BrowserSession)

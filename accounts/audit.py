@@ -53,6 +53,11 @@ ACTIONS = {
     "member.removed": "Member removed",
     "token.created": "Token created",
     "token.revoked": "Token revoked",
+    "two_factor.on": "Codes of an app set up",
+    "two_factor.off": "Codes of an app turned off",
+    "recovery_code.used": "Recovery code used",
+    "passkey.added": "Passkey added",
+    "passkey.removed": "Passkey removed",
     "team.created": "Team created",
     "team.changed": "Team changed",
 }
@@ -95,6 +100,14 @@ def record(
         entry.save(force_insert=True)
     else:
         gathered.append(entry)
+
+
+def record_for_user(action: str, what: Model, *, user: User, name: str = "") -> None:
+    """Record what somebody does to their own account, in each team that they are in."""
+    if request_served.get() is None:
+        return
+    for team_id in user.memberships.values_list("team_id", flat=True):
+        record(action, what, team=team_id, name=name, by=user)
 
 
 def record_each(action: str, rows: Iterable[Any], *, changed: Collection[str] = ()) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -13,7 +14,9 @@ from django.utils import timezone
 from accounts.actions import NAME_LIMIT
 from accounts.audit import ACTIONS
 from accounts.models import AuditEntry, Membership, Role, Scope, Team, User
-from accounts.throttling import forget_tries, take_try
+from accounts.passkeys import NAME_LIMIT as PASSKEY_NAME_LIMIT
+from accounts.passkeys import REFUSED, Refused, check_passkey, passkey_in, take_challenge
+from accounts.throttling import forget_tries, take_try, too_many
 from accounts.tokens import is_within, scope_of
 from accounts.two_factor import WRONG, check_code, take_guess
 from uptime.wall_clock import zone_names
@@ -41,38 +44,90 @@ class SignInForm(AuthenticationForm):
         assert self.request is not None
         address = self.request.META.get("REMOTE_ADDR", "")
         if wait := take_try(email=email, address=address, now=timezone.now()):
-            minutes = max(1, round(wait.total_seconds() / 60))
-            raise ValidationError(
-                f"Too many tries. Wait {minutes} min, or reset your password.", code="throttled"
-            )
+            text = f"{too_many(wait)[:-1]}, or reset your password."
+            raise ValidationError(text, code="throttled")
         cleaned = super().clean()
         forget_tries(email=email, address=address, now=timezone.now())
         return cleaned
 
 
-class CodeForm(forms.Form):
-    """The second step of signing in, and of what is as grave (see accounts.two_factor)."""
+class ProofForm(forms.Form):
+    """The second step of signing in, and of what is as grave: a code, or a passkey instead.
+
+    See accounts.two_factor and accounts.passkeys. A script fills `passkey` in.
+    """
 
     code = forms.CharField(
         label="Code",
         max_length=40,
+        required=False,
         widget=forms.TextInput(
             {"autocomplete": "one-time-code", "autocapitalize": "off", "spellcheck": "false"}
         ),
         help_text="Six digits of your app, or a recovery code.",
     )
+    passkey = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    def __init__(self, data: Any = None, *, user: User) -> None:
+    def __init__(self, data: Any = None, *, user: User, session: SessionBase) -> None:
         super().__init__(data)
-        self.user = user
+        self.user, self.session = user, session
 
-    def clean_code(self) -> str:
-        if wait := take_guess(user=self.user, now=timezone.now()):
-            minutes = max(1, round(wait.total_seconds() / 60))
-            raise ValidationError(f"Too many tries. Wait {minutes} min.", code="throttled")
-        if not check_code(user=self.user, code=self.cleaned_data["code"]):
-            raise ValidationError(WRONG)
-        return str(self.cleaned_data["code"])
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        answer = given.get("passkey", "")
+        if self.errors:
+            return given
+        if not answer and not given["code"]:
+            self.add_error("code", "Enter a code.")
+        elif wait := take_guess(user=self.user, now=timezone.now()):
+            self.add_error("code", ValidationError(too_many(wait), code="throttled"))
+        elif answer:
+            self._check_passkey(answer)
+        elif not check_code(user=self.user, code=given["code"]):
+            self.add_error("code", WRONG)
+        return given
+
+    def _check_passkey(self, answer: str) -> None:
+        try:
+            challenge = take_challenge(self.session, "ask")
+            passkey = passkey_in(answer)
+            if passkey is None or passkey.user_id != self.user.pk:
+                raise Refused(REFUSED)
+            check_passkey(passkey=passkey, answer=answer, challenge=challenge, alone=False)
+        except Refused as refused:
+            self.add_error(None, str(refused))
+
+
+class PasskeyNameForm(forms.Form):
+    name = forms.CharField(
+        label="Name", max_length=PASSKEY_NAME_LIMIT, help_text="Where it is: “Laptop”, “Key ring”."
+    )
+
+    def __init__(self, data: Any = None) -> None:
+        super().__init__(data, auto_id="id_passkey_%s")
+
+
+class NewPasskeyForm(PasskeyNameForm):
+    """Wants the password: whoever adds a passkey can sign in with it for ever."""
+
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, data: Any = None, *, user: User, address: str) -> None:
+        super().__init__(data)
+        self.user, self.address = user, address
+
+    def clean_password(self) -> str:
+        given, now = str(self.cleaned_data["password"]), timezone.now()
+        if wait := take_try(email=self.user.email, address=self.address, now=now):
+            raise ValidationError(too_many(wait), code="throttled")
+        if not self.user.check_password(given):
+            raise ValidationError("This is not your password.")
+        forget_tries(email=self.user.email, address=self.address, now=now)
+        return given
 
 
 class LooksForm(forms.ModelForm[User]):

@@ -264,17 +264,38 @@ class SecondFactor(models.Model):
         return f"of {self.user}"
 
 
-class RecoveryCode(models.Model):
-    """Stands in for a code when the app is lost, once; deleted when it is used."""
+class Passkey(models.Model):
+    """A key pair of somebody's device (WebAuthn), of which we have the public half.
 
-    factor = models.ForeignKey(SecondFactor, on_delete=models.CASCADE, related_name="codes")
+    It signs its user in, alone or after their password. `sign_count` is what the device said last:
+    one that counts and falls back was copied; many say 0 for ever.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="passkeys")
+    name = models.CharField(max_length=100)
+    credential_id = models.BinaryField(max_length=1023, unique=True)
+    public_key = models.BinaryField(help_text="COSE, RFC 9052.")
+    sign_count = models.BigIntegerField(default=0)
+    transports = models.JSONField(default=list, help_text="How the browser reaches the device.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RecoveryCode(models.Model):
+    """Stands in for a code or a passkey when that is lost, once; deleted when it is used."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="recovery_codes")
     digest = models.CharField(max_length=64, editable=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["factor", "digest"], name="one_code")]
+        constraints = [models.UniqueConstraint(fields=["user", "digest"], name="one_code")]
 
     def __str__(self) -> str:
-        return f"of {self.factor.user}"
+        return f"of {self.user}"
 
 
 class BrowserSession(AbstractBaseSession):

@@ -43,6 +43,11 @@ def take(key: str, *, most: int, now: datetime) -> timedelta | None:
     return None
 
 
+def too_many(wait: timedelta) -> str:
+    """What is said to who has to wait."""
+    return f"Too many tries. Wait {max(1, round(wait.total_seconds() / 60))} min."
+
+
 def digest_of(*parts: object) -> str:
     """A key for `take`: what it is made of can't be read from it."""
     return hashlib.sha256(" ".join(str(part) for part in parts).encode()).hexdigest()

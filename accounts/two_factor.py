@@ -2,6 +2,7 @@
 
     begin_setup() ──> confirm_setup() ──> check_code() at each sign-in ──> turn_off()
 
+A passkey (accounts.passkeys) is a second factor as well; recovery codes stand in for either.
 Codes are guessed at a limited pace (see `take_guess`): per user, for whoever guesses knows the
 password already.
 """
@@ -13,10 +14,12 @@ from datetime import datetime, timedelta
 import pyotp
 import segno
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from accounts.actions import generate_words
-from accounts.models import RecoveryCode, SecondFactor, User
+from accounts.audit import record_for_user
+from accounts.models import Passkey, RecoveryCode, SecondFactor, User
 from accounts.throttling import digest_of, take
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
@@ -32,13 +35,16 @@ WRONG = "This code is not right, or was used already."
 
 
 def has_second_factor(user: User) -> bool:
-    return SecondFactor.objects.filter(user=user, confirmed_at__isnull=False).exists()
+    """An app or a passkey."""
+    has_passkey = Exists(Passkey.objects.filter(user=OuterRef("pk")))
+    mine = User.objects.filter(pk=user.pk)
+    return mine.filter(Q(second_factor__confirmed_at__isnull=False) | has_passkey).exists()
 
 
 def begin_setup(*, user: User) -> None:
     """Make a secret for an app to take; another one if that was not confirmed. Raises Conflict."""
-    if has_second_factor(user):
-        raise Conflict("Two-factor sign-in is on already.")
+    if SecondFactor.objects.filter(user=user, confirmed_at__isnull=False).exists():
+        raise Conflict("An app shows your codes already.")
     secret = encrypt({"totp": pyotp.random_base32()})
     SecondFactor.objects.update_or_create(
         user=user, defaults={"secret": secret, "created_at": timezone.now(), "last_step": 0}
@@ -47,10 +53,11 @@ def begin_setup(*, user: User) -> None:
 
 @transaction.atomic
 def confirm_setup(*, user: User, code: str) -> list[str]:
-    """The app shows the right code: from now on it is asked for. Returns the recovery codes.
+    """The app shows the right code: from now on it is asked for.
 
-    Raises Invalid.
+    Returns recovery codes if this is the user's first second factor. Raises Invalid.
     """
+    had_one = has_second_factor(user)
     factor = SecondFactor.objects.select_for_update().filter(user=user).first()
     if factor is None or factor.confirmed_at is not None:
         raise Invalid({"code": ["Begin anew: this setup has ended."]})
@@ -58,7 +65,8 @@ def confirm_setup(*, user: User, code: str) -> list[str]:
         raise Invalid({"code": [WRONG]})
     factor.confirmed_at = timezone.now()
     factor.save(update_fields=["confirmed_at"])
-    return _renew_codes(factor)
+    record_for_user("two_factor.on", factor, user=user, name=user.email)
+    return [] if had_one else renew_codes(user=user)
 
 
 @transaction.atomic
@@ -69,22 +77,43 @@ def check_code(*, user: User, code: str) -> bool:
         .filter(user=user, confirmed_at__isnull=False)
         .first()
     )
-    if factor is None:
-        return False
-    if _take_step(factor, code):
+    if factor is not None and _take_step(factor, code):
         return True
-    used, _ = factor.codes.filter(digest=_digest(code)).delete()
+    used, _ = RecoveryCode.objects.filter(user=user, digest=_digest(code)).delete()
+    if used:
+        record_for_user("recovery_code.used", user, user=user)
     return used > 0
+
+
+@transaction.atomic
+def turn_off(*, user: User) -> None:
+    """The app's codes are asked for no more; passkeys stay."""
+    factor = SecondFactor.objects.filter(user=user).first()
+    if factor is not None:
+        record_for_user("two_factor.off", factor, user=user, name=user.email)
+        factor.delete()
+    forget_idle_codes(user)
+
+
+# -- recovery codes --------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def renew_codes(*, user: User) -> list[str]:
     """New recovery codes; those before end."""
-    return _renew_codes(SecondFactor.objects.select_for_update().get(user=user))
+    User.objects.select_for_update().get(pk=user.pk)
+    codes = [generate_words(3) for _ in range(RECOVERY_CODES)]
+    user.recovery_codes.all().delete()
+    RecoveryCode.objects.bulk_create(
+        RecoveryCode(user=user, digest=_digest(code)) for code in codes
+    )
+    return codes
 
 
-def turn_off(*, user: User) -> None:
-    SecondFactor.objects.filter(user=user).delete()
+def forget_idle_codes(user: User) -> None:
+    """Without a second factor there is nothing for recovery codes to stand in for."""
+    if not has_second_factor(user):
+        user.recovery_codes.all().delete()
 
 
 def take_guess(*, user: User, now: datetime) -> timedelta | None:
@@ -121,15 +150,6 @@ def _take_step(factor: SecondFactor, code: str) -> bool:
             factor.save(update_fields=["last_step"])
             return True
     return False
-
-
-def _renew_codes(factor: SecondFactor) -> list[str]:
-    codes = [generate_words(3) for _ in range(RECOVERY_CODES)]
-    factor.codes.all().delete()
-    RecoveryCode.objects.bulk_create(
-        RecoveryCode(factor=factor, digest=_digest(code)) for code in codes
-    )
-    return codes
 
 
 def _digest(code: str) -> str:

@@ -1,6 +1,5 @@
 """The pages of who somebody is: signing in and out, profile, tokens."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,15 +8,11 @@ from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth import views as auth
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse_lazy
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
-from django.utils.safestring import mark_safe
-from django.views.decorators.cache import never_cache
-from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from accounts import tokens as api_tokens
 from accounts.access import (
@@ -28,26 +23,15 @@ from accounts.access import (
     public,
     viewer,
 )
-from accounts.forms import CodeForm, LooksForm, NameForm, SignInForm, TokenForm
-from accounts.models import ApiToken, SecondFactor, User
+from accounts.forms import LooksForm, NameForm, SignInForm, TokenForm
+from accounts.models import ApiToken, User
+from accounts.passkeys import relying_party, why_none
 from accounts.sessions import end_other_sessions, sessions_of, sign_in
-from accounts.two_factor import (
-    begin_setup,
-    confirm_setup,
-    has_second_factor,
-    picture_of,
-    renew_codes,
-    secret_of,
-    turn_off,
-)
-from uptime.errors import Conflict, Invalid
+from accounts.two_factor import has_second_factor
+from accounts.two_factor_views import go_halfway
 from uptime.pages import render_page, show_once, take_shown_once
 
 SESSIONS_SHOWN = 20
-# Between the password and the code.
-HALFWAY_FOR = timedelta(minutes=10)
-_HALFWAY = "halfway"
-_CODES = "Recovery codes"
 
 
 class _SignInView(auth.LoginView):
@@ -57,18 +41,16 @@ class _SignInView(auth.LoginView):
     authentication_form = SignInForm
     redirect_authenticated_user = True
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        offers_passkey = not why_none(relying_party(), self.request.get_host())
+        return super().get_context_data(offers_passkey=offers_passkey, **kwargs)
+
     def form_valid(self, form: AuthenticationForm) -> HttpResponseRedirect:
         user = form.get_user()
         assert isinstance(user, User)
         target = self.get_success_url()
         if has_second_factor(user):
-            self.request.session[_HALFWAY] = {
-                "user": str(user.pk),
-                # of the password: a new one ends this as well
-                "hash": user.get_session_auth_hash(),
-                "at": timezone.now().timestamp(),
-                "next": target,
-            }
+            go_halfway(self.request, user, target)
             return redirect("login-code")
         sign_in(self.request, user)
         return redirect(target)
@@ -97,36 +79,6 @@ password_reset_confirm = public(
 password_reset_complete = public(
     auth.PasswordResetCompleteView.as_view(template_name="accounts/password_reset_complete.html")
 )
-
-
-@public
-@never_cache
-@sensitive_post_parameters("code")
-@require_http_methods(["GET", "POST"])
-def login_code(request: HttpRequest) -> HttpResponse:
-    """The second step of signing in, for whoever has just given the right password."""
-    user = _halfway(request)
-    if user is None:
-        request.session.pop(_HALFWAY, None)
-        return redirect("login")
-    form = CodeForm(request.POST or None, user=user)
-    if form.is_valid():
-        target = request.session.pop(_HALFWAY)["next"]
-        sign_in(request, user)
-        return redirect(target)
-    return render(request, "accounts/login_code.html", {"form": form})
-
-
-def _halfway(request: HttpRequest) -> User | None:
-    """Whose password was right in this session, a moment ago."""
-    found = request.session.get(_HALFWAY)
-    if found is None or timezone.now().timestamp() - found["at"] > HALFWAY_FOR.total_seconds():
-        return None
-    user = User.objects.filter(pk=found["user"], is_active=True).first()
-    is_same = user is not None and constant_time_compare(
-        found["hash"], user.get_session_auth_hash()
-    )
-    return user if is_same else None
 
 
 @member
@@ -202,85 +154,6 @@ def revoke_token(request: MemberRequest, token_id: UUID) -> HttpResponse:
     api_tokens.revoke_token(token=token)
     messages.success(request, f"The token “{token}” is revoked.")
     return redirect("profile")
-
-
-# -- two-factor sign-in ----------------------------------------------------------------------------
-
-
-@member
-@never_cache
-@require_GET
-def two_factor(request: MemberRequest) -> HttpResponse:
-    return _two_factor(request)
-
-
-@member
-@require_POST
-def begin_two_factor(request: MemberRequest) -> HttpResponse:
-    try:
-        begin_setup(user=request.user)
-    except Conflict as conflict:
-        messages.error(request, str(conflict))
-    return redirect("two-factor")
-
-
-@member
-@sensitive_post_parameters("code")
-@require_POST
-def confirm_two_factor(request: MemberRequest) -> HttpResponse:
-    try:
-        codes = confirm_setup(user=request.user, code=request.POST.get("code", ""))
-    except Invalid as invalid:
-        return _two_factor(request, error=" ".join(invalid.fields["code"]))
-    show_once(request, {_CODES: "\n".join(codes)})
-    messages.success(request, "Two-factor sign-in is on.")
-    return redirect("two-factor")
-
-
-@member
-@sensitive_post_parameters("code")
-@require_POST
-def renew_recovery_codes(request: MemberRequest) -> HttpResponse:
-    form = CodeForm(request.POST, user=request.user)
-    if not form.is_valid():
-        return _two_factor(request, form=form)
-    show_once(request, {_CODES: "\n".join(renew_codes(user=request.user))})
-    return redirect("two-factor")
-
-
-@member
-@sensitive_post_parameters("code")
-@require_POST
-def end_two_factor(request: MemberRequest) -> HttpResponse:
-    """Wants a code: a browser that was left open is not enough."""
-    form = CodeForm(request.POST, user=request.user)
-    if not form.is_valid():
-        return _two_factor(request, form=form)
-    turn_off(user=request.user)
-    messages.success(request, "Two-factor sign-in is off: your password is enough now.")
-    return redirect("two-factor")
-
-
-def _two_factor(
-    request: MemberRequest, *, form: CodeForm | None = None, error: str = ""
-) -> HttpResponse:
-    factor = SecondFactor.objects.filter(user=request.user).select_related("user").first()
-    is_pending = factor is not None and factor.confirmed_at is None
-    context = {
-        "section": "profile",
-        "factor": factor,
-        "is_on": factor is not None and not is_pending,
-        "codes_left": factor.codes.count() if factor else 0,
-        "picture": mark_safe(picture_of(factor)) if factor and is_pending else "",  # noqa: S308 - made of our own secret
-        "secret": secret_of(factor) if factor and is_pending else "",
-        "form": form or CodeForm(user=request.user),
-        "error": error,
-        "secrets": take_shown_once(request),
-    }
-    is_refused = bool(error or (form and form.errors))
-    return render_page(
-        request, "accounts/two_factor.html", context, status=422 if is_refused else 200
-    )
 
 
 # -- what they share -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from accounts import team_views as teams
+from accounts import two_factor_views as two_factor
 from accounts import views as accounts
 from alerts import views as alerts
 from alerts.on_call import views as on_call
@@ -165,11 +166,24 @@ urlpatterns = [
     path("profile/password/", accounts.change_password, name="profile-password"),
     path("profile/looks/", accounts.change_looks, name="profile-looks"),
     path("profile/sessions/end/", accounts.end_sessions, name="sessions-end"),
-    path("profile/two-factor/", accounts.two_factor, name="two-factor"),
-    path("profile/two-factor/begin/", accounts.begin_two_factor, name="two-factor-begin"),
-    path("profile/two-factor/confirm/", accounts.confirm_two_factor, name="two-factor-confirm"),
-    path("profile/two-factor/codes/", accounts.renew_recovery_codes, name="two-factor-codes"),
-    path("profile/two-factor/end/", accounts.end_two_factor, name="two-factor-end"),
+    path("profile/two-factor/", two_factor.two_factor, name="two-factor"),
+    path("profile/two-factor/begin/", two_factor.begin_two_factor, name="two-factor-begin"),
+    path("profile/two-factor/confirm/", two_factor.confirm_two_factor, name="two-factor-confirm"),
+    path("profile/two-factor/codes/", two_factor.renew_recovery_codes, name="two-factor-codes"),
+    path("profile/two-factor/end/", two_factor.end_two_factor, name="two-factor-end"),
+    path("profile/passkeys/begin/", two_factor.begin_passkey, name="passkey-begin"),
+    path("profile/passkeys/new/", two_factor.new_passkey, name="passkey-new"),
+    path("profile/passkeys/<uuid:passkey_id>/", two_factor.passkey_page, name="passkey"),
+    path(
+        "profile/passkeys/<uuid:passkey_id>/rename/",
+        two_factor.rename_own_passkey,
+        name="passkey-rename",
+    ),
+    path(
+        "profile/passkeys/<uuid:passkey_id>/remove/",
+        two_factor.remove_own_passkey,
+        name="passkey-remove",
+    ),
     path("profile/tokens/", accounts.create_token, name="token-new"),
     path("profile/tokens/<uuid:token_id>/revoke/", accounts.revoke_token, name="token-revoke"),
     path("team/", teams.team_page, name="team"),
@@ -186,7 +200,9 @@ urlpatterns = [
     path("team/invitations/<uuid:invitation_id>/revoke/", teams.revoke, name="invitation-revoke"),
     path("invitations/<slug:token>/", teams.invitation, name="invitation"),
     path("login/", accounts.login, name="login"),
-    path("login/code/", accounts.login_code, name="login-code"),
+    path("login/code/", two_factor.login_code, name="login-code"),
+    path("login/passkey/", two_factor.login_passkey, name="login-passkey"),
+    path("login/passkey/challenge/", two_factor.passkey_challenge, name="passkey-challenge"),
     path("logout/", accounts.logout, name="logout"),
     path("password-reset/", accounts.password_reset, name="password_reset"),
     path("password-reset/sent/", accounts.password_reset_done, name="password_reset_done"),

@@ -20,6 +20,7 @@ from accounts.models import (
     ApiToken,
     AuditEntry,
     IdempotentRequest,
+    Passkey,
     RecoveryCode,
     Role,
     SecondFactor,
@@ -127,7 +128,8 @@ def world(root: User) -> list[str]:
     AuditEntry.objects.create(team=team, user=root, who=root.email, action="team.created")
     begin_setup(user=root)
     factor = SecondFactor.objects.get()
-    RecoveryCode.objects.create(factor=factor, digest="recovery-digest")
+    Passkey.objects.create(user=root, name="Laptop", credential_id=b"credential", public_key=b"key")
+    RecoveryCode.objects.create(user=root, digest="recovery-digest")
     IdempotentRequest.objects.create(
         team=team, key="k", fingerprint="f", status=201, body={"token": SECRET}
     )

@@ -70,6 +70,7 @@ ICONS = {
         '<path d="M15.5 5.5a2 2 0 0 0-2-2h-8a2 2 0 0 0-2 2v8a2 2 0 0 0 2 2"/>'
     ),
     "theme": _RING + '<path d="M12 3a9 9 0 0 1 0 18z" fill="currentColor"/>',
+    "key": '<circle cx="8" cy="15" r="4.5"/><path d="m11.5 11.5 8.5-8.5M16.5 6.5l3 3M14 9l2 2"/>',
     "next": '<path d="m9 5 7 7-7 7"/>',
     "remove": '<path d="m6 6 12 12M18 6 6 18"/>',
     "note": '<path d="M4 4.5h16v12H9.5L4 20.5z"/>',
