@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from accounts.invitations import invite_member
-from accounts.models import Role, Team
+from accounts.models import Passkey, Role, Team
 from alerts.actions import create_channel, create_policy
 from alerts.models import Delivery, Override
 from alerts.on_call.actions import create_schedule
@@ -171,7 +171,11 @@ def things_of(other: Team) -> dict[str, object]:
     window = create_window(
         team=other, values={"name": "W", "all": True, "starts_at": now, "ends_at": tomorrow}
     )
+    passkey = Passkey.objects.create(
+        user=member.user, name="K", credential_id=b"theirs", public_key=b""
+    )
     return {
+        "passkey_id": passkey.pk,
         "view_id": view.pk,
         "window_id": window.pk,
         "member_id": member.pk,
