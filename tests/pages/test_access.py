@@ -171,9 +171,8 @@ def things_of(other: Team) -> dict[str, object]:
     window = create_window(
         team=other, values={"name": "W", "all": True, "starts_at": now, "ends_at": tomorrow}
     )
-    passkey = Passkey.objects.create(
-        user=member.user, name="K", credential_id=b"theirs", public_key=b""
-    )
+    eldest = other.memberships.order_by("pk")[0].user
+    passkey = Passkey.objects.create(user=eldest, name="K", credential_id=b"theirs", public_key=b"")
     return {
         "passkey_id": passkey.pk,
         "view_id": view.pk,
