@@ -132,11 +132,11 @@ def review_incidents() -> None:
 
     For whoever looks once a second. Any number of processes may do so at once.
     """
-    try:
-        for review in _REVIEWS:
+    for review in _REVIEWS:
+        try:
             with transaction.atomic():
                 tell(review(database_now()))
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:  # the loop's edge: deliveries go on
-        log.exception("incidents.review.failed")
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # the loop's edge: deliveries go on, and so do the other reviews
+            log.exception("incidents.review.failed", review=review.__name__)
