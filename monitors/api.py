@@ -1,7 +1,7 @@
 """Monitors, their results, statistics and history, and locations, over REST."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -17,14 +17,11 @@ from pydantic_core import to_jsonable_python
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.audit import in_one_go
-from accounts.models import Team
 from monitors.actions import check_now, create_monitor, update_monitor
 from monitors.figures import Figures, group_figures, monitor_figures
 from monitors.groups import GROUP
 from monitors.history import Wanted, read_results
 from monitors.models import (
-    Assignment,
     Location,
     Monitor,
     MonitorQuerySet,
@@ -69,6 +66,7 @@ from uptime.api.pagination import Cursor, page_of, slice_from
 from uptime.api.schema import describe
 from uptime.api.shapes import Nothing, Page, PageQuery, Slice, as_object
 from uptime.api.views import ApiView
+from uptime.bulk import save_monitors
 from uptime.errors import Invalid
 from uptime.operations import delete_monitor, set_enabled
 
@@ -267,33 +265,10 @@ class BulkMonitors(ApiView):
         answer=BulkOut,
     )
     def post(self, request: Request) -> Response:
-        items = _bulk_items(self.body)
-        keys = [item["key"] for item in items if item.get("key") is not None]
-        known = {monitor.key: monitor for monitor in _lock_by_key(self.team, keys)}
-        saved: list[UUID] = []
-        errors: dict[str, list[str]] = {}
-        with in_one_go():
-            for place, item in enumerate(items):
-                try:
-                    saved.append(self._save(item, known.get(item.get("key"))))
-                except Invalid as invalid:
-                    errors |= {
-                        f"monitors.{place}.{name}".rstrip("."): sentences
-                        for name, sentences in invalid.fields.items()
-                    }
-        if errors:
-            raise Invalid(errors)
+        saved = save_monitors(team=self.team, items=_bulk_items(self.body), by=self.user)
         return Response(
-            BulkOut(created=len(items) - len(known), updated=len(known), results=_in_order(saved))
+            BulkOut(created=saved.created, updated=saved.updated, results=_in_order(saved.ids))
         )
-
-    def _save(self, values: Mapping[str, Any], existing: Monitor | None) -> UUID:
-        if existing is None:
-            return create_monitor(team=self.team, values=values).pk
-        update_monitor(monitor=existing, values=values)
-        if "enabled" in values:
-            set_enabled(monitor=existing, is_enabled=values["enabled"], by=self.user)
-        return existing.pk
 
 
 class Locations(ApiView):
@@ -539,7 +514,7 @@ def _window(query: StatisticsQuery, *, now: datetime) -> tuple[datetime, datetim
 
 
 def _bulk_items(body: Any) -> list[dict[str, Any]]:
-    """The monitors of a bulk request. Raises Invalid for a wrong form or a key given twice."""
+    """The monitors of a bulk request. Raises Invalid for a wrong form."""
     envelope = as_object(body)
     if unknown := envelope.keys() - {"monitors"}:
         raise Invalid({name: ["There is no such field."] for name in unknown})
@@ -548,28 +523,4 @@ def _bulk_items(body: Any) -> list[dict[str, Any]]:
         raise Invalid({"monitors": ["This must be a list of monitors."]})
     if not 1 <= len(items) <= MAX_BULK:
         raise Invalid({"monitors": [f"Send 1 to {MAX_BULK} monitors."]})
-    _refuse_repeated_keys(items)
     return items
-
-
-def _lock_by_key(team: Team, keys: Iterable[str]) -> list[Monitor]:
-    """Lock all at once, in the order in which everybody does: assignments, then monitors, by id.
-
-    One by one, in the order of the request, they would meet the engine's batches head-on.
-    """
-    wanted = Monitor.objects.visible_to(team).filter(key__in=keys)
-    assignments = Assignment.objects.filter(monitor__in=wanted.values("id")).order_by("id")
-    list(assignments.select_for_update(of=("self",)).values_list("id"))
-    return list(wanted.select_for_update().order_by("id"))
-
-
-def _refuse_repeated_keys(items: Iterable[Mapping[str, Any]]) -> None:
-    seen = set()
-    for place, item in enumerate(items):
-        key = item.get("key")
-        if key is not None and not isinstance(key, str):
-            raise Invalid({f"monitors.{place}.key": ["This must be a text."]})
-        if key in seen:
-            raise Invalid({f"monitors.{place}.key": ["This key is given twice."]})
-        if key is not None:
-            seen.add(key)

@@ -5,7 +5,7 @@ Rules live in `monitors.drafts`; the forms only parse. A blank field is a value 
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -18,6 +18,7 @@ from django.http import QueryDict
 from monitors.drafts import values_of
 from monitors.listing import ORDERS, Wish
 from monitors.models import Location, Monitor, Status
+from monitors.pasting import MOST_LINES, Line, Pasted, read_lines
 from probe.kinds import KINDS
 from probe.kinds.base import Kind
 from uptime.settings_forms import ListField, NumberField, Section, SettingsForm
@@ -237,6 +238,58 @@ class MonitorForm(SettingsForm):
         assert isinstance(chooser, forms.MultipleChoiceField)
         chooser.choices = slugs
         chooser.widget = forms.CheckboxSelectMultiple(choices=slugs)
+
+
+class PasteForm(forms.Form):
+    """Many monitors of one kind, one a line, and what they have in common."""
+
+    kind = forms.ChoiceField(
+        label="Kind",
+        initial="http",
+        choices=[(kind.name, kind.label) for kind in KINDS.values() if kind.has_target],
+    )
+    lines = forms.CharField(
+        label="Targets",
+        max_length=1_000_000,
+        widget=forms.Textarea({"rows": 12, "spellcheck": "false", "autocapitalize": "none"}),
+        help_text="One a line, at most 1,000. A name may stand after it, behind a space:"
+        " “https://example.org/ Shop”; or before it, with a tab or “ | ” between. Lines that begin"
+        " with # are left out.",
+    )
+    interval = DurationField(
+        label="Check every",
+        required=False,
+        help_text="Such as 30 s, 5 min or 1 h. Empty: as is usual for the kind.",
+    )
+    tags = ListField(label="Tags", required=False, help_text="Separated by commas.")
+    skips_twins = forms.BooleanField(
+        label="Leave out what is watched already or stands here twice", required=False
+    )
+
+    def clean_lines(self) -> list[Pasted]:
+        pasted = read_lines(self.cleaned_data["lines"])
+        if not pasted:
+            raise ValidationError("Name at least one target.")
+        if len(pasted) > MOST_LINES:
+            raise ValidationError(f"At most {MOST_LINES:,} at once; these are {len(pasted):,}.")
+        return pasted
+
+    def common(self) -> dict[str, Any]:
+        """What each of them has, under the API's names."""
+        return {name: self.cleaned_data[name] for name in ("kind", "interval", "tags")}
+
+    def take_common_errors(self, lines: Sequence[Line]) -> None:
+        """What is wrong with a field of this form is told once, beside it."""
+        for line in lines:
+            for name in [one for one in line.errors if one.split(".")[0] in ("interval", "tags")]:
+                field = name.split(".")[0]
+                if field not in self.errors:
+                    self.add_error(field, list(line.errors[name]))
+            line.errors = {
+                name: sentences
+                for name, sentences in line.errors.items()
+                if name.split(".")[0] not in ("interval", "tags")
+            }
 
 
 class FilterForm(forms.Form):

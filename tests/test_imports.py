@@ -34,6 +34,7 @@ EDGES = {
     "form_views",
     "forms",
     "overview_views",
+    "paste_views",
     "ping_urls",
     "ping_views",
     "public_urls",

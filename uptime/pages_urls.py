@@ -11,6 +11,7 @@ from incidents import views as incidents
 from incidents.maintenance import views as maintenance
 from monitors import form_views as monitor_forms
 from monitors import overview_views as overview
+from monitors import paste_views as pasting
 from monitors import result_views as results
 from monitors import views as monitors
 from statuspages import views as statuspages
@@ -21,6 +22,7 @@ urlpatterns = [
     path("views/new/", overview.save_view, name="view-new"),
     path("views/<uuid:view_id>/delete/", overview.remove_view, name="view-delete"),
     path("monitors/new/", monitor_forms.choose_kind, name="monitor-new"),
+    path("monitors/paste/", pasting.paste_monitors, name="monitors-paste"),
     path("monitors/new/<slug:kind_name>/", monitor_forms.new_monitor, name="monitor-new-kind"),
     path("monitors/new/<slug:kind_name>/try/", monitor_forms.try_new, name="monitor-new-try"),
     path("monitors/<uuid:monitor_id>/", monitors.monitor_page, name="monitor"),
