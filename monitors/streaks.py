@@ -122,10 +122,14 @@ def is_recovering(streak: Streak, thresholds: Thresholds) -> bool:
 def is_confirming(streak: Streak, *, seen: Seen, thresholds: Thresholds) -> bool:
     """Whether the next check is to come soon, because this one saw trouble that isn't confirmed.
 
-    Trouble that comes and goes is not: a share of the checks means those of the grid.
+    A fault of ours in between is tried again. Trouble that comes and goes is not confirmed: a share
+    of the checks means those of the grid.
     """
     if thresholds.window:
         return False
+    if seen == Seen.UNKNOWN:
+        is_confirmed = streak.state in _TROUBLE or streak.troubles >= thresholds.failures
+        return streak.troubles > 0 and not is_confirmed and streak.unknowns < UNKNOWN_AFTER
     if seen == Seen.DOWN:
         return streak.state != Status.DOWN and streak.failures < thresholds.failures
     if seen == Seen.DEGRADED:

@@ -17,6 +17,7 @@ from probe.curl import Transfers
 from probe.icmp import Pings
 from probe.kinds import KINDS
 from probe.net import Net, Plans
+from probe.pulse import Pulse
 from probe.resolver import Resolver
 from probe.values import Job, Observation, Reason, Status
 
@@ -25,15 +26,36 @@ log = structlog.get_logger(__name__)
 GRACE_S = 0.2
 """How much longer than its timeout a check may take. Kinds end sooner, with the phase named."""
 
+_LOST_SHARE = 0.5
+"""Of a check's timeout: where the loop stood still for so long, a failure may be our own. A target
+that needs less than the other half is then never blamed for it."""
+_JITTER_S = 0.25
+"""What is lost on any machine now and then, and never blamed on it."""
+
+_HANGS_ON_TIME = {
+    Reason.TIMEOUT,
+    Reason.CONNECT_TIMEOUT,
+    Reason.DNS_TIMEOUT,
+    Reason.PACKET_LOSS,
+    Reason.LATENCY,
+    Reason.ASSERTION_FAILED,  # it may be about latency
+    Reason.BANNER_MISMATCH,  # of what had come until then
+    Reason.CONNECT_RESET,  # by a server that has waited for us
+    Reason.TLS_HANDSHAKE,
+    Reason.HTTP_PROTOCOL,
+}
+
 
 class Prober:
     """Holds what checks share: connections under way, resolvers, prepared plans."""
 
     def __init__(self) -> None:
         self._net: Net | None = None
+        self._pulse: Pulse
 
     async def __aenter__(self) -> Self:
         self._net = Net(Resolver(), Transfers(), Plans(), Pings())
+        self._pulse = Pulse()
         return self
 
     async def __aexit__(
@@ -43,6 +65,7 @@ class Prober:
         traceback: TracebackType | None,
     ) -> None:
         if self._net is not None:
+            self._pulse.stop()
             self._net.transfers.close()
             self._net.resolver.close()
             self._net.pings.close()
@@ -59,9 +82,18 @@ class Prober:
         if spec.fault:
             return Observation(Status.UNKNOWN, Reason.CHECK_ERROR, spec.fault)
         timeout_s = spec.timeout.total_seconds()
+        lost_before_s = self._pulse.lost_s
+        seen = await self._observe(job, self._net, timeout_s)
+        lost_s = self._pulse.lost_s - lost_before_s
+        if lost_s >= max(timeout_s * _LOST_SHARE, _JITTER_S) and seen.reason in _HANGS_ON_TIME:
+            return blame_ourselves(seen, lost_s, timeout_s)
+        return seen
+
+    async def _observe(self, job: Job, net: Net, timeout_s: float) -> Observation:
+        spec = job.spec
         try:
             async with asyncio.timeout(timeout_s + GRACE_S):
-                observation = await KINDS[spec.kind].observe(job, self._net)
+                observation = await KINDS[spec.kind].observe(job, net)
         except TimeoutError:
             message = f"The check did not end within {timeout_s:g} s."
             return Observation(Status.DOWN, Reason.TIMEOUT, message, timeout_s * 1000)
@@ -70,6 +102,19 @@ class Prober:
             message = f"The check itself failed: {type(error).__name__}."
             return Observation(Status.UNKNOWN, Reason.CHECK_ERROR, message)
         return grade_latency(observation, spec.settings.latency_degraded_ms)
+
+
+def blame_ourselves(seen: Observation, lost_s: float, timeout_s: float) -> Observation:
+    """An observation that says nothing of its target, because this machine was not there."""
+    log.warning("probe.loop.late", lost_s=round(lost_s, 3), timeout_s=timeout_s)
+    return replace(
+        seen,
+        status=Status.UNKNOWN,
+        reason=Reason.CHECK_ERROR,
+        message=f"Not judged: this machine stood still for {lost_s:.1f} s of the check's"
+        f" {timeout_s:g} s. ({seen.message})",
+        latency_ms=None,
+    )
 
 
 def grade_latency(observation: Observation, limit_ms: float | None) -> Observation:

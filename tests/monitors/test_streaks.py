@@ -107,7 +107,11 @@ def test_a_few_faults_of_ours_leave_no_trace(checks: str, faults: str, place: in
 
 @pytest.mark.parametrize(
     ("checks", "expected"),
-    [("ud", True), ("udd", False), ("ug", True), ("ugg", False), ("u", False), ("uddd", False)],
+    [
+        *[("ud", True), ("udd", False), ("ug", True), ("ugg", False), ("u", False)],
+        *[("uddd", False), ("ud?", True), ("ud??", True), ("ud???", False), ("u?", False)],
+        *[("udd?", False), ("ug?", True), ("udu?", False)],
+    ],
 )
 def test_unconfirmed_trouble_is_checked_again_soon(checks: str, expected: bool) -> None:
     seen = LETTERS[checks[-1]]

@@ -1,6 +1,7 @@
 """The prober: on time whatever hangs, and honest about faults of its own."""
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from probe.prober import Prober
 from probe.values import Job, Observation, Reason, Status
 from tests.probe.conftest import make_job
 from tests.servers import http
-from tests.servers.raw import Connection, serve
+from tests.servers.raw import Conduct, Connection, serve
 
 
 def replace_observe(monkeypatch: pytest.MonkeyPatch, observe: Any) -> None:
@@ -60,6 +61,33 @@ async def test_a_kind_that_never_ends_is_ended(
     seen = await prober.observe(make_job("tcp", "127.0.0.1:1", timeout=0.1))
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.TIMEOUT)
     assert seen.message == "The check did not end within 0.1 s."
+
+
+def stand_still_before(conduct: Conduct) -> Conduct:
+    """A server that takes its whole loop with it, which is the prober's: a starved machine."""
+
+    async def stand_still(connection: Connection) -> None:
+        time.sleep(0.3)  # noqa: ASYNC251 - the fault itself
+        await conduct(connection)
+
+    return stand_still
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp", "redis"])
+async def test_what_timed_out_while_we_stood_still_is_unknown(kind: str, prober: Prober) -> None:
+    async with serve(stand_still_before(http.stay_silent)) as server:
+        settings = {"expect": "hi"} if kind == "tcp" else {}
+        target = server.url if kind == "http" else f"{server.host}:{server.port}"
+        seen = await prober.observe(make_job(kind, target, timeout=0.2, **settings))
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert seen.message.startswith("Not judged: this machine stood still for 0.")
+
+
+async def test_what_was_plain_while_we_stood_still_is_judged(prober: Prober) -> None:
+    broken = http.answer(http.respond(status="500 Broken"))
+    async with serve(stand_still_before(broken)) as server:
+        seen = await prober.observe(make_job("http", server.url, timeout=0.4))
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.HTTP_STATUS)
 
 
 async def test_a_monitor_that_can_not_be_read_is_unknown(prober: Prober) -> None:

@@ -1,0 +1,35 @@
+"""How late our own loop is, so that a clock of ours that stood still is not held against a target.
+
+A machine that starves or is suspended answers to nothing; what times out meanwhile may have been
+answered all along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+_BEAT_S = 0.05
+
+
+class Pulse:
+    """A beat on the running loop; what a beat is late by is time that the loop did not serve."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lost_s = 0.0
+        self._next_at = self._loop.time() + _BEAT_S
+        self._timer = self._loop.call_at(self._next_at, self._beat)
+
+    @property
+    def lost_s(self) -> float:
+        """Seconds lost since the first beat, one that is overdue now included. Two of these, at a
+        check's begin and end, tell how much of its time was lost."""
+        return self._lost_s + max(self._loop.time() - self._next_at, 0.0)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _beat(self) -> None:
+        self._lost_s = self.lost_s
+        self._next_at = self._loop.time() + _BEAT_S
+        self._timer = self._loop.call_at(self._next_at, self._beat)
