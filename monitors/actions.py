@@ -6,7 +6,7 @@ nothing. Pausing and resuming end and begin incidents, so they live in `incident
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -202,8 +202,11 @@ def _lock(monitor_ids: Collection[UUID]) -> list[UUID]:
     return list(rows.values_list("pk", flat=True))
 
 
-def check_now(*, monitor: Monitor) -> None:
-    """Have the next check made at once. Raises Conflict where there is nothing to check."""
+def check_now(*, monitor: Monitor) -> datetime:
+    """Have the next check made at once: it begins at the returned instant, or later.
+
+    Raises Conflict where there is nothing to check.
+    """
     if KINDS[monitor.kind].is_passive:
         raise Conflict("A heartbeat is not checked: it waits for its ping URL to be called.")
     if KINDS[monitor.kind].is_derived:
@@ -213,7 +216,9 @@ def check_now(*, monitor: Monitor) -> None:
         locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
         if not locked.enabled:
             raise Conflict("The monitor is paused: resume it first.")
+        asked_at = database_now()
         hasten_checks(locked)
+    return asked_at
 
 
 def _differs(monitor: Monitor, name: str, value: Any) -> bool:

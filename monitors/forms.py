@@ -183,7 +183,14 @@ class MonitorForm(SettingsForm):
         for name in ("depends_on", "members"):
             if name in self.fields:
                 given.setdefault(name, [])
+        self._follow_interval(given)
         return {**given, "settings": self.read_settings()}
+
+    def _follow_interval(self, given: dict[str, Any]) -> None:
+        """A pause before confirming that was left as it stood gets no longer than the interval."""
+        pause, interval = given.get("retry_interval"), given.get("interval")
+        if interval and pause and pause == self.initial.get("retry_interval"):
+            given["retry_interval"] = min(pause, max(interval, 1))
 
     def sections(self) -> list[Section]:
         """The fields in the order of their weight; only the first section is open."""

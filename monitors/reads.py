@@ -82,6 +82,18 @@ def recent_results(monitor: Monitor, limit: int) -> list[Result]:
     return read_results(Wanted(ids), limit)
 
 
+def first_results_since(assignments: Sequence[Assignment], since: datetime) -> dict[int, Result]:
+    """The first result of each from then on, by assignment; those that have none yet are missing.
+
+    Of a location that is far behind, what comes after a hundred of the others' is not looked at.
+    """
+    wanted = Wanted([one.pk for one in assignments], since=since, is_ascending=True)
+    found: dict[int, Result] = {}
+    for result in read_results(wanted, max(100, len(assignments))):
+        found.setdefault(result.assignment_id, result)
+    return found
+
+
 def under_maintenance(monitor: Monitor, moments: Collection[datetime]) -> set[datetime]:
     """Those of these moments that lie in the monitor's maintenance: one query."""
     if not moments:

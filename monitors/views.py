@@ -1,8 +1,10 @@
 """The pages of monitors."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.conf import settings
@@ -30,8 +32,8 @@ from monitors.courses import DEFAULT_ZOOM, ZOOMS, Step, Zoom, course_of
 from monitors.days import DAY, daily_time, first_day
 from monitors.figures import time_spent
 from monitors.groups import groups_of, members_of
-from monitors.models import Location, Monitor, Ping, Result
-from monitors.reads import drawn_stretches, monitor_rows, recent_results
+from monitors.models import Assignment, Location, Monitor, Ping, Result
+from monitors.reads import drawn_stretches, first_results_since, monitor_rows, recent_results
 from monitors.snippets import snippets_for
 from monitors.statistics import Promise, Statistics, judge_promise, statistics_of
 from probe.kinds import KINDS
@@ -47,6 +49,8 @@ SPANS_LISTED = 12
 INCIDENTS_LISTED = 5
 WINDOWS_LISTED = 3
 MAINTENANCE_AHEAD = timedelta(days=31)
+# How long a page tells of a check that was asked for.
+ASKED_FOR = timedelta(minutes=10)
 WINDOWS = {
     "24 hours": timedelta(days=1),
     "7 days": timedelta(days=7),
@@ -67,6 +71,8 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     [row] = monitor_rows([monitor])
     kind = KINDS[monitor.kind]
     drawn = drawn_stretches(monitor, since=a_day_ago, until=now)
+    active = monitor.assignments.filter(is_active=True)
+    places = active.select_related("location").order_by("location__slug")
     context = {
         "section": "monitors",
         "now": now,
@@ -75,9 +81,7 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         "row": row,
         "windows": _windows(monitor, now),
         "calendar": _calendar(monitor, now),
-        "places": monitor.assignments.filter(is_active=True)
-        .select_related("location")
-        .order_by("location__slug"),
+        "places": places,
         "band": status_band(drawn, since=a_day_ago, until=now),
         "blind": Location.objects.filter(
             assignments__monitor=monitor, assignments__is_active=True
@@ -97,7 +101,11 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         extra = _ping_context(monitor)
     else:
         zoom = ZOOMS.get(request.GET.get("zoom", ""), ZOOMS[DEFAULT_ZOOM])
-        extra = {**_check_context(monitor), **_course_context(monitor, zoom, now)}
+        extra = {
+            **_check_context(monitor),
+            **_course_context(monitor, zoom, now),
+            **_asked_context(request.GET.get("asked", ""), places, now),
+        }
     return render_page(request, "monitors/monitor.html", {**context, **extra})
 
 
@@ -126,12 +134,14 @@ def check_monitor(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     """Have it checked now; the page shows the result as soon as it is there."""
     monitor = _monitor(request.team, monitor_id)
     try:
-        check_now(monitor=monitor)
+        asked_at = check_now(monitor=monitor)
     except Conflict as conflict:
         messages.warning(request, str(conflict))
-    else:
-        messages.info(request, "The check is on its way; its result appears by itself.")
-    return redirect(monitor)
+        return redirect(monitor)
+    query = {"asked": asked_at.isoformat()}
+    if zoom := request.GET.get("zoom"):
+        query["zoom"] = zoom
+    return redirect(f"{monitor.get_absolute_url()}?{urlencode(query)}")
 
 
 def _monitor(team: Team, monitor_id: UUID) -> Monitor:
@@ -218,6 +228,31 @@ def _course_context(monitor: Monitor, zoom: Zoom, now: datetime) -> dict[str, An
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A location with what its check saw that was asked for; None while that is not known."""
+
+    place: Assignment
+    line: "CheckLine | None"
+
+
+def _asked_context(text: str, places: Iterable[Assignment], now: datetime) -> dict[str, Any]:
+    """What became of a check that somebody asked for at the instant that the text names."""
+    try:
+        asked_at = datetime.fromisoformat(text)
+    except ValueError:
+        return {}
+    if asked_at.tzinfo is None or not now - ASKED_FOR < asked_at < now + ASKED_FOR:
+        return {}
+    listed = list(places)
+    found = first_results_since(listed, asked_at)
+    scale_ms = max((one.latency_ms or 0 for one in found.values()), default=0)
+    asked = [
+        Asked(one, _line(found[one.pk], scale_ms) if one.pk in found else None) for one in listed
+    ]
+    return {"asked_at": asked_at, "asked": asked, "is_awaited": len(found) < len(listed)}
+
+
+@dataclass(frozen=True, slots=True)
 class CheckLine:
     """One check with its phases drawn to the page's scale."""
 
@@ -230,7 +265,7 @@ def _check_context(monitor: Monitor) -> dict[str, Any]:
     listed = results[:CHECKS_LISTED]
     scale_ms = max((result.latency_ms or 0 for result in listed), default=0)
     points = [Point(r.checked_at, r.status, r.latency_ms) for r in reversed(results)]
-    lines = [CheckLine(r, phase_bars(_phases(r), scale_ms=scale_ms)) for r in listed]
+    lines = [_line(result, scale_ms) for result in listed]
     seen = {bar.name for line in lines for bar in line.phases}
     return {
         "chart": latency_chart(points),
@@ -238,6 +273,10 @@ def _check_context(monitor: Monitor) -> dict[str, Any]:
         "phase_labels": PHASE_LABELS,
         "phases_seen": [(name, label) for name, label in PHASE_LABELS.items() if name in seen],
     }
+
+
+def _line(result: Result, scale_ms: float) -> CheckLine:
+    return CheckLine(result, phase_bars(_phases(result), scale_ms=scale_ms))
 
 
 def _phases(result: Result) -> list[float | None]:

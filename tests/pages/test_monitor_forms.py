@@ -194,6 +194,43 @@ def test_what_the_rules_refuse_is_said_beside_its_field(client: Client) -> None:
     assert 'value="gopher://example.org"' in shown
 
 
+@pytest.mark.parametrize("kind", ["http", "domain"])
+def test_a_pause_before_confirming_that_was_left_alone_follows_a_short_interval(
+    client: Client, kind: str
+) -> None:
+    filled = {
+        **sent_back(MonitorForm(kind=KINDS[kind])),
+        "name": "Often",
+        "target": KINDS[kind].target_example,
+        "interval": "3 s" if kind == "http" else "1 min",
+    }
+    answer = client.post(reverse("monitor-new-kind", args=[kind]), filled)
+    if kind == "domain":  # the interval itself is refused, and nothing else
+        assert set(errors(answer.content.decode())) == {"interval"}
+        return
+    monitor = Monitor.objects.get()
+    assert (monitor.interval_s, monitor.retry_interval_s) == (3, 3)
+
+    shown = {**sent_back(MonitorForm(kind=KINDS[kind], monitor=monitor)), "interval": "2 s"}
+    assert client.post(reverse("monitor-edit", args=[monitor.pk]), shown).status_code == 302
+    monitor.refresh_from_db()
+    assert (monitor.interval_s, monitor.retry_interval_s) == (2, 2)
+
+
+def test_a_pause_before_confirming_that_was_chosen_must_fit_the_interval(client: Client) -> None:
+    shown = refused(
+        client,
+        "http",
+        name="Often",
+        target="https://example.org/",
+        interval="3 s",
+        retry_interval="4 s",
+        settings__follow_redirects="on",
+        settings__verify_tls="on",
+    )
+    assert set(errors(shown)) == {"retry_interval"}
+
+
 def test_an_error_in_a_row_stands_in_that_row(client: Client) -> None:
     shown = refused(
         client,

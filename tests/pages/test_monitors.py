@@ -37,6 +37,12 @@ def make_result(monitor: Monitor, seconds_ago: float = 1, **values: object) -> R
     )
 
 
+def asked_part(shown: str) -> str:
+    """What a page says of a check that was asked for."""
+    _, part = shown.split('id="asked"')
+    return part.split("</section>")[0]
+
+
 def page(client: Client, address: str, **query: str) -> str:
     answer = client.get(address, query)
     assert answer.status_code == 200
@@ -223,17 +229,38 @@ def test_pausing_resuming_and_checking_are_buttons(client: Client, team: Team) -
         monitor.refresh_from_db()
         assert monitor.status == expected
     answer = client.post(reverse("monitor-check", args=[monitor.pk]), follow=True)
-    assert "on its way" in answer.content.decode()
+    assert "On its way" in answer.content.decode()
 
 
-def test_a_check_asked_for_within_the_page_answers_with_the_part_and_a_note(
+def test_a_check_that_was_asked_for_shows_its_result_on_the_spot(
     client: Client, team: Team
 ) -> None:
     monitor = make_monitor(team)
-    address = reverse("monitor-check", args=[monitor.pk])
-    shown = client.post(address, headers=FRAGMENT, follow=True).content.decode()
-    assert "<html" not in shown
-    assert 'hx-swap-oob="true"' in shown
+    make_result(monitor, message="Seen before")
+    asked = client.post(
+        f"{reverse('monitor-check', args=[monitor.pk])}?zoom=7d", headers=FRAGMENT, follow=True
+    )
+    address = asked.request["PATH_INFO"] + "?" + asked.request["QUERY_STRING"]
+    waiting = asked.content.decode()
+    assert "<html" not in waiting
+    assert "On its way" in waiting
+    assert 'data-refresh="often"' in waiting
+
+    make_result(monitor, 0, status="down", message="Refused on port 443")
+    shown = page(client, address)
+    assert "Refused on port 443" in asked_part(shown)
+    assert "Seen before" not in asked_part(shown)
+    assert "On its way" not in shown
+    assert 'id="zoom-7d" href="' in shown
+    make_result(monitor, 0)
+    assert "Refused on port 443" in asked_part(page(client, address))
+
+
+@pytest.mark.parametrize("asked", ["nonsense", "2020-01-01T00:00:00+00:00", "2026-11-29T10:00"])
+def test_a_page_tells_of_no_check_that_nobody_just_asked_for(
+    client: Client, team: Team, asked: str
+) -> None:
+    assert 'id="asked"' not in page(client, make_monitor(team).get_absolute_url(), asked=asked)
 
 
 def test_a_paused_monitor_is_not_checked_and_the_page_says_why(client: Client, team: Team) -> None:
