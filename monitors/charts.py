@@ -138,6 +138,46 @@ def course_chart(values: Sequence[Sequence[float | None]]) -> CourseChart | None
     return CourseChart(lines, slots, top_ms)
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one phase adds to a stack: an SVG path over all steps."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackChart:
+    """`layers` lie upon one another, the first at the ground."""
+
+    layers: Sequence[Layer]
+    top_ms: float
+
+
+def stack_chart(values: Sequence[Sequence[float]]) -> StackChart | None:
+    """Phases of steps side by side, one upon the other; None where there is nothing to draw.
+
+    A step without values is left open; a phase that takes no time anywhere has no layer.
+    """
+    top = max((sum(of_step) for of_step in values), default=0)
+    if top <= 0:
+        return None
+    top_ms = round_up(top)
+    step = WIDTH / len(values)
+    paths: dict[str, list[str]] = {name: [] for name in PHASES}
+    for place, of_step in enumerate(values):
+        y = HEIGHT
+        for name, spent_ms in zip(PHASES, of_step, strict=False):
+            if spent_ms <= 0:
+                continue
+            height = HEIGHT * spent_ms / top_ms
+            y -= height
+            x, width = _units(place * step), _units(step)
+            paths[name].append(f"M{x:g} {_units(y):g}h{width:g}v{_units(height):g}h-{width:g}Z")
+    layers = [Layer(name, "".join(path)) for name, path in paths.items() if path]
+    return StackChart(layers, top_ms)
+
+
 def round_up(value: float) -> float:
     """The next of 1, 1.5, 2, 3, 5, 7.5, 10, 15 …: the end of an axis. At least 1."""
     step = 1.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
 
+from monitors.charts import PHASES
 from monitors.histograms import Latencies
 from monitors.history import Seen, read_seen
 from monitors.models import Assignment, Monitor
@@ -52,13 +53,15 @@ DEFAULT_ZOOM = "24h"
 class Step:
     """What the checks of one step of the window took, in ms: the median, the 95th, the 99th.
 
-    All are None where no check was answered.
+    All are None where no check was answered. `phases_ms` are the means of `charts.PHASES`; it is
+    empty where single results are not looked at, or were not answered.
     """
 
     at: datetime
     until: datetime
     checks: int
     percentiles_ms: tuple[float | None, float | None, float | None]
+    phases_ms: tuple[float, ...] = ()
 
 
 def course_of(monitor: Monitor, zoom: Zoom, *, now: datetime) -> list[Step]:
@@ -66,19 +69,43 @@ def course_of(monitor: Monitor, zoom: Zoom, *, now: datetime) -> list[Step]:
     last = now - (now - _EPOCH) % zoom.step
     first = last - (ceil(zoom.length / zoom.step) - 1) * zoom.step
     ids = list(Assignment.objects.filter(monitor=monitor).values_list("id", flat=True))
+    phases: dict[int, tuple[float, ...]] = {}
     if zoom.table:
         found = _rolled_up(ids, zoom, since=first, until=now)
     else:
         found = _seen(read_seen(ids, [(first, now)]), zoom, since=first)
+        phases = _mean_phases(ids, zoom, since=first, until=now)
     return [
-        _step(first + place * zoom.step, zoom, found.get(place, Latencies()))
+        _step(first + place * zoom.step, zoom, found.get(place, Latencies()), phases.get(place, ()))
         for place in range((last - first) // zoom.step + 1)
     ]
 
 
-def _step(at: datetime, zoom: Zoom, latencies: Latencies) -> Step:
+def _step(at: datetime, zoom: Zoom, latencies: Latencies, phases_ms: tuple[float, ...]) -> Step:
     median, high, highest = latencies.percentiles_ms(RANKS)
-    return Step(at, at + zoom.step, latencies.count, (median, high, highest))
+    return Step(at, at + zoom.step, latencies.count, (median, high, highest), phases_ms)
+
+
+def _mean_phases(
+    assignment_ids: list[int], zoom: Zoom, *, since: datetime, until: datetime
+) -> dict[int, tuple[float, ...]]:
+    """The means of each step's phases, which add up. Of plain results: those of the last day are.
+
+    Added up by the database: there may be one a second.
+    """
+    means = ", ".join(f"avg(coalesce({name}_ms, 0))" for name in PHASES)
+    with hot_cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT floor(extract(epoch FROM checked_at - %s) / %s)::int, {means}
+            FROM monitors_result
+            WHERE assignment_id = ANY(%s) AND checked_at >= %s AND checked_at < %s
+              AND status = ANY(%s)
+            GROUP BY 1
+            """,  # noqa: S608 - literals of this package
+            [since, zoom.step.total_seconds(), assignment_ids, since, until, list(ANSWERED)],
+        )
+        return {place: tuple(spent) for place, *spent in cursor}
 
 
 def _seen(results: Iterable[Seen], zoom: Zoom, *, since: datetime) -> dict[int, Latencies]:

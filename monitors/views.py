@@ -1,6 +1,6 @@
 """The pages of monitors."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,11 +21,13 @@ from incidents.maintenance.reads import planned, windows_over
 from monitors.actions import check_now
 from monitors.charts import (
     PHASE_LABELS,
+    PHASES,
     Bar,
     Point,
     course_chart,
     latency_chart,
     phase_bars,
+    stack_chart,
     status_band,
 )
 from monitors.courses import DEFAULT_ZOOM, ZOOMS, Step, Zoom, course_of
@@ -202,29 +204,56 @@ def _worst_of(spent: Statistics) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A step of the course with the bar that is pointed at."""
+    """A step of the course with the bar that is pointed at, and what it is marked with."""
 
     step: Step
     bar: Bar
+    phases: list[tuple[str, float]]
+    marks: list[str]
 
 
 def _course_context(monitor: Monitor, zoom: Zoom, now: datetime) -> dict[str, Any]:
     steps = course_of(monitor, zoom, now=now)
     chart = course_chart([step.percentiles_ms for step in steps])
+    stack = stack_chart([step.phases_ms for step in steps])
     since, until = steps[0].at, steps[-1].until
     drawn = drawn_stretches(monitor, since=since, until=now)
+    marks = [
+        bar
+        for bar in status_band(drawn, since=since, until=until)
+        if bar.name in ("down", "degraded", "maintenance")
+    ]
+    taken = [layer.name for layer in stack.layers] if stack else []
     return {
         "zoom": zoom,
         "zooms": ZOOMS.values(),
         "course": chart,
+        "stack": stack,
+        "phases_taken": [(name, PHASE_LABELS[name]) for name in taken],
         "course_since": since,
-        "slots": [Slot(*both) for both in zip(steps, chart.slots, strict=True)] if chart else [],
-        "marks": [
-            bar
-            for bar in status_band(drawn, since=since, until=until)
-            if bar.name in ("down", "degraded", "maintenance")
-        ],
+        "slots": [
+            Slot(step, bar, _named_phases(step, taken), _marks_over(step, marks))
+            for step, bar in zip(steps, chart.slots, strict=True)
+        ]
+        if chart
+        else [],
+        "marks": marks,
     }
+
+
+def _named_phases(step: Step, taken: Collection[str]) -> list[tuple[str, float]]:
+    by_name = zip(PHASES, step.phases_ms, strict=False)
+    return [(PHASE_LABELS[name], spent_ms) for name, spent_ms in by_name if name in taken]
+
+
+def _marks_over(step: Step, marks: Iterable[Bar]) -> list[str]:
+    """What the step was, at some time in it, apart from up."""
+    over = {
+        bar.name
+        for bar in marks
+        if (bar.at is None or bar.at < step.until) and (bar.until is None or bar.until > step.at)
+    }
+    return sorted(over)
 
 
 @dataclass(frozen=True, slots=True)

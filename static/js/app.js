@@ -96,7 +96,7 @@ function isBusy(element) {
   const selection = document.getSelection();
   const marks = selection && !selection.isCollapsed && element.contains(selection.anchorNode);
   const types = element.contains(document.activeElement) &&
-    document.activeElement.matches("input, textarea, select");
+    document.activeElement.matches("input, textarea, select, [data-chart]");
   return marks || types || element.querySelector("details[open], .tick:checked") !== null;
 }
 
@@ -159,6 +159,7 @@ document.addEventListener("htmx:afterSettle", announce);
 document.addEventListener("htmx:afterSwap", () => {
   setClock(document);
   revealScripted();
+  equipCharts();
   showTimes(document);
   placeErrors();
 });
@@ -249,6 +250,67 @@ document.addEventListener("change", (event) => {
   if (form) form.requestSubmit();
 });
 
+// ------------------------------------------------------------------ charts
+
+// A chart is read step by step: by pointing, or with the arrow keys once it has the focus. What a
+// step says stands below it, and is what a screen reader says.
+function equipCharts() {
+  for (const frame of document.querySelectorAll("[data-chart]:not([tabindex])")) {
+    const last = frame.querySelectorAll(".chart-hit").length - 1;
+    const readout = document.createElement("p");
+    readout.className = "chart-readout";
+    readout.setAttribute("aria-hidden", "true");
+    frame.after(readout);
+    frame.tabIndex = 0;
+    frame.setAttribute("role", "slider");
+    frame.setAttribute("aria-label", frame.dataset.chart);
+    frame.setAttribute("aria-valuemin", 0);
+    frame.setAttribute("aria-valuemax", last);
+    readStep(frame, last, false);
+  }
+}
+
+function readStep(frame, place, isShown = true) {
+  const steps = [...frame.querySelectorAll(".chart-hit")];
+  const step = Math.min(Math.max(place, 0), steps.length - 1);
+  const text = steps[step].querySelector("title").textContent;
+  frame.setAttribute("aria-valuenow", step);
+  frame.setAttribute("aria-valuetext", text);
+  if (!isShown) return;
+  frame.nextElementSibling.textContent = text;
+  for (const one of steps) one.classList.toggle("is-read", one === steps[step]);
+}
+
+document.addEventListener("focusin", (event) => {
+  const frame = event.target;
+  if (frame.matches("[data-chart]")) readStep(frame, Number(frame.getAttribute("aria-valuenow")));
+});
+
+document.addEventListener("mouseover", (event) => {
+  if (!event.target.matches("[data-chart] .chart-hit")) return;
+  const frame = event.target.closest("[data-chart]");
+  readStep(frame, [...frame.querySelectorAll(".chart-hit")].indexOf(event.target));
+});
+
+document.addEventListener("keydown", (event) => {
+  const frame = event.target;
+  if (!frame.matches("[data-chart]")) return;
+  const place = Number(frame.getAttribute("aria-valuenow"));
+  const places = {
+    ArrowLeft: place - 1,
+    ArrowDown: place - 1,
+    ArrowRight: place + 1,
+    ArrowUp: place + 1,
+    PageDown: place - 10,
+    PageUp: place + 10,
+    Home: 0,
+    End: Infinity,
+  };
+  if (places[event.key] === undefined) return;
+  event.preventDefault();
+  readStep(frame, places[event.key]);
+});
+
 // ------------------------------------------------------------------ forms
 
 // Of several ways to go on, only the fields of the chosen one are shown.
@@ -308,6 +370,7 @@ function revealScripted() {
 function start() {
   revealScripted();
   dropBlankRows();
+  equipCharts();
   showChosen(document);
   setClock(document);
   showTimes(document);

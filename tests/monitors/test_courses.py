@@ -7,6 +7,7 @@ import pytest
 
 from monitors.courses import ZOOMS, Zoom, course_of
 from monitors.models import Assignment, DayRollup, HourRollup
+from probe.values import Phases
 from tests.factories import make_monitor
 from tests.monitors.results import finished_check, store_checks
 from uptime.clock import database_now
@@ -54,3 +55,19 @@ def test_short_windows_are_read_from_what_was_answered() -> None:
     )
     found = [one for one in course_of(monitor, ZOOMS["1h"], now=now) if one.checks]
     assert [one.percentiles_ms for one in found] == [(20.0, 20.0, 20.0)]
+    assert found[0].phases_ms == (0, 5.0, 0, 10.0, 0)
+
+
+def test_phases_are_means_of_a_step_that_add_up() -> None:
+    monitor = make_monitor()
+    assignment = Assignment.objects.get(monitor=monitor)
+    now = database_now()
+    at = course_of(monitor, ZOOMS["24h"], now=now)[-3].at
+    store_checks(
+        finished_check(assignment, at, phases=Phases(dns_ms=4, first_byte_ms=10)),
+        finished_check(assignment, at + timedelta(minutes=14), phases=Phases(first_byte_ms=20)),
+        finished_check(assignment, at + timedelta(minutes=15), phases=Phases(first_byte_ms=70)),
+    )
+    found = [one.phases_ms for one in course_of(monitor, ZOOMS["24h"], now=now)]
+    assert found[-3:] == [(2.0, 0, 0, 15.0, 0), (0, 0, 0, 70.0, 0), ()]
+    assert not any(found[:-3])

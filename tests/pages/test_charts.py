@@ -14,6 +14,7 @@ from monitors.charts import (
     latency_chart,
     phase_bars,
     round_up,
+    stack_chart,
     status_band,
 )
 from monitors.models import Status
@@ -62,6 +63,19 @@ def test_phases_lie_one_after_the_other() -> None:
         ("first_byte", 100, 300),
         ("transfer", 400, 100),
     ]
+
+
+def test_phases_of_steps_lie_upon_one_another() -> None:
+    chart = stack_chart([(0, 25, 0, 50, 0), (), (0, 0, 0, 100, 0)])
+    assert chart is not None
+    assert {layer.name: layer.path for layer in chart.layers} == {
+        "connect": "M0 75h333.33v25h-333.33Z",
+        "first_byte": "M0 25h333.33v50h-333.33ZM666.67 0h333.33v100h-333.33Z",
+    }
+
+
+def test_steps_without_phases_are_no_stack() -> None:
+    assert stack_chart([(), (0.0, 0.0, 0.0, 0.0, 0.0)]) is None
 
 
 def test_a_band_is_cut_to_its_window_and_shows_what_is_short() -> None:
