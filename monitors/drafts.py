@@ -17,7 +17,7 @@ from monitors.models import Location, Monitor
 from probe.kinds import KINDS
 from probe.kinds.base import Kind, KindSettings
 from uptime.errors import Invalid
-from uptime.secrets import keep_secrets, seal
+from uptime.secrets import MASK, bare_masks, keep_secrets, seal
 from uptime.validation import Problems, validate
 
 MOST_TAGS = 50
@@ -174,7 +174,11 @@ def _settings_of(
     if not isinstance(given, dict):
         return None  # the draft says so
     given = keep_secrets(given, stored.secrets if stored else "")
-    return validate(kind.settings, given, under="settings")
+    settings = validate(kind.settings, given, under="settings")
+    if bare := bare_masks(settings):
+        sentence = f"Give the secret itself: {MASK} stands for one that is stored, and none is."
+        raise Invalid({f"settings.{path}": [sentence] for path in bare})
+    return settings
 
 
 def _check_together(

@@ -1,17 +1,14 @@
 """The pages of single results: listed with filters, and taken away as CSV or JSON."""
 
-import csv
-import io
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, tzinfo
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
 
-from asgiref.sync import sync_to_async
 from django import forms
-from django.core.handlers.asgi import ASGIRequest
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -26,6 +23,7 @@ from monitors.shapes import ResultOut
 from probe.values import Status
 from uptime.api.pagination import Cursor
 from uptime.errors import Invalid
+from uptime.files import csv_rows, json_list, stream_file
 from uptime.pages import render_page
 
 LISTED = 50
@@ -52,7 +50,11 @@ COLUMNS = (
 
 
 class ResultsForm(forms.Form):
-    """Which of a monitor's results; what makes no sense filters nothing. Times are UTC."""
+    """Which of a monitor's results; what makes no sense filters nothing.
+
+    Times are by the clocks of `zone`, which the page's script fills in: the browser's, where the
+    profile has none.
+    """
 
     status = forms.ChoiceField(
         required=False,
@@ -62,23 +64,25 @@ class ResultsForm(forms.Form):
     location = forms.ChoiceField(required=False, label="Location")
     since = forms.DateTimeField(
         required=False,
-        label="From (UTC)",
+        label="From",
         widget=forms.DateTimeInput({"type": "datetime-local"}, "%Y-%m-%dT%H:%M"),
     )
     until = forms.DateTimeField(
         required=False,
-        label="Before (UTC)",
+        label="Before",
         widget=forms.DateTimeInput({"type": "datetime-local"}, "%Y-%m-%dT%H:%M"),
     )
 
-    def __init__(self, data: Any, places: dict[int, str]) -> None:
+    def __init__(self, data: Any, places: dict[int, str], zone_name: str) -> None:
         super().__init__(data)
         self.places = places
+        self.zone = _zone(data.get("zone")) or _zone(zone_name) or UTC
         chooser = self.fields["location"]
         assert isinstance(chooser, forms.ChoiceField)
         slugs = sorted(set(places.values()))
         chooser.choices = [("", "Any location"), *((slug, slug) for slug in slugs)]
-        self.is_valid()
+        with timezone.override(self.zone):
+            self.is_valid()
 
     @property
     def wanted(self) -> Wanted:
@@ -90,6 +94,10 @@ class ResultsForm(forms.Form):
             until=found.get("until"),
             statuses=[status] if status else (),
         )
+
+
+def _zone(name: str | None) -> tzinfo | None:
+    return ZoneInfo(name) if name in available_timezones() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +114,7 @@ class Line:
 def result_list(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     """A monitor's results, newest first, page by page as far back as they are kept."""
     monitor, places = _monitor(request, monitor_id)
-    form = ResultsForm(request.GET, places)
+    form = ResultsForm(request.GET, places, request.user.time_zone)
     cursor = _cursor(request.GET.get("page", ""))
     wanted = form.wanted
     is_backward = cursor is not None and cursor.is_backward
@@ -139,11 +147,15 @@ def export_results(request: TeamRequest, monitor_id: UUID, form: str) -> Streami
     if form not in ("csv", "json"):
         raise Http404("Results come as csv or json.")
     monitor, places = _monitor(request, monitor_id)
-    wanted = replace(ResultsForm(request.GET, places).wanted, is_ascending=True)
+    wanted = replace(
+        ResultsForm(request.GET, places, request.user.time_zone).wanted, is_ascending=True
+    )
     batches = _batches(monitor, places, wanted)
+    name = f"results-{monitor.pk}.{form}"
     if form == "csv":
-        return _file(request, _as_csv(batches), f"results-{monitor.pk}.csv", "text/csv")
-    return _file(request, _as_json(batches), f"results-{monitor.pk}.json", "application/json")
+        return stream_file(request, _as_csv(batches), name=name, content_type="text/csv")
+    texts = ([one.model_dump_json() for one in batch] for batch in batches)
+    return stream_file(request, json_list(texts), name=name, content_type="application/json")
 
 
 def _monitor(request: TeamRequest, monitor_id: UUID) -> tuple[Monitor, dict[int, str]]:
@@ -183,57 +195,12 @@ def _batches(monitor: Monitor, places: dict[int, str], wanted: Wanted) -> Iterat
         wanted = replace(wanted, edge=(found[-1].checked_at, found[-1].id))
 
 
-def _as_json(batches: Iterator[list[ResultOut]]) -> Iterator[bytes]:
-    yield b"["
-    is_first = True
-    for batch in batches:
-        text = ",\n".join(one.model_dump_json() for one in batch)
-        yield (text if is_first else f",\n{text}").encode()
-        is_first = False
-    yield b"]\n"
-
-
 def _as_csv(batches: Iterator[list[ResultOut]]) -> Iterator[bytes]:
-    yield _rows([COLUMNS])
+    yield csv_rows([COLUMNS])
     for batch in batches:
-        yield _rows([_cells(one) for one in batch])
-
-
-def _rows(rows: Sequence[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+        yield csv_rows([_cells(one) for one in batch])
 
 
 def _cells(result: ResultOut) -> list[Any]:
     values = {**dict(result), **dict(result.phases)}
-    return [_cell(values[name]) for name in COLUMNS]
-
-
-def _cell(value: Any) -> Any:
-    """A value as a spreadsheet takes it: a text of a server's is never a formula."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return value
-
-
-def _file(
-    request: HttpRequest, chunks: Iterator[bytes], name: str, content_type: str
-) -> StreamingHttpResponse:
-    content = _in_thread(chunks) if isinstance(request, ASGIRequest) else chunks
-    return StreamingHttpResponse(
-        content,
-        content_type=f"{content_type}; charset=utf-8",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "private, no-store",
-        },
-    )
-
-
-async def _in_thread(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Each chunk made in the request's own thread: the event loop waits for no database."""
-    while chunk := await sync_to_async(lambda: next(chunks, b""))():
-        yield chunk
+    return [values[name] for name in COLUMNS]

@@ -31,6 +31,7 @@ FLOOR = {
 EDGES = {
     "admin",
     "api",
+    "export_views",
     "form_views",
     "forms",
     "overview_views",

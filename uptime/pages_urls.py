@@ -9,6 +9,7 @@ from alerts import views as alerts
 from alerts.on_call import views as on_call
 from incidents import views as incidents
 from incidents.maintenance import views as maintenance
+from monitors import export_views as exports
 from monitors import form_views as monitor_forms
 from monitors import overview_views as overview
 from monitors import paste_views as pasting
@@ -19,6 +20,7 @@ from statuspages import views as statuspages
 urlpatterns = [
     path("", overview.monitor_list, name="home"),
     path("monitors/bulk/", overview.change_many, name="monitors-bulk"),
+    path("monitors/export.<slug:form>", exports.export_monitors, name="monitors-export"),
     path("views/new/", overview.save_view, name="view-new"),
     path("views/<uuid:view_id>/delete/", overview.remove_view, name="view-delete"),
     path("monitors/new/", monitor_forms.choose_kind, name="monitor-new"),

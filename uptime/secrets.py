@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -71,6 +72,22 @@ def seal(model: BaseModel) -> tuple[dict[str, Any], str]:
     masked = walk(model.model_dump(mode="python", exclude_defaults=True), "")
     public: dict[str, Any] = to_jsonable_python(masked)
     return public, encrypt(found)
+
+
+def bare_masks(model: BaseModel) -> list[str]:
+    """The paths of secrets that are nothing but the mask: it stood for none that is stored."""
+
+    def walk(value: Any, path: str) -> Iterator[str]:
+        if isinstance(value, SecretStr) and value.get_secret_value() == MASK:
+            yield path
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from walk(item, f"{path}.{key}")
+        elif isinstance(value, list | tuple):
+            for place, item in enumerate(value):
+                yield from walk(item, f"{path}.{place}")
+
+    return [path.lstrip(".") for path in walk(model.model_dump(mode="python"), "")]
 
 
 def unseal(public: dict[str, Any], encrypted: str) -> dict[str, Any]:

@@ -359,6 +359,14 @@ function placeErrors() {
   }
 }
 
+// Times that are typed are by the browser's clock where the profile names no zone.
+function nameBrowserZone() {
+  for (const field of document.querySelectorAll("[data-browser-zone]")) {
+    field.value = new Intl.DateTimeFormat().resolvedOptions().timeZone || field.value;
+    field.nextElementSibling.textContent = field.value;
+  }
+}
+
 // ------------------------------------------------------------------ start
 
 // What needs the script appears, what stands in for it goes.
@@ -370,6 +378,7 @@ function revealScripted() {
 function start() {
   revealScripted();
   dropBlankRows();
+  nameBrowserZone();
   equipCharts();
   showChosen(document);
   setClock(document);

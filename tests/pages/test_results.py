@@ -12,7 +12,7 @@ from django.http import StreamingHttpResponse
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import Team
+from accounts.models import Membership, Team
 from monitors.models import Assignment, Monitor, Result
 from monitors.partitions import ensure_partitions
 from probe.values import result_id
@@ -87,6 +87,22 @@ def test_filters_choose_by_result_and_time(client: Client, monitor: Monitor) -> 
     assert minutes(listed(client, monitor, status="down", since="2026-11-20T12:02")) == [3]
     assert minutes(listed(client, monitor, status="odd", since="soon")) == [4, 3, 2, 1, 0]
     assert not listed(client, monitor, status="unknown")["lines"]
+
+
+def test_times_are_by_the_viewers_clock(
+    client: Client, monitor: Monitor, owner: Membership
+) -> None:
+    for minute in range(3):
+        check(monitor, minute)
+    assert minutes(listed(client, monitor, since="2026-11-20T12:02")) == [2]
+    kolkata = {"since": "2026-11-20T17:31", "zone": "Asia/Kolkata"}
+    assert minutes(listed(client, monitor, **kolkata)) == [2, 1]
+    owner.user.time_zone = "Europe/Berlin"
+    owner.user.save()
+    assert minutes(listed(client, monitor, since="2026-11-20T13:02")) == [2]
+    assert minutes(listed(client, monitor, **kolkata)) == [2, 1]
+    assert minutes(listed(client, monitor, since="2026-11-20T13:02", zone="Nowhere")) == [2]
+    assert len(json.loads(taken(client, monitor, "json", **kolkata))) == 2
 
 
 def test_a_file_holds_what_the_filters_let_through_oldest_first(
