@@ -35,8 +35,9 @@ def ping(path=""):
 ping("/start")
 try:
     job()
-except Exception:
-    ping("/fail")
+except BaseException as error:  # sys.exit ends a job, too
+    is_fine = isinstance(error, SystemExit) and not error.code
+    ping("" if is_fine else "/fail")
     raise
 ping()
 """
