@@ -56,7 +56,7 @@ requirements: ## Compile the pinned lists anew from pyproject.toml (needs uv)
 
 .PHONY: clean
 clean: ## Remove the environment and all caches; the data in var/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/browser/axe/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
