@@ -1,6 +1,7 @@
 """One browser and one running product for all of these tests; a reader for each of them."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,13 @@ from playwright.sync_api import Browser
 
 from tests.browser.chromium import Reader, chromium
 from tests.browser.installation import Installation, installation
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of these go to one process, beside which the others run."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 # A package's fixture, not a session's: as long as it lives, its event loop counts as this thread's

@@ -4,12 +4,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.operations.product import Product
+from tests.operations.product import Product, wait_until
 from tests.servers.smtp import MailServer
 from tests.servers.webhook import Receiver
 from uptime.environment import BASE_DIR
@@ -51,11 +52,20 @@ def installation(home: Path) -> Iterator[Installation]:
     with MailServer() as mail, Receiver() as hooks:
         product = Product(home)
         product.env["EMAIL_URL"] = f"smtp://127.0.0.1:{mail.port}"
+        product.env["UPTIME_WEB_WORKERS"] = "1"
         try:
-            product.start()
-            yield Installation(product, mail, hooks, _build(product, hooks.url))
+            with ThreadPoolExecutor(1) as beside:
+                started = beside.submit(product.start)
+                wait_until(lambda: _is_prepared(product) or started.done())
+                things = _build(product, hooks.url)  # while its processes start
+                started.result()
+            yield Installation(product, mail, hooks, things)
         finally:
             product.kill_all()
+
+
+def _is_prepared(product: Product) -> bool:
+    return product.output.exists() and "Starting the web" in product.said
 
 
 def _build(product: Product, receiver: str) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.tokens import default_token_generator
 from django.db import transaction
+from django.test import Client
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from accounts.invitations import invite_member
-from accounts.models import ApiToken, Membership, Role, Scope, SecondFactor, Team, User
+from accounts.models import ApiToken, Membership, Passkey, Role, Scope, SecondFactor, Team, User
 from accounts.tokens import issue_token
 from accounts.two_factor import begin_setup
 from alerts.actions import create_channel, create_policy
@@ -64,6 +66,7 @@ PASSWORD = "correct horse battery staple"
 OWNER = "mara@lantern.example"
 NEWCOMER = "new@elsewhere.example"
 GUARDED = "two@elsewhere.example"
+KEEPER = "key@elsewhere.example"
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 PAST = 89 * DAY
@@ -140,7 +143,9 @@ OTHERS = (
 def build(receiver: str) -> dict[str, Any]:
     """Make all of it; returns what addresses need."""
     now = database_now()
-    owner = _member("Mara Lindholm", OWNER, "Lantern Books", Role.OWNER, is_staff=True)
+    owner = _member(
+        "Mara Lindholm", OWNER, "Lantern Books", Role.OWNER, is_staff=True, is_superuser=True
+    )
     team, mara = owner.team, owner.user
     jonas = _member("Jonas Weber", "jonas@lantern.example", team, Role.EDITOR)
     aiko = _member("Aiko Tanaka", "aiko@lantern.example", team, Role.VIEWER)
@@ -162,10 +167,10 @@ def build(receiver: str) -> dict[str, Any]:
 _ALL = (SHOP, CHECKOUT, SEARCH, BACKUP, PAYMENTS, BLOG, FEED, *OTHERS)
 
 
-def _member(name: str, email: str, team: Any, role: str, *, is_staff: bool = False) -> Membership:
+def _member(name: str, email: str, team: Any, role: str, **more: bool) -> Membership:
     if isinstance(team, str):
         team = Team.objects.create(name=team)
-    user = User.objects.create_user(email, PASSWORD, name=name, is_staff=is_staff)
+    user = User.objects.create_user(email, PASSWORD, name=name, **more)
     return Membership.objects.create(team=team, user=user, role=role)
 
 
@@ -566,7 +571,13 @@ def _people(team: Team, owner: User, now: datetime) -> dict[str, Any]:
     guarded = _member("Theo Two", GUARDED, "Two factors", Role.OWNER).user
     begin_setup(user=guarded)
     SecondFactor.objects.filter(user=guarded).update(confirmed_at=now)
+    keeper = _member("Kim Key", KEEPER, "Passkeys", Role.OWNER).user
+    passkey = Passkey.objects.create(
+        user=keeper, name="Phone", credential_id=b"of nobody", public_key=b"of nobody"
+    )
     return {
+        "sessions": {one.email: _session(one) for one in User.objects.filter(name__gt="")},
+        "passkey_id": passkey.pk,
         "invitation_id": invitation.pk,
         "invitation": token,
         "view_id": view.pk,
@@ -574,6 +585,13 @@ def _people(team: Team, owner: User, now: datetime) -> dict[str, Any]:
         "uidb64": urlsafe_base64_encode(force_bytes(owner.pk)),
         "reset": default_token_generator.make_token(owner),
     }
+
+
+def _session(user: User) -> str:
+    """What the cookie of somebody who is signed in holds."""
+    client = Client()
+    client.force_login(user)
+    return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 
 def main() -> None:
