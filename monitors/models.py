@@ -318,6 +318,24 @@ class Assignment(models.Model):
         return f"{self.monitor_id} at {self.location_id}"
 
 
+class Details(models.Model):
+    """What a passing check saw besides its result, the last time that one was asked for it."""
+
+    # No constraint in the database: it would lock the hot row for every row that names it.
+    assignment = models.OneToOneField(
+        Assignment,
+        on_delete=models.CASCADE,
+        db_constraint=False,
+        primary_key=True,
+        related_name="details",
+    )
+    checked_at = models.DateTimeField()
+    found = models.JSONField(help_text="`Observation.details`, without the answer and secrets.")
+
+    def __str__(self) -> str:
+        return f"assignment {self.assignment_id} at {self.checked_at:%Y-%m-%d %H:%M:%S}"
+
+
 class Result(models.Model):
     """What one check saw. Append-only; partitioned by day, dropped whole by retention.
 

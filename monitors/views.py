@@ -32,9 +32,10 @@ from monitors.charts import (
 )
 from monitors.courses import DEFAULT_ZOOM, ZOOMS, Step, Zoom, course_of
 from monitors.days import DAY, daily_time, first_day
+from monitors.facts import Facts, facts_in
 from monitors.figures import time_spent
 from monitors.groups import groups_of, members_of
-from monitors.models import Assignment, Location, Monitor, Ping, Result
+from monitors.models import Assignment, Details, Location, Monitor, Ping, Result
 from monitors.reads import drawn_stretches, first_results_since, monitor_rows, recent_results
 from monitors.snippets import snippets_for
 from monitors.statistics import Promise, Statistics, judge_promise, statistics_of
@@ -106,6 +107,7 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         extra = {
             **_check_context(monitor),
             **_course_context(monitor, zoom, now),
+            "known": _known(places),
             **_asked_context(request.GET.get("asked", ""), places, now),
         }
     return render_page(request, "monitors/monitor.html", {**context, **extra})
@@ -254,6 +256,22 @@ def _marks_over(step: Step, marks: Iterable[Bar]) -> list[str]:
         if (bar.at is None or bar.at < step.until) and (bar.until is None or bar.until > step.at)
     }
     return sorted(over)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a passing check at a location saw besides its result, and when."""
+
+    place: Assignment
+    at: datetime
+    facts: list[Facts]
+
+
+def _known(places: Iterable[Assignment]) -> list[Known]:
+    by_place = {one.pk: one for one in places}
+    rows = Details.objects.filter(assignment__in=by_place)
+    found = {row.pk: Known(by_place[row.pk], row.checked_at, facts_in(row.found)) for row in rows}
+    return [found[pk] for pk in by_place if pk in found and found[pk].facts]
 
 
 @dataclass(frozen=True, slots=True)

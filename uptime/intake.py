@@ -17,6 +17,7 @@ from psycopg import errors as postgres
 
 from incidents.evidence import keep_evidence
 from incidents.transitions import Transition, settle
+from monitors.details import keep_details
 from monitors.models import Assignment, Monitor, Ping, PingKind
 from monitors.partitions import ensure_partitions
 from monitors.specs import spec_of
@@ -77,6 +78,7 @@ def _take_in(batch: Sequence[Finished], owner: UUID) -> list[Stored]:
     with transaction.atomic():
         stored = store_batch(batch, owner=owner)
         keep_evidence(stored)
+        keep_details(stored)
         failing = [one for one in stored if one.is_first_failure]
         pull_forward(
             [one.monitor_id for one in failing],

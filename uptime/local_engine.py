@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from monitors.details import asking
 from monitors.leasing import lease_due, release_leases, spread_overdue
 from monitors.specs import SpecCache
 from probe.values import Finished, Job
@@ -89,6 +90,7 @@ class LocalSource:
                 one.attempt,
                 one.last_seen_at,
                 one.fingerprint,
+                asking.asks(one.assignment_id, specs[one.monitor_id], self._leased_at),
             )
             for one in leased
             if one.monitor_id in specs
