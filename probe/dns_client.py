@@ -59,6 +59,10 @@ class Security:
     verify: bool = True
 
 
+class OverTcpError(Trouble):
+    """A truncated answer that can't be had over TCP either."""
+
+
 def own_server(resolver: str, default_port: int = 53) -> Server:
     """The one that a check names, `ip`, `ip:port` or `[ip]:port`."""
     address, port = resolver, default_port
@@ -89,6 +93,21 @@ def _read_addresses(path: str, _second: int) -> tuple[str, ...]:
     return usable or ("127.0.0.1",)
 
 
+def check_own_end(server: Server) -> None:
+    """Raise Trouble (check_error) where this machine can't even begin to ask, for want of a free
+    descriptor, port or way."""
+    family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((server.address, server.port))
+    except OSError as error:
+        if reason_of_errno(error.errno or 0) == Reason.CHECK_ERROR:
+            message = (
+                f"{server.title} can't be asked from here: {describe_errno(error.errno or 0)}."
+            )
+            raise Trouble(Reason.CHECK_ERROR, sentence(message)) from None
+
+
 async def ask(
     question: Question,
     server: Server,
@@ -109,7 +128,7 @@ async def ask(
         try:
             return await _ask_stream(question, server, deadline, None)
         except Trouble as trouble:
-            raise Trouble(
+            raise OverTcpError(
                 trouble.reason,
                 f"The answer of {server.title} for {question.name} does not fit a datagram, and"
                 f" over TCP: {trouble.message}",

@@ -39,10 +39,7 @@ _HANGS_ON_TIME = {
     Reason.PACKET_LOSS,
     Reason.LATENCY,
     Reason.ASSERTION_FAILED,  # it may be about latency
-    Reason.BANNER_MISMATCH,  # of what had come until then
-    Reason.CONNECT_RESET,  # by a server that has waited for us
-    Reason.TLS_HANDSHAKE,
-    Reason.HTTP_PROTOCOL,
+    Reason.BANNER_MISMATCH,  # and then silence
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pycares
 import pycares.errno as ares
 
-from probe.dns_client import Question, ask, own_server, system_servers
+from probe.dns_client import OverTcpError, Question, ask, check_own_end, own_server, system_servers
 from probe.dns_message import TYPES
 from probe.dns_words import Wording, sentence
 from probe.net import Deadline, Trouble
@@ -70,6 +70,9 @@ class Resolver:
             return await self._resolve(host, family, server, deadline)
         except pycares.AresError as error:
             code: int = error.args[0]
+            if code == ares.ARES_ECONNREFUSED and server is not None:
+                check_own_end(own_server(server))  # c-ares calls any failing socket refused
+                await _look_closer(host, ip_version, server, deadline)
             if code in _WORTH_A_LOOK:
                 await _look_closer(host, ip_version, server, deadline)
             raise self._trouble(code, host, ip_version, server) from None
@@ -136,6 +139,8 @@ async def _look_closer(host: str, ip_version: str, server: str | None, deadline:
         question = Question(host.removesuffix("."), TYPES[record_type], record_type)
         brief = deadline.at_most(_CLOSER_LOOK_S)
         answer = await ask(question, asked, "udp", brief)
+    except OverTcpError:
+        raise
     except (Trouble, UnicodeError, ValueError):
         return
     if answer.rcode == "NOERROR" and answer.values:

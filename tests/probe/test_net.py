@@ -200,6 +200,16 @@ async def test_a_resolver_that_is_not_there_is_told(check: Check) -> None:
     )
 
 
+async def test_a_truncated_answer_that_tcp_does_not_give_is_told(check: Check) -> None:
+    async with serve_names({"x.example": dns.say(is_truncated=True)}) as names:
+        seen = await check("tcp", "x.example:1", resolver=names.address, ip_version="4")
+    assert seen.status == Status.DOWN
+    assert seen.message.startswith(
+        f"The answer of the resolver {names.address} for x.example does not fit a datagram, and"
+        " over TCP: Connection to 127.0.0.1 port "
+    )
+
+
 async def test_a_lost_datagram_is_asked_for_again_within_the_timeout(check: Check) -> None:
     lost: set[bytes] = set()
 
