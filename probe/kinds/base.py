@@ -179,7 +179,7 @@ def clean_host(text: str) -> str:
     except ValueError:
         pass
     try:
-        name = host if host.isascii() else host.encode("idna").decode("ascii")
+        name = host if host.isascii() else _to_ascii(host)
     except UnicodeError:
         raise ValueError(f"{host!r} is not a valid host name") from None
     name = name.lower()
@@ -189,6 +189,17 @@ def clean_host(text: str) -> str:
     if labels[-1].isdigit():
         raise ValueError(f"{host!r} is not a valid IP address")
     return name
+
+
+def _to_ascii(host: str) -> str:
+    """A name beyond ASCII as browsers ask for it (UTS 46, nontransitional). Raises UnicodeError."""
+    import idna  # large tables: only for such names
+
+    mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
+    labels = mapped.split(".")
+    return ".".join(
+        each if each.isascii() else f"xn--{each.encode('punycode').decode()}" for each in labels
+    )
 
 
 def split_host_port(text: str, default_port: int | None = None) -> tuple[str, int]:

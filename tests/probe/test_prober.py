@@ -1,8 +1,13 @@
 """The prober: on time whatever hangs, and honest about faults of its own."""
 
 import asyncio
+import os
+import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +18,7 @@ from probe.prober import Prober
 from probe.values import Job, Observation, Reason, Status
 from tests.probe.conftest import make_job
 from tests.servers import http
+from tests.servers.dns import serve_names
 from tests.servers.raw import Conduct, Connection, serve
 
 
@@ -90,6 +96,52 @@ async def test_what_was_plain_while_we_stood_still_is_judged(prober: Prober) -> 
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.HTTP_STATUS)
 
 
+@contextmanager
+def take_all_descriptors() -> Iterator[None]:
+    """No file or socket can be opened meanwhile."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+    taken: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        for each in taken:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        ("http", "http://PLACE/"),
+        ("http", "http://x.example/"),
+        ("tcp", "PLACE"),
+        ("tcp", "x.example:80"),
+        ("tls", "PLACE"),
+        ("redis", "PLACE"),
+        ("mysql", "PLACE"),
+        ("websocket", "ws://PLACE/"),
+        ("dns", "x.example"),
+        ("icmp", "127.0.0.1"),
+        ("traceroute", "127.0.0.1"),
+    ],
+)
+async def test_a_machine_without_descriptors_blames_no_target(
+    kind: str, target: str, prober: Prober
+) -> None:
+    async with serve(http.answer(http.OK)) as server, serve_names({"x.example": []}) as names:
+        target = target.replace("PLACE", f"{server.host}:{server.port}")
+        settings = {"resolver": names.address} if "x.example" in target else {}
+        job = make_job(kind, target, **settings)
+        with take_all_descriptors():
+            seen = await prober.observe(job)
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR), seen
+
+
 async def test_a_monitor_that_can_not_be_read_is_unknown(prober: Prober) -> None:
     job = make_job("tcp", "127.0.0.1:1")
     spec = replace(job.spec, fault="The stored secrets can't be read.", settings=None)
@@ -134,6 +186,9 @@ def test_every_kind_describes_its_settings(name: str) -> None:
         ("http", "example.org/a", "https://example.org/a"),
         ("http", "http://example.org:80/?q=ü", "http://example.org/?q=%C3%BC"),
         ("http", "https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ("http", "https://Straße.example/", "https://xn--strae-oqa.example/"),
+        ("http", "https://i❤.example/", "https://xn--i-7iq.example/"),
+        ("http", "https://ｆｕｌｌ。example/", "https://full.example/"),
         ("http", "http://[2001:DB8::1]:8080/", "http://[2001:db8::1]:8080/"),
         ("tcp", " Example.org:22 ", "example.org:22"),
         ("tcp", "[::1]:25", "[::1]:25"),
