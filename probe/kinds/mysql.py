@@ -52,6 +52,7 @@ class _NamedContext(ssl.SSLContext):
 def _context(name: str, authorities: str | None, *, verify: bool) -> ssl.SSLContext:
     context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.name = name
+    context.hostname_checks_common_name = False
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -179,6 +180,11 @@ def _trouble(asking: Asking, error: Exception) -> Trouble:
     words = str(error.args[1]) if len(error.args) > 1 else ""
     if (number := errno_in(words)) is not None:
         return broken(asking, number)
+    if "Packet sequence number" in str(error):  # the fourth byte is none of a packet's header
+        return Trouble(
+            Reason.BANNER_MISMATCH,
+            f"What answers at {asking.plan.place} does not speak the protocol of MySQL.",
+        )
     if code in (2003, 2006, 2013):  # CR_CONN_HOST_ERROR, CR_SERVER_GONE_ERROR, CR_SERVER_LOST
         return Trouble(
             Reason.CONNECT_RESET, f"{asking.plan.place} closed the connection while {asking.doing}."

@@ -129,8 +129,10 @@ class Reader:
             number = self._number(rest, line)
             if mark == b":":
                 return number
-            if number < 0:
+            if number == -1:
                 return None
+            if number < 0:
+                raise self._strange("an answer of Redis", line)
             if mark == b"$":
                 return _text(await self._bytes(number))
             if number > MAX_ITEMS or depth >= MAX_DEPTH:
@@ -204,6 +206,11 @@ async def _talk(session: Session, plan: RedisPlan) -> None:
         answer = await _ask(session, reader, "answer PING", "PING")
         session.note("first_byte_ms", started_at)
         session.facts[Source.VALUE] = as_text(answer)
+        if as_text(answer).upper() != "PONG":
+            raise Trouble(
+                Reason.BANNER_MISMATCH,
+                f"Expected PONG from {session.place}, got {shown(as_text(answer))}.",
+            )
         return
     answer = await _ask(session, reader, "carry out the command", *plan.command)
     session.note("first_byte_ms", started_at)

@@ -228,6 +228,19 @@ async def test_a_long_answer_of_mysql_is_not_taken_in(check: Check) -> None:
     assert message.startswith("Number of rows should be less than 10, got 1000")
 
 
+async def test_what_speaks_no_mysql_is_told_so(check: Check) -> None:
+    async def speak_http(connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        await connection.reader.read()
+
+    async with serve(speak_http) as server:
+        seen = await check("mysql", f"127.0.0.1:{server.port}")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert seen.message == (
+        f"What answers at 127.0.0.1 port {server.port} does not speak the protocol of MySQL."
+    )
+
+
 async def test_packets_of_mysql_without_end_are_not_taken_in(check: Check) -> None:
     async def flood(connection: Connection) -> None:
         while True:

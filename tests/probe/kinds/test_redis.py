@@ -98,6 +98,18 @@ FAILURES: dict[str, tuple[list[bytes], dict[str, object], Reason, str]] = {
         Reason.ASSERTION_FAILED,
         'GET on PLACE should give "4", got "5".',
     ),
+    "an answer that is none": (
+        [b"*-5\r\n"],
+        {},
+        Reason.BANNER_MISMATCH,
+        'Expected an answer of Redis from PLACE, got "*-5".',
+    ),
+    "not a PONG": (
+        [b"*-1\r\n"],
+        {},
+        Reason.BANNER_MISMATCH,
+        'Expected PONG from PLACE, got "(nil)".',
+    ),
     "no value": (
         [b"$-1\r\n"],
         {"query": "GET x", "expected": "4"},
