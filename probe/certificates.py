@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,12 +36,26 @@ def trouble_of(result: int, text: str, certificate: x509.Certificate | None, hos
     if result == _NOT_YET_VALID:
         return Trouble(Reason.TLS_NOT_YET_VALID, _not_yet_valid(host, certificate))
     if result in _NAME_MISMATCH or "subject name" in text:  # libcurl compares names by itself
+        if certificate is not None and not alternative_names(certificate):
+            return nameless(certificate, host)
         names = _names(certificate) if certificate else ""
         return Trouble(
             Reason.TLS_HOSTNAME,
             f"The certificate is for {names or 'another name'}, not for {host}.",
         )
     return Trouble(Reason.TLS_UNTRUSTED, _untrusted(host, result, text, certificate))
+
+
+def nameless(certificate: x509.Certificate | None, host: str) -> Trouble:
+    """A certificate that names nothing where names are looked for (RFC 9525 section 6.3)."""
+    from cryptography.x509.oid import NameOID
+
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME) if certificate else []
+    only = f", only the common name {str(found[0].value)!r}, which browsers ignore" if found else ""
+    return Trouble(
+        Reason.TLS_HOSTNAME,
+        f"The certificate of {host} has no subject alternative names{only}.",
+    )
 
 
 def _expired(host: str, certificate: x509.Certificate | None) -> str:
@@ -188,11 +202,22 @@ def expiry_warning(ends_at: datetime | None, limit_days: int) -> str:
     """That a certificate has fewer days left than it should; empty where it has enough."""
     if ends_at is None or (days := days_until(ends_at)) >= limit_days:
         return ""
-    verb = "expired" if days < 0 else "expires"
+    if days < 0:
+        gone = _stretch(datetime.now(UTC) - ends_at)
+        return f"The certificate expired on {ends_at:%Y-%m-%d %H:%M} UTC, {gone} ago."
+    left = _stretch(ends_at - datetime.now(UTC))
     return (
-        f"The certificate {verb} on {ends_at:%Y-%m-%d %H:%M} UTC:"
-        f" {days:g} days left, expected at least {limit_days}."
+        f"The certificate expires on {ends_at:%Y-%m-%d %H:%M} UTC: {left} left, expected at least"
+        f" {limit_days}{'' if 'days' in left else ' days'}."
     )
+
+
+def _stretch(time: timedelta) -> str:
+    """In days, or in hours or minutes where that says more."""
+    minutes = max(time.total_seconds() / 60, 0)
+    if minutes >= 2880:
+        return f"{round(minutes / 1440, 1):g} days"
+    return f"{minutes / 60:.0f} hours" if minutes >= 120 else f"{minutes:.0f} minutes"
 
 
 def days_until(moment: datetime) -> float:

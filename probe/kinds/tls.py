@@ -280,6 +280,11 @@ class Handshake:
         return self._connection.get_alpn_proto_negotiated().decode("ascii", "backslashreplace")
 
     @property
+    def path(self) -> list[x509.Certificate]:
+        """The way to a trusted root, as far as there is one, the server's own certificate first."""
+        return self._connection.get_verified_chain(as_cryptography=True) or []
+
+    @property
     def chain(self) -> list[x509.Certificate]:
         """Raises ValueError where one of them can't be read."""
         return self._connection.get_peer_cert_chain(as_cryptography=True) or []
@@ -429,6 +434,14 @@ class Inspection:
         """What is wrong with the way from the server's certificate to a trusted root."""
         errors = {error.code: error for error in handshake.seen.errors}
         others = [each for code, each in errors.items() if code not in _UNTRUSTED | _DATES]
+        if errors.keys() - _DATES and _is_signed_by_none(self._chain):
+            return [
+                Trouble(
+                    Reason.TLS_UNTRUSTED,
+                    f"The certificate of {self._plan.host} is from {_issuer(self._chain[0])}, whose"
+                    " own certificate is not that of an authority.",
+                )
+            ]
         if not errors.keys() & _UNTRUSTED:
             return [
                 certificates.trouble_of(each.code, each.text, each.certificate, self._plan.host)
@@ -474,8 +487,8 @@ class Inspection:
         seen = replace(seen, details={**(seen.details or {}), **self._details(self._handshake)})
         if seen.status != Status.UP:
             return seen
-        own, *others = self._chain
-        for certificate in self._chain:
+        own, *others = self._used()
+        for certificate in (own, *others):
             is_root = certificate.issuer == certificate.subject and certificate is not own
             weakness = "" if is_root else certificates.weakness_of(certificate)
             if weakness:
@@ -490,8 +503,16 @@ class Inspection:
                 return _degraded(seen, Reason.CERT_EXPIRING, message)
         return seen
 
+    def _used(self) -> list[x509.Certificate]:
+        """What the server sent that its trust rests on: another authority's signature may come with
+        it, for old clients."""
+        if not self._plan.settings.verify_tls or self._handshake is None:
+            return self._chain
+        path = self._handshake.path
+        return [each for each in self._chain if each in path]
+
     def _called(self, certificate: x509.Certificate) -> str:
-        if certificate is self._chain[0]:
+        if certificate == self._chain[0]:
             return f"The certificate of {self._plan.host}"
         return f"The intermediate certificate {_subject(certificate)}"
 
@@ -531,6 +552,21 @@ def _title(name: x509.Name) -> str:
         if found := name.get_attributes_for_oid(oid):
             return repr(str(found[0].value))
     return "an unnamed authority"
+
+
+def _is_signed_by_none(chain: Sequence[x509.Certificate]) -> bool:
+    """Whether a certificate that the server sent vouches for its own, and may not."""
+    from cryptography import x509
+
+    own, *others = chain
+    for each in others:
+        if each.subject == own.issuer and each.issuer != each.subject:
+            try:
+                basics = each.extensions.get_extension_for_class(x509.BasicConstraints)
+            except (x509.ExtensionNotFound, ValueError):
+                return each.version == x509.Version.v3
+            return not basics.value.ca
+    return False
 
 
 def _says_where_issuer_is(certificate: x509.Certificate) -> bool:
