@@ -66,6 +66,17 @@ def header_of(head: bytes, name: str) -> str | None:
     return None
 
 
+def say_and_hang(beginning: bytes) -> Conduct:
+    """Read the request, send these bytes, and never end."""
+
+    async def conduct(connection: Connection) -> None:
+        await connection.read_request()
+        await connection.send(beginning)
+        await asyncio.Event().wait()
+
+    return conduct
+
+
 async def reset_on_accept(connection: Connection) -> None:
     connection.reset()
 

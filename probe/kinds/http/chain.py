@@ -6,6 +6,7 @@ import re
 import time
 from datetime import datetime
 from itertools import pairwise
+from urllib.parse import urljoin
 
 import pycurl
 
@@ -23,11 +24,10 @@ from probe.kinds.http.exchange import (
     spoken_version,
 )
 from probe.kinds.http.plan import HttpPlan, deprecated_tls_options
-from probe.kinds.http.target import Origin, parse_url
+from probe.kinds.http.target import Origin, as_reference, parse_url
 from probe.net import Deadline, Net, Trouble, guard, is_address
 from probe.values import Reason
 
-_REDIRECTS = {301, 302, 303, 307, 308}
 _MAY_SAY_WHEN = {429, 503}  # RFC 6585 section 4, RFC 9110 section 15.6.4
 _NOT_TLS = re.compile(r"wrong version number|packet length too long|http request", re.IGNORECASE)
 
@@ -85,8 +85,8 @@ class Chain:
         while True:
             self.trail.append(url)
             hop = await self._ask(handle, url, origin, method, body, is_trusted=is_trusted)
-            location = self._location(handle)
-            if location is None:
+            location = hop.received.location
+            if not location:
                 return self._finish(handle, hop)
             # the same request with the same cookies again will be answered the same again
             request = (method, url, *handle.getinfo_raw(pycurl.INFO_COOKIELIST))
@@ -107,17 +107,13 @@ class Chain:
             origin = next_origin
             handle.reset()  # the cookies outlive it, and are the only thing that should
 
-    def _location(self, handle: Handle) -> str | None:
-        if not self._plan.settings.follow_redirects or self.status not in _REDIRECTS:
-            return None
-        return text_info(handle, pycurl.REDIRECT_URL) or None
-
-    def _parse_location(self, location: str, hop: Hop) -> tuple[str, Origin]:
+    def _parse_location(self, location: bytes, hop: Hop) -> tuple[str, Origin]:
+        reference = as_reference(location)
         try:
-            return parse_url(location)
+            return parse_url(urljoin(hop.url, reference))
         except ValueError as error:
             raise Trouble(
-                Reason.HTTP_PROTOCOL, f"{hop.url} redirects to {location[:200]!r}: {error}."
+                Reason.HTTP_PROTOCOL, f"{hop.url} redirects to {reference[:200]!r}: {error}."
             ) from None
 
     def shown_trail(self) -> str:
@@ -166,7 +162,11 @@ class Chain:
     ) -> Hop:
         plan = self._plan
         addresses, pins = await self._pin(handle, origin)
-        received = Received(plan.settings.max_body_bytes, keeps_body=plan.needs_body)
+        received = Received(
+            plan.settings.max_body_bytes,
+            keeps_body=plan.needs_body,
+            follows_redirects=plan.settings.follow_redirects,
+        )
         proxy = plan.proxy.place if plan.proxy else ""
         hop = Hop(url, origin, addresses, self._deadline, received, proxy)
         self.addresses, self.received = addresses, received
@@ -180,7 +180,7 @@ class Chain:
             (pycurl.URL, url),
             (pycurl.HTTPHEADER, headers),
             (pycurl.WRITEFUNCTION, received.on_body),
-            (pycurl.HEADERFUNCTION, received.header_lines.append),
+            (pycurl.HEADERFUNCTION, received.on_header),
             (pycurl.DEBUGFUNCTION, received.on_debug),
         ]
         if is_trusted:
@@ -193,7 +193,7 @@ class Chain:
                 options += plan.client_options
         code, text = await self._perform(handle, options)
         if code == pycurl.E_SSL_CONNECT_ERROR and not _NOT_TLS.search(text):
-            code, text = await self._retry_outdated(handle, options, code, text)
+            code, text = await self._retry_outdated(handle, options, code, text, hop)
         elif code == pycurl.E_PEER_FAILED_VERIFICATION and certificates.is_about_strength(
             handle.getinfo(pycurl.SSL_VERIFYRESULT)
         ):
@@ -202,7 +202,7 @@ class Chain:
         self.status = handle.getinfo(pycurl.RESPONSE_CODE) or self.status
         if code == pycurl.E_PEER_FAILED_VERIFICATION:
             raise await self._explain_certificate(handle, options, text, hop)
-        if code:
+        if code and not (code == pycurl.E_WRITE_ERROR and received.location):
             raise trouble_of(code, text, handle, hop)
         if not received.has_all_headers:  # libcurl takes the end for the end of an empty body
             raise Trouble(
@@ -211,7 +211,10 @@ class Chain:
             )
         self._check_version(handle, hop)
         if origin.is_tls:
-            self.cert_expires_at = certificate_expiry(handle)
+            self.cert_expires_at, has_names = certificate_expiry(handle)
+            if plan.settings.verify_tls and not has_names:
+                pem = certificate_pem(handle) or b""
+                raise certificates.nameless(certificates.load(pem), origin.host)
         return hop
 
     def _check_version(self, handle: Handle, hop: Hop) -> None:
@@ -230,7 +233,7 @@ class Chain:
         return await self._net.transfers.perform(handle, options)
 
     async def _retry_outdated(
-        self, handle: Handle, options: list[Option], code: int, text: str
+        self, handle: Handle, options: list[Option], code: int, text: str, hop: Hop
     ) -> tuple[int, str]:
         """Ask again with TLS of any age; the first error stands where that fails as well.
 
@@ -239,8 +242,12 @@ class Chain:
         retried = await self._perform(handle, [*options, *deprecated_tls_options()])
         if retried[0] == pycurl.E_SSL_CONNECT_ERROR:
             return code, text
+        version, wanted = hop.received.tls_version, self._plan.settings.min_tls
+        if version < wanted:
+            self._tls_trouble = f"The server speaks TLS {version} at most, expected {wanted}."
+            return retried
         self._tls_trouble = (
-            f"The server refuses TLS {self._plan.settings.min_tls} with sound ciphers and keys,"
+            f"The server refuses TLS {wanted} with sound ciphers and keys,"
             " and takes only what is out of date."
         )
         return retried

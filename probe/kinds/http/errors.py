@@ -80,6 +80,12 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
             Reason.BODY_TOO_LARGE,
             f"The body is larger than {limit:,} bytes (max_body_bytes), {hop.after}.",
         )
+    if hop.received.interim_status == "101":
+        return Trouble(
+            Reason.HTTP_PROTOCOL,
+            f"{hop.place} switched to another protocol (status 101), which nobody asked for,"
+            f" {hop.after}.",
+        )
     if hop.received.undecodable:
         return Trouble(
             Reason.HTTP_PROTOCOL, f"{hop.place} {hop.received.undecodable}, {hop.after}."
@@ -145,6 +151,8 @@ def _not_connected(number: int, hop: Hop) -> Trouble:
     reason = reason_of_errno(number)
     if reason == Reason.CONNECT_REFUSED:
         return Trouble(reason, f"Connection to {hop.gate} was refused {hop.after}.")
+    if not number:  # libcurl got no socket, and doesn't say why
+        return Trouble(reason, f"No connection to {hop.gate} could be begun: no socket to be had.")
     return Trouble(reason, f"No connection to {hop.gate}: {describe_errno(number)}, {hop.after}.")
 
 

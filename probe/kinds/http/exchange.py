@@ -18,6 +18,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 KEPT = 4096  # of the body, in case that the check fails
 _EXCESS = re.compile(rb"Excess found .*?excess = (\d+)")
 _STRAY_LINE_END = 2
+_LINE_ENDS = (b"\r\n", b"\n")
+_REDIRECTS = (b"301", b"302", b"303", b"307", b"308")
+_KNOWN_VERSIONS = (b"HTTP/1.", b"HTTP/2 ", b"HTTP/3 ")
 _WITHOUT_BODY = (b"204", b"304")  # what follows these regardless does no harm
 
 
@@ -28,6 +31,7 @@ class Received:
 
     __slots__ = (
         "_decoder",
+        "_follows_redirects",
         "_has_body",
         "beginning",
         "body",
@@ -37,11 +41,13 @@ class Received:
         "is_too_large",
         "limit",
         "size",
+        "tls_version",
         "undecodable",
     )
 
-    def __init__(self, limit: int, *, keeps_body: bool) -> None:
+    def __init__(self, limit: int, *, keeps_body: bool, follows_redirects: bool) -> None:
         self.limit = limit
+        self._follows_redirects = follows_redirects
         self.size = 0
         self.body: bytearray | None = bytearray() if keeps_body else None
         self.beginning: list[bytes] = []
@@ -50,8 +56,30 @@ class Received:
         self.undecodable = ""
         self.excess = 0
         self.has_asked_certificate = False
+        self.tls_version = ""
         self._has_body = False
         self._decoder: Decoder | None = None
+
+    def on_header(self, line: bytes) -> int | None:
+        """Take a line of the headers. Where those of a redirect end, or the connection has become
+        one of another protocol, any number that isn't the line's length ends the transfer: browsers
+        don't wait for the body either."""
+        self.header_lines.append(line)
+        if line in _LINE_ENDS and (self.location or self.interim_status == "101"):
+            return -1
+        return None
+
+    @property
+    def location(self) -> bytes:
+        """Where an answer with a status of a redirect leads; empty where it leads nowhere."""
+        found = b""
+        if self._follows_redirects and self._status in _REDIRECTS:
+            for line in reversed(self.header_lines):
+                if line.startswith(b"HTTP/"):
+                    break
+                if line[:9].lower() == b"location:":
+                    found = line[9:].strip()
+        return found
 
     def on_body(self, chunk: bytes) -> int | None:
         """Take a piece of the body; any number that isn't its length ends the transfer."""
@@ -77,7 +105,7 @@ class Received:
 
     def on_debug(self, kind: int, text: bytes) -> None:
         """libcurl's own words, the only place where it tells of bytes that it threw away and of a
-        certificate that was asked of us."""
+        certificate that was asked of us, or of the version of TLS."""
         if kind:  # not pycurl.INFOTYPE_TEXT, which is 0: this is called a dozen times a check
             return
         if text.startswith(b"Excess"):
@@ -85,12 +113,16 @@ class Received:
             self.excess = int(found.group(1)) if found else 1
         elif b"Request CERT" in text:
             self.has_asked_certificate = True
+        elif text.startswith(b"SSL connection using TLSv"):
+            self.tls_version = text[25:28].decode("latin-1").strip()
 
     @property
     def framing_trouble(self) -> str:
         """What is wrong with an answer that libcurl takes for complete, to follow the place."""
         line = self._status_line
-        if line.startswith(b"HTTP/1.") and line[12:13].strip():
+        if not line.startswith(_KNOWN_VERSIONS) or (
+            line.startswith(b"HTTP/1.") and line[12:13].strip()
+        ):
             return f"sent a status line that is none ({line[:50].decode('latin-1').strip()!r})"
         if self._decoder is not None and not self._decoder.is_complete:
             return f"sent a body whose compression ({self._coding[:50]}) is cut short"
@@ -105,7 +137,7 @@ class Received:
             return True
         is_ended = False
         for line in reversed(self.header_lines):
-            if line in (b"\r\n", b"\n"):
+            if line in _LINE_ENDS:
                 is_ended = True
             elif line.startswith(b"HTTP/"):
                 return is_ended and not self.interim_status
@@ -114,8 +146,12 @@ class Received:
     @property
     def interim_status(self) -> str:
         """The status of the last answer so far, where it is one that another is to follow."""
-        status = self._status_line.partition(b" ")[2][:3].decode("latin-1")
+        status = self._status.decode("latin-1")
         return status if status.startswith("1") else ""
+
+    @property
+    def _status(self) -> bytes:
+        return self._status_line.partition(b" ")[2][:3]
 
     @property
     def _status_line(self) -> bytes:
@@ -215,20 +251,26 @@ def spoken_version(handle: Handle) -> str:
     return _HTTP_VERSIONS.get(handle.getinfo(pycurl.INFO_HTTP_VERSION), "")
 
 
-def certificate_expiry(handle: Handle) -> datetime | None:
-    """When the server's own certificate expires, from what libcurl kept of the handshake."""
-    value = _certificate_info(handle, b"Expire date")
-    return parse_certificate_time(value.decode("ascii", "replace")) if value else None
+def certificate_expiry(handle: Handle) -> tuple[datetime | None, bool]:
+    """When the server's own certificate expires, from what libcurl kept of the handshake, and
+    whether it has alternative names. libcurl is content with a common name."""
+    ends_at, has_names = None, False
+    for name, value in _own_certificate(handle):
+        if name == b"Expire date":
+            ends_at = parse_certificate_time(value.decode("ascii", "replace"))
+        elif name == b"X509v3 Subject Alternative Name":
+            has_names = True
+    return ends_at, has_names
 
 
 def certificate_pem(handle: Handle) -> bytes | None:
     """The server's own certificate."""
-    return _certificate_info(handle, b"Cert")
+    return next((value for name, value in _own_certificate(handle) if name == b"Cert"), None)
 
 
-def _certificate_info(handle: Handle, wanted: bytes) -> bytes | None:
+def _own_certificate(handle: Handle) -> list[tuple[bytes, bytes]]:
     chain: list[list[tuple[bytes, bytes]]] = handle.getinfo_raw(pycurl.INFO_CERTINFO)
-    return next((value for name, value in (chain[0] if chain else ()) if name == wanted), None)
+    return chain[0] if chain else []
 
 
 def parse_certificate_time(text: str) -> datetime | None:

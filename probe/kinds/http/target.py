@@ -63,6 +63,16 @@ def parse_url(text: str) -> tuple[str, Origin]:
     return urlunsplit((scheme, netloc, path, query, "")), Origin(scheme, host, port)
 
 
+def as_reference(location: bytes) -> str:
+    """What a Location header refers to, read as browsers do: bytes that can't stand in a URL are
+    percent-encoded, but for text beyond ASCII in UTF-8, which may be a host's name."""
+    try:
+        text = location.decode()
+    except UnicodeDecodeError:
+        text = "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in location)
+    return re.sub(r"[\x00-\x20\x7f]", lambda found: f"%{ord(found[0]):02X}", text)
+
+
 def clean_target(text: str) -> str:
     """A URL in its normal form. Raises ValueError with a sentence for the user."""
     if text.strip() and "://" not in text:

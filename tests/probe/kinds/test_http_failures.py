@@ -323,7 +323,17 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "it switches protocols unasked": (
         http.answer(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
         Reason.HTTP_PROTOCOL,
-        r"HOST closed the connection after the interim status 101 alone, after \d+ ms\.",
+        r"HOST switched to another protocol \(status 101\), which nobody asked for, after \d+ ms\.",
+    ),
+    "it switches protocols unasked and is silent": (
+        http.say_and_hang(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
+        Reason.HTTP_PROTOCOL,
+        r"HOST switched to another protocol \(status 101\), which nobody asked for, after \d+ ms\.",
+    ),
+    "its version is one that there is none of": (
+        http.answer(b"HTTP/3.7 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+        Reason.HTTP_PROTOCOL,
+        r"HOST sent a status line that is none \('HTTP/3\.7 200 OK'\), after \d+ ms\.",
     ),
     "it says that nothing changed": (
         http.answer(http.respond(b"", status="304 Not Modified")),

@@ -1,5 +1,7 @@
 """Redirects are followed by hand: each hop guarded, loops and limits told apart, secrets kept."""
 
+import asyncio
+
 import pytest
 
 from probe import net
@@ -8,7 +10,7 @@ from tests.probe.conftest import Check
 from tests.servers import http
 from tests.servers.dns import serve_names
 from tests.servers.http import header_of, path_of, redirect
-from tests.servers.raw import serve
+from tests.servers.raw import Connection, serve
 
 
 async def test_relative_redirects_are_followed(check: Check) -> None:
@@ -23,6 +25,7 @@ async def test_relative_redirects_are_followed(check: Check) -> None:
     [
         ("/ü".encode(), "/%C3%BC"),
         (b"/\xff", "/%FF"),
+        (b"../c/./d", "/c/d"),
         (b"/a b", "/a%20b"),
         (b"?q=1#part", "/?q=1"),
     ],
@@ -32,6 +35,29 @@ async def test_locations_are_read_as_browsers_do(location: bytes, path: str, che
     async with serve(http.route({"/": start, path: http.OK})) as server:
         seen = await check("http", server.url)
     assert seen.status == Status.UP, seen.message
+
+
+async def test_the_body_of_a_redirect_is_not_waited_for(check: Check) -> None:
+    async def redirect_without_end(connection: Connection) -> None:
+        head = await connection.read_request()
+        if path_of(head) == "/new":
+            await connection.send(http.OK)
+            return
+        await connection.send(b"HTTP/1.1 302 Found\r\nLocation: /new\r\nContent-Length: 9\r\n")
+        await connection.send(b"Set-Cookie: a=b\r\n\r\n")
+        await asyncio.Event().wait()
+
+    async with serve(redirect_without_end) as server:
+        seen = await check("http", server.url)
+    assert (seen.status, seen.http_status) == (Status.UP, 200), seen.message
+    assert (seen.details or {})["redirects"] == [f"{server.url}/", f"{server.url}/new"]
+
+
+async def test_the_body_of_a_redirect_may_be_large(check: Check) -> None:
+    large = http.respond(b"x" * 100_000, status="301 Moved", headers={"Location": "/new"})
+    async with serve(http.route({"/": large, "/new": http.OK})) as server:
+        seen = await check("http", server.url, max_body_bytes=1000)
+    assert (seen.status, seen.http_status) == (Status.UP, 200), seen.message
 
 
 async def test_a_redirect_can_be_the_answer(check: Check) -> None:

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from probe.certificates import expiry_warning
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check
 from tests.servers import http
 from tests.servers.authority import Authority, Digest, Issued, issue
+from tests.servers.dns import serve_names
 from tests.servers.raw import serve
 from tests.servers.tls import serve_tls
 
@@ -72,6 +74,23 @@ async def test_a_certificate_for_others_is_told_with_their_names(
     assert seen.message == (
         "The certificate is for other.example, www.other.example, not for 127.0.0.1."
     )
+
+
+async def test_a_common_name_alone_names_nobody(check: Check, authority: Authority) -> None:
+    bare = issue("name.test", issuer=authority._root, ends=DAYS_90)
+    with serve_tls(bare.server_context()) as server:
+        url = f"https://name.test:{server.port}"
+        async with serve_names({"name.test": ["127.0.0.1"]}) as names:
+            trusting = {"ca_certificate": authority.certificate_pem, "resolver": names.address}
+            seen = await check("http", url, **trusting)
+            unverified = await check("http", url, **trusting, verify_tls=False)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_HOSTNAME)
+    assert seen.message == (
+        "The certificate of name.test has no subject alternative names, only the common name"
+        " 'name.test', which browsers ignore."
+    )
+    assert seen.cert_expires_at == bare.certificate.not_valid_after_utc
+    assert unverified.status == Status.UP
 
 
 async def test_a_self_signed_certificate_is_untrusted(check: Check) -> None:
@@ -237,3 +256,16 @@ async def test_trust_in_an_authority_is_one_monitors_own(
     assert (await observe_tls(check, issued, authority)).status == Status.UP
     assert (await observe_tls(check, issued, None)).reason == Reason.TLS_UNTRUSTED
     assert issued.certificate.not_valid_after_utc > datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (timedelta(days=3, minutes=1), "3 days left, expected at least 14."),
+        (timedelta(hours=5, minutes=1), "5 hours left, expected at least 14 days."),
+        (timedelta(minutes=20, seconds=9), "20 minutes left, expected at least 14 days."),
+        (-timedelta(hours=3, minutes=1), "UTC, 3 hours ago."),
+    ],
+)
+def test_the_time_left_is_told_in_what_says_most(left: timedelta, told: str) -> None:
+    assert expiry_warning(datetime.now(UTC) + left, 14).endswith(told)
