@@ -36,6 +36,7 @@ NO_PAGES = {
     "logout",
     "maintenance-monitors",
     "monitor-results-export",
+    "monitors-export",
     "on-call-feed",
     "one-click",
     "passkey-challenge",

@@ -51,9 +51,26 @@ def internet() -> Iterator[Internet]:
         yield internet
 
 
+class PatientProber(Prober):
+    """Asks again when this machine stood still, as the product does with its next check: on a busy
+    machine that is an honest answer, and not what a test of a target is about."""
+
+    async def observe(self, job: Job) -> Observation:
+        seen = await super().observe(job)
+        for _ in range(4):
+            if not was_not_judged(seen):
+                break
+            seen = await super().observe(job)
+        return seen
+
+
+def was_not_judged(seen: Observation) -> bool:
+    return seen.message.startswith("Not judged: this machine stood still")
+
+
 @pytest_asyncio.fixture
 async def prober() -> AsyncIterator[Prober]:
-    async with Prober() as prober:
+    async with PatientProber() as prober:
         yield prober
 
 

@@ -24,7 +24,7 @@ from probe.dns_message import (
 from probe.icmp import EchoSocket
 from probe.prober import Prober
 from probe.values import Observation, Reason, Status
-from tests.probe.conftest import make_job
+from tests.probe.conftest import make_job, was_not_judged
 from tests.servers import mysql
 from tests.servers.dns import say, serve_names
 from tests.servers.raw import Connection, serve
@@ -157,7 +157,7 @@ async def _observe(pieces: list[bytes], *, is_open: bool) -> tuple[list[Observat
 def test_no_answer_makes_a_check_fail_by_itself(pieces: list[bytes], is_open: bool) -> None:
     seen, seconds = asyncio.run(_observe(pieces, is_open=is_open))
     for kind, one in zip(STREAM_KINDS, seen, strict=True):
-        if one.message.startswith("Not judged: this machine stood still"):
+        if was_not_judged(one):
             continue
         assert one.status in (Status.UP, Status.DEGRADED, Status.DOWN), (kind, one)
         assert bool(one.message) == (one.status != Status.UP), (kind, one)
@@ -178,6 +178,8 @@ def test_no_datagram_makes_a_check_fail_by_itself(noise: list[bytes]) -> None:
             return await prober.observe(job), loop.time() - started_at
 
     seen, seconds = asyncio.run(observe())
+    if was_not_judged(seen):
+        return
     assert seen.status == Status.DOWN
     assert seen.reason is not None
     assert seen.reason.startswith(("dns_", "connect_")), seen

@@ -80,8 +80,8 @@ def stand_still_before(conduct: Conduct) -> Conduct:
 
 
 @pytest.mark.parametrize("kind", ["http", "tcp", "redis"])
-async def test_what_timed_out_while_we_stood_still_is_unknown(kind: str, prober: Prober) -> None:
-    async with serve(stand_still_before(http.stay_silent)) as server:
+async def test_what_timed_out_while_we_stood_still_is_unknown(kind: str) -> None:
+    async with serve(stand_still_before(http.stay_silent)) as server, Prober() as prober:
         settings = {"expect": "hi"} if kind == "tcp" else {}
         target = server.url if kind == "http" else f"{server.host}:{server.port}"
         seen = await prober.observe(make_job(kind, target, timeout=0.2, **settings))
