@@ -373,8 +373,8 @@ def test_long_answers_have_a_short_fingerprint() -> None:
 
 async def test_a_truncated_answer_is_asked_for_over_tcp(check: Check) -> None:
     async with (
-        serve_names({"x.example": say(is_truncated=True)}) as names,
-        serve_names_over_tcp({"x.example": say(A, A2)}, port=names.port) as over_tcp,
+        serve_names_over_tcp({"x.example": say(A, A2)}) as over_tcp,
+        serve_names({"x.example": say(is_truncated=True)}, port=over_tcp.port) as names,
     ):
         seen = await check(
             "dns", "x.example", resolver=names.address, expected=["192.0.2.2"], match="any"
