@@ -1,0 +1,56 @@
+"""A stranger subscribes to a status page by mail, and hears of the incident that is posted."""
+
+import re
+from collections.abc import Callable
+from email.message import EmailMessage
+
+from playwright.sync_api import expect
+
+from tests.browser.chromium import PHONE, Reader
+from tests.browser.installation import Installation
+from tests.browser.scene import OWNER
+from tests.operations.product import wait_until
+
+ADDRESS = "curious@elsewhere.example"
+
+
+def test_a_subscriber_confirms_by_mail_and_hears_of_an_incident(
+    installed: Installation, new_reader: Callable[..., Reader]
+) -> None:
+    page = new_reader(viewport=PHONE).page
+    page.goto("/status/lantern/subscribe/")
+    page.get_by_role("textbox", name="E-mail").fill(ADDRESS)
+    page.get_by_role("button", name="Subscribe").first.click()
+    expect(page.get_by_role("status")).to_contain_text("Look into your mailbox")
+    link = re.search(r"http://\S+/subscriptions/\S+", _text(_mail(installed, 1)))
+    assert link
+    page.goto(link[0])
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_role("heading", name="You are subscribed")).to_be_visible()
+
+    owner = new_reader()
+    owner.remember_session(installed.things["sessions"][OWNER])
+    owner.page.goto(f"/status-pages/{installed.things['page_id']}/posts/new/incident/")
+    owner.page.locator("[name=title]").fill("Pictures load slowly")
+    owner.page.locator("[name=body]").fill("We are **on it**.")
+    owner.page.get_by_role("button", name="Publish").click()
+    expect(owner.page.get_by_role("heading", level=1)).to_contain_text("Pictures load slowly")
+    assert "Pictures load slowly" in _mail(installed, 2)["Subject"]
+    page.goto("/status/lantern/")
+    expect(page.get_by_text("Pictures load slowly").first).to_be_visible()
+
+
+def _mail(installed: Installation, number: int) -> EmailMessage:
+    """The so-and-so-many-th that came to the address, as soon as it has come."""
+
+    def came() -> list[EmailMessage]:
+        return [one for one in installed.mail.mails if ADDRESS in str(one["To"])]
+
+    wait_until(lambda: len(came()) >= number)
+    return came()[number - 1]
+
+
+def _text(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body
+    return str(body.get_content())
