@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 # OpenSSL's X509_V_ERR_*, as libcurl and Python hand them through
+NOT_LOOKED_AT = 1
 _NOT_YET_VALID = 9
 _EXPIRED = 10
 _SELF_SIGNED = 18
@@ -35,7 +36,9 @@ def trouble_of(result: int, text: str, certificate: x509.Certificate | None, hos
         return Trouble(Reason.TLS_EXPIRED, _expired(host, certificate))
     if result == _NOT_YET_VALID:
         return Trouble(Reason.TLS_NOT_YET_VALID, _not_yet_valid(host, certificate))
-    if result in _NAME_MISMATCH or "subject name" in text:  # libcurl compares names by itself
+    # libcurl compares names by itself, before all else, and over QUIC doesn't say that it was they
+    is_other = result in _NAME_MISMATCH or "subject name" in text
+    if is_other or (result == NOT_LOOKED_AT and certificate):
         if certificate is not None and not alternative_names(certificate):
             return nameless(certificate, host)
         names = _names(certificate) if certificate else ""

@@ -13,7 +13,7 @@ import pycurl
 from probe import certificates
 from probe.curl import Handle, Option, text_info
 from probe.kinds.base import join_host_port
-from probe.kinds.http.errors import Hop, trouble_of
+from probe.kinds.http.errors import Hop, is_whole, trouble_of
 from probe.kinds.http.exchange import (
     Answer,
     Received,
@@ -168,7 +168,8 @@ class Chain:
             follows_redirects=plan.settings.follow_redirects,
         )
         proxy = plan.proxy.place if plan.proxy else ""
-        hop = Hop(url, origin, addresses, self._deadline, received, proxy)
+        is_quic = plan.settings.http_version == "3"
+        hop = Hop(url, origin, addresses, self._deadline, received, proxy, is_quic)
         self.addresses, self.received = addresses, received
         headers = plan.headers.choose(is_trusted=is_trusted, has_body=body is not None)
         if is_trusted:
@@ -202,7 +203,8 @@ class Chain:
         self.status = handle.getinfo(pycurl.RESPONSE_CODE) or self.status
         if code == pycurl.E_PEER_FAILED_VERIFICATION:
             raise await self._explain_certificate(handle, options, text, hop)
-        if code and not (code == pycurl.E_WRITE_ERROR and received.location):
+        is_followed = code == pycurl.E_WRITE_ERROR and received.location
+        if code and not is_followed and not is_whole(text, handle):
             raise trouble_of(code, text, handle, hop)
         if not received.has_all_headers:  # libcurl takes the end for the end of an empty body
             raise Trouble(
@@ -290,6 +292,10 @@ class Chain:
         certificate = certificates.load(pem) if pem else None
         if certificate is not None:
             self.cert_expires_at = certificate.not_valid_after_utc
+        elif (
+            hop.is_quic and result == certificates.NOT_LOOKED_AT
+        ):  # libcurl says this of any failure of TLS
+            return trouble_of(pycurl.E_RECV_ERROR, text, handle, hop)
         return certificates.trouble_of(result, text, certificate, hop.origin.host)
 
     async def _pin(self, handle: Handle, origin: Origin) -> tuple[list[str], list[Option]]:

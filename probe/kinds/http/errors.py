@@ -17,7 +17,6 @@ from probe.values import Reason
 _RESETS = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
 
 _E_PROXY = 97  # pycurl names none of these
-_E_QUIC_CONNECT = 96
 _E_SSL_CLIENTCERT = 98
 _E_TOO_LARGE = 100
 
@@ -40,13 +39,15 @@ _PROTOCOL_TEXTS = {
     _E_TOO_LARGE: "sent headers that are too large",
 }
 _REFUSED_STREAM = "Connection died, tried"
+_ENDED_BY_SERVER = "ERR_DRAINING"  # of ngtcp2
+_ENDED_BY_US = "ERR_CLOSING"
 _UNCLOSED = "unexpected eof while reading"
 
 
 @dataclass(slots=True)
 class Hop:
     """One request of a chain: where it went, and what is known of it. `proxy` is the place of the
-    proxy that it went through, empty where there is none."""
+    proxy that it went through, empty where there is none; `is_quic`: by HTTP/3 and nothing else."""
 
     url: str
     origin: Origin
@@ -54,10 +55,13 @@ class Hop:
     deadline: Deadline
     received: Received
     proxy: str = ""
+    is_quic: bool = False
 
     @property
     def gate(self) -> str:
         """What the connection itself is made to."""
+        if self.is_quic:
+            return f"{self.place} over UDP (HTTP/3)"
         return f"the proxy {self.proxy}" if self.proxy else self.place
 
     @property
@@ -92,6 +96,8 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
         )
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _timeout(handle, hop)
+    if hop.is_quic and (trouble := _of_quic(code, text, handle, hop)):
+        return trouble
     if hop.proxy and (trouble := _between_proxy_and_target(code, handle, hop)):
         return trouble
     if hop.received.has_asked_certificate and not hop.received.header_lines:
@@ -106,8 +112,6 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
         )
     if code == pycurl.E_RECV_ERROR and "alert" in text and "SSL routines" in text:
         return _handshake(handle, text, hop)  # under TLS 1.3 a refusal comes after the handshake
-    if code == pycurl.E_SEND_ERROR and not handle.getinfo(pycurl.CONNECT_TIME):
-        return _no_quic(hop)
     if code in (pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR):
         return _broken(handle, text, hop)
     if code == _E_PROXY:
@@ -115,8 +119,6 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
             Reason.CONNECT_UNREACHABLE,
             f"The proxy {hop.proxy} did not reach {hop.place}: {tail(text)}, {hop.after}.",
         )
-    if code == _E_QUIC_CONNECT:
-        return _handshake(handle, text, hop)
     if code in _OURS:
         return Trouble(Reason.CHECK_ERROR, f"libcurl error {code}: {text}")
     return _protocol(code, handle, text, hop)
@@ -174,11 +176,33 @@ def _between_proxy_and_target(code: int, handle: Handle, hop: Hop) -> Trouble | 
     return Trouble(Reason.CONNECT_UNREACHABLE, f"The proxy {hop.proxy} {what}, {hop.after}.")
 
 
-def _no_quic(hop: Hop) -> Trouble:
-    """HTTP/3 begins with a datagram; one that can't be sent was answered by ICMP."""
+def is_whole(text: str, handle: Handle) -> bool:
+    """Whether a connection of QUIC that the server ended had brought the announced body before."""
+    return _ENDED_BY_SERVER in text and handle.getinfo(
+        pycurl.CONTENT_LENGTH_DOWNLOAD_T
+    ) == handle.getinfo(pycurl.SIZE_DOWNLOAD_T)
+
+
+def _of_quic(code: int, text: str, handle: Handle, hop: Hop) -> Trouble | None:
+    """The trouble where libcurl says of a connection of QUIC no more than that it failed."""
+    if not handle.getinfo(pycurl.CONNECT_TIME):
+        if handle.getinfo(pycurl.OS_ERRNO) or hop.received.lacks_socket:
+            return None
+        if code == pycurl.E_SEND_ERROR or hop.received.is_refused:  # ICMP told so
+            return _not_connected(errno.ECONNREFUSED, hop)
+        return Trouble(
+            Reason.TLS_HANDSHAKE,
+            f"The handshake of HTTP/3 with {hop.place} failed {hop.after}: the two have no version,"
+            " protocol or cipher in common, or one refused what the other sent.",
+        )
+    if _ENDED_BY_SERVER in text:
+        what = "ended the HTTP/3 connection"
+    elif _ENDED_BY_US in text:
+        what = "broke the protocol of HTTP/3"
+    else:
+        return None
     return Trouble(
-        Reason.CONNECT_REFUSED,
-        f"Connection to {hop.place} over UDP (HTTP/3) was refused {hop.after}.",
+        Reason.HTTP_PROTOCOL, f"{hop.place} {what} while {_phase(handle, hop)}, {hop.after}."
     )
 
 
@@ -220,7 +244,8 @@ def _protocol(code: int, handle: Handle, text: str, hop: Hop) -> Trouble:
     elif code == pycurl.E_GOT_NOTHING and (status := hop.received.interim_status):
         what = f"closed the connection after the interim status {status} alone"
     elif _REFUSED_STREAM in text:
-        what = "refused the request again and again (HTTP/2 REFUSED_STREAM)"
+        name = "HTTP/3 REQUEST_REJECTED" if hop.is_quic else "HTTP/2 REFUSED_STREAM"
+        what = f"refused the request again and again ({name})"
     elif _UNCLOSED in text and not hop.received.header_lines:
         what = _PROTOCOL_TEXTS[pycurl.E_GOT_NOTHING]
     elif _UNCLOSED in text:

@@ -38,7 +38,9 @@ class Received:
         "excess",
         "has_asked_certificate",
         "header_lines",
+        "is_refused",
         "is_too_large",
+        "lacks_socket",
         "limit",
         "size",
         "tls_version",
@@ -57,6 +59,8 @@ class Received:
         self.excess = 0
         self.has_asked_certificate = False
         self.tls_version = ""
+        self.lacks_socket = False
+        self.is_refused = False
         self._has_body = False
         self._decoder: Decoder | None = None
 
@@ -104,8 +108,8 @@ class Received:
         return None
 
     def on_debug(self, kind: int, text: bytes) -> None:
-        """libcurl's own words, the only place where it tells of bytes that it threw away and of a
-        certificate that was asked of us, or of the version of TLS."""
+        """libcurl's own words, the only place where it tells of bytes that it threw away, of a
+        certificate that was asked of us, of the version of TLS, and why HTTP/3 was not begun."""
         if kind:  # not pycurl.INFOTYPE_TEXT, which is 0: this is called a dozen times a check
             return
         if text.startswith(b"Excess"):
@@ -115,6 +119,10 @@ class Received:
             self.has_asked_certificate = True
         elif text.startswith(b"SSL connection using TLSv"):
             self.tls_version = text[25:28].decode("latin-1").strip()
+        elif text.startswith(b"failed to open socket"):
+            self.lacks_socket = True
+        elif text.startswith(b"QUIC: connection") and b" refused" in text:
+            self.is_refused = True
 
     @property
     def framing_trouble(self) -> str:

@@ -176,8 +176,8 @@ class HttpSettings(AssertedSettings):
     http_version: HttpVersion = Field(
         default="auto",
         title="HTTP version",
-        description="auto: what client and server agree on of HTTP/1.1 and /2. Another one than"
-        " asked for is down.",
+        description="auto: what client and server agree on of HTTP/1.1 and /2. 3: over UDP, and"
+        " nothing else. Another one than asked for is down.",
     )
     headers: Headers = Field(
         default_factory=dict,
