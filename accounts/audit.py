@@ -28,6 +28,8 @@ ACTIONS = {
     "monitor.changed": "Monitor changed",
     "monitor.deleted": "Monitor deleted",
     "monitor.paused": "Monitor paused",
+    "monitor.snoozed": "Monitor snoozed",
+    "monitor.unsnoozed": "Monitor's snooze ended",
     "monitor.resumed": "Monitor resumed",
     "incident.acknowledged": "Incident acknowledged",
     "incident.assigned": "Incident assigned",

@@ -82,7 +82,8 @@ def decide_due(now: datetime) -> int:
 
 
 def _due(now: datetime) -> QuerySet[Escalation]:
-    due = Escalation.objects.filter(state=EscalationState.WAITING, due_at__lte=now).exclude(
+    waiting = Escalation.objects.filter(state=EscalationState.WAITING, due_at__lte=now)
+    due = waiting.filter(incident__monitor__snoozed_until=None).exclude(
         incident__monitor__status__in=SUSPENDED
     )
     return due.order_by("due_at", "id")

@@ -2,7 +2,8 @@
 
 What is left is looked at every few minutes. A policy tells of each end and each of its days once,
 through its first step, and only within its active hours: what comes due outside of them is told
-when they begin. Of an end that is nearer than several of its days when it is first seen, the last
+when they begin, and what comes due while a monitor is snoozed or under maintenance, after that. Of
+an end that is nearer than several of its days when it is first seen, the last
 of these days counts. There is nothing to acknowledge, so there are no later steps and no repeats.
 
 At a pager all notices of one end are one incident, which is closed when that end is seen no more:
@@ -22,7 +23,7 @@ from alerts.models import Delivery, Event, ExpiryNotice, Policy
 from alerts.outbox import announce
 from alerts.policies import Rule, Subject, days_reached
 from alerts.rules import pager_types, rules_of_policies
-from monitors.models import Assignment, Monitor
+from monitors.models import Assignment, Monitor, Status
 
 EXPIRIES = (Event.CERTIFICATE_EXPIRING, Event.DOMAIN_EXPIRING)
 # Of monitors of this kind, what expires is a domain's registration.
@@ -72,10 +73,12 @@ def _endings(teams: Collection[UUID], now: datetime, until: datetime) -> list[_E
         Assignment.objects.filter(
             is_active=True,
             monitor__enabled=True,
+            monitor__snoozed_until=None,
             monitor__team__in=teams,
             cert_expires_at__gt=now,
             cert_expires_at__lte=until,
         )
+        .exclude(monitor__status=Status.MAINTENANCE)
         .values_list("monitor")
         .annotate(first=Min("cert_expires_at"))
     )

@@ -482,6 +482,7 @@ class DeliveryStatus(models.TextChoices):
     SENT = "sent", "Sent"
     FAILED = "failed", "Failed, will be tried again"
     DEAD = "dead", "Dead"
+    DROPPED = "dropped", "Dropped"
 
 
 BEGINNINGS = (Event.CERTIFICATE_EXPIRING, Event.DOMAIN_EXPIRING, Event.LOCATION_BLIND)
@@ -572,6 +573,9 @@ class Delivery(models.Model):
     step = models.SmallIntegerField(default=0)
     repeat = models.PositiveIntegerField(default=0, help_text="0 is the first time.")
     due_at = models.DateTimeField(default=timezone.now)
+    silenced_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when maintenance or a snooze keeps it back."
+    )
     owes_recovery = models.BooleanField(
         default=False, help_text="Whether its channel is to hear when it is over."
     )

@@ -30,6 +30,7 @@ from alerts.models import (
 )
 from alerts.policies import Decision, Occasion, decide_tellings, names_of
 from alerts.rules import channels_owed, pagers_told, rules_of_teams, subject_of
+from alerts.silence import hold_back
 from alerts.storms import Candidate, choose
 from incidents.transitions import Transition
 from uptime.clock import database_now
@@ -268,12 +269,13 @@ class _Room:
 
 def _take(chosen: Sequence[UUID], owner: UUID, now: datetime) -> list[Delivery]:
     # Due once more: since they were read, another sender may have had them.
-    rows = list(
+    due = list(
         Delivery.objects.due(now)
         .filter(pk__in=chosen)
-        .select_related("channel__member__user")
+        .select_related("channel__member__user", "incident__monitor")
         .select_for_update(skip_locked=True, of=("self",))
     )
+    rows = hold_back(due, now)
     Delivery.objects.filter(pk__in=[row.pk for row in rows]).update(
         status=DeliveryStatus.SENDING,
         lease_owner=owner,

@@ -10,7 +10,15 @@ from pydantic import ValidationError
 
 from alerts.channels import CHANNELS
 from alerts.hours import ActiveHours, HoursValues
-from alerts.models import Channel, Delivery, OutsideHours, Policy, PolicyStep, Schedule
+from alerts.models import (
+    Channel,
+    Delivery,
+    DeliveryStatus,
+    OutsideHours,
+    Policy,
+    PolicyStep,
+    Schedule,
+)
 from alerts.on_call.reads import channels_on_call
 from alerts.policies import Rule, Step, Subject
 from incidents.models import Incident
@@ -53,6 +61,7 @@ def pagers_told(incidents: Collection[UUID]) -> dict[UUID, list[UUID]]:
 
 def _told(incidents: Collection[UUID], which: QuerySet[Delivery]) -> dict[UUID, list[UUID]]:
     told: dict[UUID, dict[UUID, None]] = {}
+    which = which.exclude(status=DeliveryStatus.DROPPED, attempts=0)
     rows = which.filter(incident__in=incidents, channel__in=Channel.objects.usable()).order_by("pk")
     for incident_id, channel_id in rows.values_list("incident_id", "channel_id"):
         if incident_id and channel_id:

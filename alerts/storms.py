@@ -14,6 +14,7 @@ from alerts.digests import Member, digest_of
 from alerts.messages import DIGEST, facts_of_digest
 from alerts.models import Channel, ChannelPace, Delivery, DeliveryQuerySet
 from alerts.pacing import Limits, Pace, Plan, Rate, Waiting, decide_pace
+from alerts.silence import hold_back
 
 MOST_IN_DIGEST = 1000
 MOST_AT_ONCE = 20 * MOST_IN_DIGEST
@@ -115,6 +116,7 @@ def _merge(channel: Channel, now: datetime) -> list[UUID]:
         .order_by("next_attempt_at", "pk")
         .select_for_update(skip_locked=True, of=("self",))[:MOST_AT_ONCE]
     )
+    rows = hold_back(rows, now)
     parts = [rows[at : at + MOST_IN_DIGEST] for at in range(0, len(rows), MOST_IN_DIGEST)]
     return [_digest(channel, part, now).pk for part in parts]
 

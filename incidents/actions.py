@@ -5,6 +5,7 @@ somebody who is known only by the link in a message that they hold.
 """
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -22,10 +23,13 @@ from incidents.transitions import (
 )
 from monitors.models import Monitor, Status
 from monitors.scheduling import lock_assignments, start_checks, stop_checks
+from uptime.changes import Topic, tell_changed
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
 
 BY_LINK = "Through the link in a message."
+SHORTEST_SNOOZE = timedelta(minutes=1)
+LONGEST_SNOOZE = timedelta(days=30)
 
 
 def resume_monitor(*, monitor: Monitor) -> Monitor:
@@ -85,6 +89,44 @@ def _write_enabled(monitors: Sequence[Monitor], *, is_enabled: bool, status: Sta
         enabled=is_enabled, updated_at=now
     )
     write_statuses(monitors, status=status, at=now)
+
+
+@transaction.atomic
+def snooze_monitor(*, monitor: Monitor, length: timedelta, by: User | None) -> Monitor:
+    """Tell nobody of it from now on, for so long; what is still wrong then is told then.
+
+    It is checked as ever, and its time counts. One that is snoozed is so for so long from now.
+    """
+    if not SHORTEST_SNOOZE <= length <= LONGEST_SNOOZE:
+        raise Invalid({"seconds": ["Should be from a minute to 30 days."]})
+    locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+    now = database_now()
+    locked.snoozed_at = locked.snoozed_at or now
+    locked.snoozed_until = now + length
+    locked.save(update_fields=["snoozed_at", "snoozed_until"])
+    message = f"Nobody is told until {locked.snoozed_until:%Y-%m-%d %H:%M} UTC."
+    _note_snooze(locked, EventKind.SNOOZED, message, by)
+    record("monitor.snoozed", locked, team=locked.team_id)
+    return locked
+
+
+@transaction.atomic
+def unsnooze_monitor(*, monitor: Monitor, by: User | None) -> Monitor:
+    """End its snooze now: what is wrong is told within a second. No error where there is none."""
+    locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+    now = database_now()
+    if locked.snoozed_until is not None and locked.snoozed_until > now:
+        locked.snoozed_until = now
+        locked.save(update_fields=["snoozed_until"])
+        _note_snooze(locked, EventKind.UNSNOOZED, "Ended early.", by)
+        record("monitor.unsnoozed", locked, team=locked.team_id)
+    return locked
+
+
+def _note_snooze(monitor: Monitor, kind: EventKind, message: str, by: User | None) -> None:
+    tell_changed(Topic.MONITORS, [monitor.pk])
+    for incident in Incident.objects.filter(monitor=monitor).unresolved().select_for_update():
+        add_event(incident, kind=kind, at=database_now(), message=message, author=by)
 
 
 @transaction.atomic

@@ -1,7 +1,7 @@
 """Incidents over REST: what went wrong, and what people say and do about it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import User
-from incidents.actions import assign_incident
+from incidents.actions import assign_incident, snooze_monitor, unsnooze_monitor
 from incidents.evidence import evidence_of
 from incidents.models import (
     EventKind,
@@ -23,6 +23,7 @@ from incidents.models import (
     Severity,
 )
 from incidents.timeline import Entry, timeline_of
+from monitors.shapes import SnoozeIn
 from uptime.api.pagination import page_of
 from uptime.api.schema import describe
 from uptime.api.shapes import Moment, Nothing, Page, PageQuery, Shape, commas
@@ -70,6 +71,8 @@ class IncidentOut(Shape):
     """How often the status changed, where it flaps or flapped; else 0."""
     held: bool
     """Nobody is told of it: its monitor depends on others that are down, or may be."""
+    snoozed_until: datetime | None
+    """Until then nobody is told of its monitor."""
     parent: UUID | None
     """The incident that this one comes of: of what its monitor depends on."""
     children: list[UUID]
@@ -203,6 +206,27 @@ class AssignIncident(IncidentView):
         return self.answer(id)
 
 
+class SnoozeIncident(IncidentView):
+    @describe(
+        "snooze_incident",
+        "Tell nobody of its monitor for a while",
+        body=SnoozeIn,
+        answer=OneIncidentOut,
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        length = timedelta(seconds=self.read(SnoozeIn).seconds)
+        snooze_monitor(monitor=self.incident(id).monitor, length=length, by=self.user)
+        return self.answer(id)
+
+
+class UnsnoozeIncident(IncidentView):
+    @describe("unsnooze_incident", "End its snooze now", body=Nothing, answer=OneIncidentOut)
+    def post(self, request: Request, id: UUID) -> Response:
+        self.read(Nothing)
+        unsnooze_monitor(monitor=self.incident(id).monitor, by=self.user)
+        return self.answer(id)
+
+
 class ResolveIncident(IncidentView):
     @describe(
         "resolve_incident",
@@ -251,6 +275,7 @@ def _present_incident(incident: Incident, now: datetime) -> IncidentOut:
         flapping=incident.is_flapping,
         changes=incident.changes,
         held=incident.is_held,
+        snoozed_until=incident.monitor.snoozed_until,
         parent=incident.parent_id,
         children=[child.pk for child in incident.children.all()],
         updates=[_present_update(event) for event in incident.events.all()],
@@ -316,7 +341,7 @@ def _visible(view: ApiView) -> QuerySet[Incident]:
     children = Incident.objects.only("pk", "parent_id").order_by("started_at", "pk")
     return (
         Incident.objects.visible_to(view.team)
-        .select_related("acknowledged_by", "assigned_to")
+        .select_related("monitor", "acknowledged_by", "assigned_to")
         .prefetch_related(Prefetch("events", events), Prefetch("children", children))
     )
 

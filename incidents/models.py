@@ -148,6 +148,8 @@ class EventKind(models.TextChoices):
     MAINTENANCE = "maintenance", "Maintenance began"
     OUTLASTED = "outlasted", "Goes on after the maintenance"
     SEVERITY_CHANGED = "severity_changed", "Severity changed"
+    SNOOZED = "snoozed", "Snoozed"
+    UNSNOOZED = "unsnoozed", "The snooze is over"
     HELD = "held", "Held"
     RELEASED = "released", "Released"
     FLAPPING = "flapping", "Flapping"

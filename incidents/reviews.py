@@ -1,4 +1,5 @@
-"""What time alone decides of incidents: flapping that is over, trouble that is held; and groups.
+"""What time alone decides of incidents: flapping and snoozes that are over, trouble that is
+held; and groups.
 
 For whoever looks once a second; what another process has in its hands is left to the next look.
 Like `incidents.transitions` this returns what others may want to hear of.
@@ -13,10 +14,18 @@ from django.db.models import Exists, OuterRef, Q
 
 from incidents.holding import DOWN, Family, Hold, Parent, decide_hold
 from incidents.machine import SUSPENDED, TROUBLE
-from incidents.models import EventKind, Incident, IncidentEvent, IncidentQuerySet, Severity
+from incidents.models import (
+    EventKind,
+    Incident,
+    IncidentEvent,
+    IncidentQuerySet,
+    IncidentStatus,
+    Severity,
+)
 from incidents.transitions import (
     WRITTEN,
     Transition,
+    add_event,
     minutes_of,
     resolved,
     settle_groups,
@@ -38,6 +47,65 @@ def review_groups(now: datetime) -> list[Transition]:
     """
     doubted = take_doubts(AT_ONCE)
     return settle_groups(doubted) if doubted else []
+
+
+@transaction.atomic
+def end_snoozes(now: datetime) -> list[Transition]:
+    """Tell, once their snooze is over, what is still wrong with monitors, and what ended meanwhile.
+
+    What began and ended inside is never told. What is held, or under maintenance, is told when that
+    is over.
+    """
+    due = Monitor.objects.filter(snoozed_until__lte=now)
+    monitors = list(due.select_for_update(skip_locked=True).order_by("id")[:AT_ONCE])
+    if not monitors:
+        return []
+    found = [
+        transition
+        for incident in _of_snoozed(monitors)
+        if (transition := _told_after_snooze(incident, now))
+    ]
+    Monitor.objects.filter(pk__in=[one.pk for one in monitors]).update(
+        snoozed_at=None, snoozed_until=None
+    )
+    tell_changed(Topic.MONITORS, [one.pk for one in monitors])
+    return found
+
+
+def _of_snoozed(monitors: Iterable[Monitor]) -> list[Incident]:
+    """Their open incidents, and those from before the snooze that ended inside; locked."""
+    by_id = {one.pk: one for one in monitors}
+    since = min(one.snoozed_at for one in by_id.values() if one.snoozed_at)
+    rows = Incident.objects.filter(monitor__in=by_id).filter(
+        ~Q(status=IncidentStatus.RESOLVED) | Q(resolved_at__gte=since)
+    )
+    found = list(rows.select_for_update().order_by("id"))
+    for incident in found:
+        incident.monitor = by_id[incident.monitor_id]
+    return found
+
+
+def _told_after_snooze(incident: Incident, now: datetime) -> Transition | None:
+    monitor = incident.monitor
+    assert monitor.snoozed_at is not None
+    if incident.is_resolved:
+        end = incident.events.filter(kind=EventKind.RESOLVED).latest("at", "pk")
+        is_from_before = incident.confirmed_at < monitor.snoozed_at <= end.at
+        is_told = incident.told_at is not None
+        return Transition(incident, end, "recovered") if is_from_before and is_told else None
+    if incident.is_held or monitor.status in SUSPENDED or not monitor.enabled:
+        return None
+    incident.told_at = incident.told_at or now
+    incident.save(update_fields=WRITTEN)
+    event = add_event(
+        incident,
+        kind=EventKind.UNSNOOZED,
+        at=now,
+        severity=incident.severity,
+        message=f"It is still {incident.severity}.",
+    )
+    kind = EventKind.FLAPPING.value if incident.is_flapping else incident.severity
+    return Transition(incident, event, kind)
 
 
 @transaction.atomic

@@ -1,7 +1,8 @@
 """The pages of incidents, and pausing, which ends them."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import TeamRequest, editor, public, viewer
 from accounts.models import Team, User
-from incidents.actions import assign_incident
+from incidents.actions import assign_incident, snooze_monitor, unsnooze_monitor
 from incidents.evidence import evidence_of
 from incidents.links import ActionLink, LinkRefused, Purpose
 from incidents.models import Incident, IncidentStatus
@@ -31,6 +32,20 @@ class CommentForm(forms.Form):
         required=False,
     )
     public = forms.BooleanField(label="Show it on status pages", required=False)
+
+
+class SnoozeForm(forms.Form):
+    """For how long."""
+
+    CHOICES: ClassVar = [
+        ("1", "1 hour"),
+        ("4", "4 hours"),
+        ("8", "8 hours"),
+        ("24", "a day"),
+        ("72", "3 days"),
+        ("168", "a week"),
+    ]
+    hours = forms.ChoiceField(choices=CHOICES)
 
 
 class AssignForm(forms.Form):
@@ -206,6 +221,36 @@ def pause(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
 
 @editor
 @require_POST
+def snooze(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
+    monitor = get_object_or_404(Monitor.objects.visible_to(request.team), pk=monitor_id)
+    form = SnoozeForm(request.POST)
+    if form.is_valid():
+        length = timedelta(hours=int(form.cleaned_data["hours"]))
+        snooze_monitor(monitor=monitor, length=length, by=request.user)
+        messages.success(request, "Snoozed: it is checked, and nobody is told until that is over.")
+    else:
+        messages.warning(request, "Choose for how long.")
+    return _back(request, monitor)
+
+
+@editor
+@require_POST
+def unsnooze(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
+    monitor = get_object_or_404(Monitor.objects.visible_to(request.team), pk=monitor_id)
+    unsnooze_monitor(monitor=monitor, by=request.user)
+    messages.success(request, "The snooze is over: what is wrong is told now.")
+    return _back(request, monitor)
+
+
+def _back(request: TeamRequest, monitor: Monitor) -> HttpResponse:
+    """To the incident that it was asked from, else to the monitor."""
+    is_from_incident = "incident" in request.GET
+    incident = Incident.objects.filter(monitor=monitor).unresolved().first()
+    return redirect(incident if incident and is_from_incident else monitor)
+
+
+@editor
+@require_POST
 def resume(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     monitor = get_object_or_404(Monitor.objects.visible_to(request.team), pk=monitor_id)
     set_enabled(monitor=monitor, is_enabled=True)
@@ -237,6 +282,7 @@ def _incident_page(request: TeamRequest, incident: Incident, form: CommentForm) 
         .order_by("due_at", "id"),
         "form": form,
         "assign_form": AssignForm(incident=incident),
+        "snooze_lengths": SnoozeForm.CHOICES,
     }
     status = 422 if form.errors else 200
     return render_page(request, "incidents/incident.html", context, status=status)

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+from incidents.actions import snooze_monitor, unsnooze_monitor
 from monitors.actions import check_now, create_monitor, update_monitor
 from monitors.models import (
     Assignment,
@@ -107,12 +108,13 @@ class MonitorAdmin(ActionAdmin[Monitor]):
     search_fields = ("name", "target", "key", "team__name")
     ordering = ("name", "id")
     autocomplete_fields = ("team", "depends_on", "members")
-    actions = ("pause", "resume", "check_soon")
+    actions = ("pause", "resume", "snooze", "unsnooze", "check_soon")
     readonly_fields = (
         "status",
         "reason",
         "message",
         "last_change_at",
+        "snoozed_until",
         "history",
         "revision",
         "created_at",
@@ -179,6 +181,26 @@ class MonitorAdmin(ActionAdmin[Monitor]):
     @admin.action(description="Resume", permissions=["change"])
     def resume(self, request: HttpRequest, chosen: QuerySet[Monitor]) -> None:
         self._switch(request, chosen, is_on=True)
+
+    @admin.action(description="Snooze for 8 hours", permissions=["change"])
+    def snooze(self, request: HttpRequest, chosen: QuerySet[Monitor]) -> None:
+        by, night = signed_in(request), timedelta(hours=8)
+        act_on_each(
+            request,
+            chosen,
+            lambda monitor: snooze_monitor(monitor=monitor, length=night, by=by),
+            done="Snoozed",
+        )
+
+    @admin.action(description="End the snooze", permissions=["change"])
+    def unsnooze(self, request: HttpRequest, chosen: QuerySet[Monitor]) -> None:
+        by = signed_in(request)
+        act_on_each(
+            request,
+            chosen,
+            lambda monitor: unsnooze_monitor(monitor=monitor, by=by),
+            done="Ended",
+        )
 
     def _switch(self, request: HttpRequest, chosen: QuerySet[Monitor], *, is_on: bool) -> None:
         by = signed_in(request)

@@ -17,6 +17,7 @@ from pydantic_core import to_jsonable_python
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from incidents.actions import snooze_monitor, unsnooze_monitor
 from monitors.actions import check_now, create_monitor, update_monitor
 from monitors.figures import Figures, group_figures, monitor_figures
 from monitors.groups import GROUP
@@ -56,6 +57,7 @@ from monitors.shapes import (
     ResultsQuery,
     SecondsOut,
     SlaOut,
+    SnoozeIn,
     SpanOut,
     StatisticsOut,
     StatisticsQuery,
@@ -151,6 +153,20 @@ class ResumeMonitor(MonitorView):
     def post(self, request: Request, id: UUID) -> Response:
         self.read(Nothing)
         return self.answer(set_enabled(monitor=self.monitor(id), is_enabled=True, by=self.user))
+
+
+class SnoozeMonitor(MonitorView):
+    @describe("snooze_monitor", "Tell nobody of it for a while", body=SnoozeIn, answer=MonitorOut)
+    def post(self, request: Request, id: UUID) -> Response:
+        length = timedelta(seconds=self.read(SnoozeIn).seconds)
+        return self.answer(snooze_monitor(monitor=self.monitor(id), length=length, by=self.user))
+
+
+class UnsnoozeMonitor(MonitorView):
+    @describe("unsnooze_monitor", "End its snooze now", body=Nothing, answer=MonitorOut)
+    def post(self, request: Request, id: UUID) -> Response:
+        self.read(Nothing)
+        return self.answer(unsnooze_monitor(monitor=self.monitor(id), by=self.user))
 
 
 class CheckMonitor(MonitorView):
@@ -339,6 +355,7 @@ def _present_monitor(
         latency_ms=row.latency_ms,
         cert_expires_at=row.cert_expires_at,
         incident=incident,
+        snoozed_until=monitor.snoozed_until,
         ping_url=ping_url(monitor) if kind is not None and kind.is_passive else None,
     )
 

@@ -152,6 +152,10 @@ class Monitor(models.Model):
         default=uuid.uuid4, unique=True, editable=False, help_text="Random: who knows it may ping."
     )
 
+    snoozed_at = models.DateTimeField(null=True, editable=False)
+    snoozed_until = models.DateTimeField(
+        null=True, editable=False, help_text="Nobody is told of it; set until that end was seen to."
+    )
     revision = models.PositiveIntegerField(default=1, editable=False)
     status = models.CharField(max_length=12, choices=Status, default=Status.PENDING, editable=False)
     reason = models.CharField(max_length=30, blank=True, editable=False)
@@ -180,6 +184,12 @@ class Monitor(models.Model):
                 fields=["status"],
                 name="monitor_in_maintenance",
                 condition=models.Q(status__in=["maintenance", "pending"]),
+            ),
+            # whose snooze is over, looked for every second
+            models.Index(
+                fields=["snoozed_until"],
+                name="monitor_snoozed",
+                condition=models.Q(snoozed_until__isnull=False),
             ),
             # the groups that a monitor whose status turns may be in
             models.Index(fields=["team"], name="monitor_groups", condition=models.Q(kind="group")),

@@ -77,8 +77,15 @@ class MonitorOut(Shape):
     """Of a domain: until when it is registered."""
     incident: UUID | None
     """The open incident."""
+    snoozed_until: datetime | None
+    """Until then nobody is told of it; what is still wrong then is told then."""
     ping_url: str | None
     """Of heartbeats: whoever knows it may ping."""
+
+
+class SnoozeIn(Shape):
+    seconds: int = Field(ge=60, le=2_592_000)
+    """From now, a minute to 30 days."""
 
 
 class PhasesOut(Shape):

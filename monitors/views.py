@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.access import TeamRequest, editor, viewer
 from accounts.models import Team
 from incidents.maintenance.reads import planned, windows_over
+from incidents.views import SnoozeForm
 from monitors.actions import check_now
 from monitors.charts import (
     PHASE_LABELS,
@@ -93,6 +94,7 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         # by its reverse name: this package does not know of the next one
         "parents": monitor.depends_on.order_by("name", "id"),
         "groups": groups_of(monitor).order_by("name", "id"),
+        "snooze_lengths": SnoozeForm.CHOICES,
         "maintenance": planned(windows_over(monitor), now, now + MAINTENANCE_AHEAD)[
             :WINDOWS_LISTED
         ],

@@ -7,6 +7,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, transaction
 
 from accounts.models import User
+from alerts.messages import FOR_PAGERS
 from alerts.models import Delivery
 from alerts.outbox import queue_deliveries
 from alerts.recording import await_recording
@@ -19,7 +20,7 @@ from incidents.actions import (
 )
 from incidents.maintenance.upkeep import confirm_outages, keep_maintenance
 from incidents.models import Incident, IncidentEvent
-from incidents.reviews import calm_down, review_groups, review_held
+from incidents.reviews import calm_down, end_snoozes, review_groups, review_held
 from incidents.transitions import Transition
 from monitors.actions import remove_monitors
 from monitors.models import Monitor
@@ -30,10 +31,24 @@ log = structlog.get_logger(__name__)
 
 
 def tell(transitions: Sequence[Transition]) -> None:
-    """Queue what is to be told of these, in the transaction that made them."""
+    """Queue what is to be told of these, in the transaction that made them.
+
+    What happens to a monitor that is snoozed is told when that is over (`end_snoozes`).
+    """
     if not transitions:
         return
-    queue_deliveries([one for one in transitions if not one.is_held])
+    # Asked for now: a review may have read the monitor before it was snoozed, or was no more.
+    monitors = {one.incident.monitor_id for one in transitions}
+    rows = Monitor.objects.filter(pk__in=monitors, snoozed_until__isnull=False)
+    snoozed = set(rows.values_list("pk", flat=True))
+    queue_deliveries(
+        [
+            one
+            for one in transitions
+            if not one.is_held
+            and (one.incident.monitor_id not in snoozed or one.kind in FOR_PAGERS)
+        ]
+    )
     for one in transitions:
         log.info(
             "monitor.status.changed",
@@ -124,7 +139,14 @@ def delete_monitors(*, monitor_ids: Collection[UUID], by: User | None = None) ->
     return remove_monitors(monitor_ids=monitor_ids)
 
 
-_REVIEWS = (keep_maintenance, confirm_outages, review_groups, calm_down, review_held)
+_REVIEWS = (
+    keep_maintenance,
+    confirm_outages,
+    review_groups,
+    calm_down,
+    end_snoozes,
+    review_held,
+)
 
 
 def review_incidents() -> None:

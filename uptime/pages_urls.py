@@ -41,6 +41,8 @@ urlpatterns = [
     path("monitors/<uuid:monitor_id>/check/", monitors.check_monitor, name="monitor-check"),
     path("monitors/<uuid:monitor_id>/pause/", incidents.pause, name="monitor-pause"),
     path("monitors/<uuid:monitor_id>/resume/", incidents.resume, name="monitor-resume"),
+    path("monitors/<uuid:monitor_id>/snooze/", incidents.snooze, name="monitor-snooze"),
+    path("monitors/<uuid:monitor_id>/unsnooze/", incidents.unsnooze, name="monitor-unsnooze"),
     path("incidents/", incidents.incident_list, name="incidents"),
     path("incidents/<uuid:incident_id>/", incidents.incident_page, name="incident"),
     path(

@@ -122,6 +122,15 @@ class TestMonitors:
         monitor.refresh_from_db()
         assert (monitor.status, monitor.kind, monitor.enabled) == (Status.PENDING, "http", True)
 
+    def test_the_list_snoozes_and_ends_it(self, admin_client: Client) -> None:
+        monitor = make_monitor()
+        assert do(admin_client, Monitor, "snooze", monitor) == ["Snoozed: 1"]
+        monitor.refresh_from_db()
+        assert monitor.snoozed_until is not None
+        assert do(admin_client, Monitor, "unsnooze", monitor) == ["Ended: 1"]
+        monitor.refresh_from_db()
+        assert monitor.snoozed_until <= timezone.now() + timedelta(seconds=5)
+
     def test_the_list_pauses_resumes_and_checks(self, admin_client: Client) -> None:
         one, other = make_monitor(), make_monitor()
         assert do(admin_client, Monitor, "pause", one, other) == ["Paused: 2"]

@@ -71,6 +71,7 @@ def test_an_incident_tells_what_where_and_since_when(api: Api, team: Team) -> No
         "flapping": False,
         "changes": 0,
         "held": False,
+        "snoozed_until": None,
         "parent": None,
         "children": [],
     }
@@ -206,3 +207,21 @@ def test_it_is_assigned_to_a_member_of_the_team(
         refused = api.post(path, {"to": stranger})
         assert refused.status_code == 400
         assert refused.json()["error"]["fields"] == {"to": ["Choose a member of the team."]}
+
+
+def test_snoozing_it_snoozes_its_monitor(api: Api, team: Team) -> None:
+    incident = make_incident(team)
+    found = api.post(f"incidents/{incident.pk}/snooze/", {"seconds": 3600}).json()
+    until = api.get(f"monitors/{incident.monitor_id}/").json()["snoozed_until"]
+    assert found["snoozed_until"] == until is not None
+    assert found["updates"][-1]["kind"] == "snoozed"
+    ended = api.post(f"incidents/{incident.pk}/unsnooze/").json()
+    assert ended["snoozed_until"] < until
+    assert ended["updates"][-1]["kind"] == "unsnoozed"
+
+
+@pytest.mark.parametrize("body", [{}, {"seconds": 59}, {"seconds": 2_592_001}, {"hours": 1}])
+def test_a_snooze_says_for_how_long(api: Api, team: Team, body: dict[str, Any]) -> None:
+    monitor = make_monitor(team)
+    assert api.post(f"monitors/{monitor.pk}/snooze/", body).status_code == 400
+    assert api.get(f"monitors/{monitor.pk}/").json()["snoozed_until"] is None

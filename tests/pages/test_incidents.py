@@ -146,3 +146,26 @@ def test_it_is_assigned_from_the_page(client: Client, team: Team) -> None:
     assert "Choose a member" in act(client, "assign", incident, to=str(stranger.pk))
     act(client, "assign", incident, to="")
     assert incident.assigned_to is None
+
+
+def test_it_is_snoozed_from_its_page_and_from_its_monitors(client: Client, team: Team) -> None:
+    incident = make_incident(team)
+    monitor = incident.monitor
+    snooze = reverse("monitor-snooze", args=[monitor.pk])
+    shown = client.post(snooze + "?incident", {"hours": "8"}, follow=True).content.decode()
+    assert "Snoozed until" in shown
+    assert "Refused." in shown  # the incident's page
+    assert "snoozed" in client.get("/").content.decode()
+    shown = client.get(monitor.get_absolute_url()).content.decode()
+    assert "Snoozed until" in shown
+    unsnooze = reverse("monitor-unsnooze", args=[monitor.pk])
+    assert unsnooze in shown
+    assert "The snooze is over" in client.post(unsnooze, follow=True).content.decode()
+
+
+def test_a_snooze_without_a_length_is_a_note(client: Client, team: Team) -> None:
+    monitor = make_incident(team).monitor
+    snooze = reverse("monitor-snooze", args=[monitor.pk])
+    assert "Choose for how long." in client.post(snooze, follow=True).content.decode()
+    monitor.refresh_from_db()
+    assert monitor.snoozed_until is None

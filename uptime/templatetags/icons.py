@@ -32,11 +32,15 @@ STATES = {
         '<circle cx="12" cy="12" r="2.5"/>'
     ),
     "resolved": _TICKED,
+    "snooze": (
+        '<path d="M6 9.5a6 6 0 0 1 12 0c0 5 2 6.5 2 6.5H4s2-1.5 2-6.5M10 20h4M10 9h4l-4 4h4"/>'
+    ),
     "queued": _RING + '<path d="M12 7v5l3 2"/>',
     "sending": _PLANE,
     "sent": _TICKED,
     "failed": _TRIANGLE,
     "dead": _OCTAGON,
+    "dropped": _RING + '<path d="M8 12h8"/>',
     "success": _TICKED,
     "start": _RING + '<path d="m10 8.5 5.5 3.5-5.5 3.5z"/>',
     "fail": _OCTAGON,

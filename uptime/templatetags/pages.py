@@ -35,6 +35,7 @@ STATE_LABELS = {
     "sent": "Sent",
     "failed": "Failed",
     "dead": "Given up",
+    "dropped": "Dropped",
     "success": "Success",
     "start": "Start",
     "fail": "Fail",
