@@ -15,6 +15,7 @@ from uuid import uuid4
 from probe.kinds import KINDS
 from probe.kinds.base import clean_host_port
 from probe.net import is_address
+from probe.upside_down import is_upside_down
 from probe.values import Job, Observation, Reason, Spec, Status
 
 RESOLVER = "resolver"
@@ -115,10 +116,6 @@ def is_repeatable(job: Job) -> bool:
         and getattr(settings, "method", "GET") in _HARMLESS_METHODS
         and not is_upside_down(job)
     )
-
-
-def is_upside_down(job: Job) -> bool:
-    return bool(getattr(job.spec.settings, "upside_down", False))
 
 
 def is_silent(seen: Observation) -> bool:

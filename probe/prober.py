@@ -19,6 +19,7 @@ from probe.kinds import KINDS
 from probe.net import Net, Plans
 from probe.pulse import Pulse
 from probe.resolver import Resolver
+from probe.upside_down import is_upside_down, turn
 from probe.values import Job, Observation, Reason, Status
 
 log = structlog.get_logger(__name__)
@@ -84,7 +85,7 @@ class Prober:
         lost_s = self._pulse.lost_s - lost_before_s
         if lost_s >= max(timeout_s * _LOST_SHARE, _JITTER_S) and seen.reason in _HANGS_ON_TIME:
             return blame_ourselves(seen, lost_s, timeout_s)
-        return seen
+        return turn(seen) if is_upside_down(job) else seen
 
     async def _observe(self, job: Job, net: Net, timeout_s: float) -> Observation:
         spec = job.spec

@@ -26,10 +26,10 @@ from probe.anchors import (
     host_asked,
     is_repeatable,
     is_silent,
-    is_upside_down,
     lies_outside,
     repeated,
 )
+from probe.upside_down import is_upside_down
 from probe.values import Job, Observation, Reason, Status
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,6 @@ from probe.net import Deadline, Net, Trouble, is_address
 from probe.values import Job, Observation, Reason, Status
 
 _UNKNOWN = {Reason.CHECK_ERROR}
-_NOT_THE_TARGETS = {Reason.CHECK_ERROR, Reason.TARGET_FORBIDDEN}
 _TOLD_WITH_TRAIL = {Reason.REDIRECT_LOOP, Reason.REDIRECT_LIMIT}
 _MAY_BE_FOR_HEAD_ONLY = {
     Reason.HTTP_STATUS,
@@ -39,13 +38,11 @@ async def observe(job: Job, net: Net) -> Observation:
     deadline = Deadline(job.spec.timeout.total_seconds())
     attempt = Attempt(plan, net, deadline, job.spec.allow_private, job.wants_details)
     if plan.settings.ip_version != "both":
-        observation = await attempt.observe(plan.settings.ip_version)
-    elif plan.proxy or is_address(plan.origin.host):
-        observation = await attempt.observe("auto")  # there is but one way
-    else:
-        over_4, over_6 = await asyncio.gather(attempt.observe("4"), attempt.observe("6"))
-        observation = join_families(over_4, over_6)
-    return turn(observation) if plan.settings.upside_down else observation
+        return await attempt.observe(plan.settings.ip_version)
+    if plan.proxy or is_address(plan.origin.host):
+        return await attempt.observe("auto")  # there is but one way
+    over_4, over_6 = await asyncio.gather(attempt.observe("4"), attempt.observe("6"))
+    return join_families(over_4, over_6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,20 +234,4 @@ def _evidence(answer: Answer, seen: Observation) -> Evidence:
             Source.HTTP_VERSION: answer.http_version,
             Source.ADDRESS: answer.address,
         },
-    )
-
-
-def turn(observation: Observation) -> Observation:
-    """The opposite verdict, for a target that is expected to fail. What is ours stays as it is."""
-    if observation.reason in _NOT_THE_TARGETS:
-        return observation
-    if observation.status == Status.DOWN:
-        # the time that a failure took says nothing of how fast the target is
-        return replace(observation, status=Status.UP, reason=None, message="", latency_ms=None)
-    status = f"status {observation.http_status}" if observation.http_status else "an answer"
-    return replace(
-        observation,
-        status=Status.DOWN,
-        reason=Reason.ASSERTION_FAILED,
-        message=f"The check passed with {status}, but is expected to fail (upside_down).",
     )
