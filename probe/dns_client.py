@@ -20,7 +20,7 @@ from typing import Literal
 
 from probe.dns_message import Answer, MalformedError, UnrelatedError, encode_query, read_answer
 from probe.dns_words import sentence
-from probe.net import Deadline, Trouble, describe_errno, is_address, reason_of_errno
+from probe.net import Deadline, Trouble, describe_errno, is_address, own_fault, reason_of_errno
 from probe.streams import Stream, connect
 from probe.values import Reason
 
@@ -96,16 +96,9 @@ def _read_addresses(path: str, _second: int) -> tuple[str, ...]:
 def check_own_end(server: Server) -> None:
     """Raise Trouble (check_error) where this machine can't even begin to ask, for want of a free
     descriptor, port or way."""
-    family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.connect((server.address, server.port))
-    except OSError as error:
-        if reason_of_errno(error.errno or 0) == Reason.CHECK_ERROR:
-            message = (
-                f"{server.title} can't be asked from here: {describe_errno(error.errno or 0)}."
-            )
-            raise Trouble(Reason.CHECK_ERROR, sentence(message)) from None
+    if number := own_fault(server.address, server.port):
+        message = f"{server.title} can't be asked from here: {describe_errno(number)}."
+        raise Trouble(Reason.CHECK_ERROR, sentence(message))
 
 
 async def ask(

@@ -249,14 +249,26 @@ _REASONS = {
     errno.EHOSTDOWN: Reason.CONNECT_UNREACHABLE,
     errno.ENETDOWN: Reason.CONNECT_UNREACHABLE,
     errno.EAFNOSUPPORT: Reason.CONNECT_UNREACHABLE,
-    errno.EACCES: Reason.CONNECT_UNREACHABLE,  # a firewall on the way out rejects it
-    errno.EPERM: Reason.CONNECT_UNREACHABLE,
+    errno.EACCES: Reason.CONNECT_UNREACHABLE,  # a router on the way prohibits it
 }
 
 
 def reason_of_errno(number: int) -> Reason:
     """The reason for a failed socket call; what is no fault of the target's is a check_error."""
     return _REASONS.get(number, Reason.CHECK_ERROR)
+
+
+def own_fault(address: str, port: int) -> int:
+    """The error with which this machine can't even begin to send datagrams there, for want of a
+    free descriptor or port; 0 where it can, or where something else fails. Sends nothing."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((address, port))
+    except OSError as error:
+        number = error.errno or 0
+        return number if reason_of_errno(number) == Reason.CHECK_ERROR else 0
+    return 0
 
 
 def describe_errno(number: int) -> str:

@@ -14,7 +14,15 @@ from typing import Any
 import pycares
 import pycares.errno as ares
 
-from probe.dns_client import OverTcpError, Question, ask, check_own_end, own_server, system_servers
+from probe.dns_client import (
+    OverTcpError,
+    Question,
+    Server,
+    ask,
+    check_own_end,
+    own_server,
+    system_servers,
+)
 from probe.dns_message import TYPES
 from probe.dns_words import Wording, sentence
 from probe.net import Deadline, Trouble
@@ -77,6 +85,7 @@ class Resolver:
                 await _look_closer(host, ip_version, server, deadline)
             raise self._trouble(code, host, ip_version, server) from None
         except TimeoutError:
+            check_own_end(_server(server))  # c-ares waits for a free port as for an answer
             raise Trouble(
                 Reason.DNS_TIMEOUT,
                 sentence(
@@ -126,6 +135,10 @@ class Resolver:
         self._channels.clear()
 
 
+def _server(server: str | None) -> Server:
+    return system_servers()[0] if server is None else own_server(server)
+
+
 def _name(server: str | None) -> str:
     return f"the resolver {server}" if server else "the system's resolver"
 
@@ -135,7 +148,7 @@ async def _look_closer(host: str, ip_version: str, server: str | None, deadline:
     than c-ares did."""
     record_type = _RECORDS[ip_version].split()[0]
     try:
-        asked = system_servers()[0] if server is None else own_server(server)
+        asked = _server(server)
         question = Question(host.removesuffix("."), TYPES[record_type], record_type)
         brief = deadline.at_most(_CLOSER_LOOK_S)
         answer = await ask(question, asked, "udp", brief)

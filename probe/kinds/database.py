@@ -49,6 +49,8 @@ _WORDS = {
         errno.ENETUNREACH,
         errno.ENETDOWN,
         errno.EPIPE,
+        errno.EADDRNOTAVAIL,
+        errno.EPERM,
     )
 }
 

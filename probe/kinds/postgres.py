@@ -30,6 +30,7 @@ from probe.values import Job, Observation, Reason
 PORT = 5432
 
 _CLOSED = "closed the connection unexpectedly"
+_SAYS_LITTLE = re.compile(f"{_CLOSED}|no error details available")
 _ABOUT_LOGIN = re.compile(
     r"authentication failed|pg_hba\.conf|not permitted to log in|permission denied for database"
     r'|role ".*" does not exist'
@@ -55,7 +56,7 @@ async def _ask(asking: Asking) -> list[Row]:
             asking.answered()
         return rows
     except psycopg.Error as error:
-        if asking.connect_ms is None and _CLOSED in str(error):
+        if asking.connect_ms is None and _SAYS_LITTLE.search(str(error)):
             await _connect_plainly(asking)
         raise _trouble(asking, error) from None
     except UnicodeError:
@@ -66,8 +67,8 @@ async def _ask(asking: Asking) -> list[Row]:
 
 
 async def _connect_plainly(asking: Asking) -> None:
-    """libpq tells of a refusal, as of a reset, that the connection was closed. Raises Trouble where
-    the server takes no connection."""
+    """libpq tells of a refusal, as of a reset, that the connection was closed, and nothing where it
+    got no socket. Raises Trouble where no connection is made."""
     stream = await connect(asking.plan.host, [asking.address], asking.plan.port)
     stream.close()
 

@@ -87,6 +87,7 @@ def test_the_internet_is_open(address: str) -> None:
         (errno.EHOSTUNREACH, Reason.CONNECT_UNREACHABLE),
         (errno.EMFILE, Reason.CHECK_ERROR),
         (errno.EADDRNOTAVAIL, Reason.CHECK_ERROR),
+        (errno.EPERM, Reason.CHECK_ERROR),
         (0, Reason.CHECK_ERROR),
     ],
 )

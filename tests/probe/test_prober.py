@@ -19,6 +19,7 @@ from probe.values import Job, Observation, Reason, Status
 from tests.probe.conftest import make_job
 from tests.servers import http
 from tests.servers.dns import serve_names
+from tests.servers.network import Internet
 from tests.servers.raw import Conduct, Connection, serve
 
 
@@ -129,31 +130,51 @@ def take_all_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-@pytest.mark.parametrize(
-    ("kind", "target"),
+OF_ALL_SORTS = pytest.mark.parametrize(
+    ("kind", "target", "settings"),
     [
-        ("http", "http://PLACE/"),
-        ("http", "http://x.example/"),
-        ("tcp", "PLACE"),
-        ("tcp", "x.example:80"),
-        ("tls", "PLACE"),
-        ("redis", "PLACE"),
-        ("mysql", "PLACE"),
-        ("websocket", "ws://PLACE/"),
-        ("dns", "x.example"),
-        ("icmp", "127.0.0.1"),
-        ("traceroute", "127.0.0.1"),
+        ("http", "http://PLACE/", {}),
+        ("http", "http://x.example/", {}),
+        ("http", "https://PLACE/", {"http_version": "3"}),
+        ("tcp", "PLACE", {}),
+        ("tcp", "x.example:80", {}),
+        ("tls", "PLACE", {}),
+        ("redis", "PLACE", {}),
+        ("mysql", "PLACE", {}),
+        ("postgres", "PLACE", {}),
+        ("smtp", "PLACE", {}),
+        ("grpc", "PLACE", {}),
+        ("websocket", "ws://PLACE/", {}),
+        ("dns", "x.example", {}),
+        ("dns", "x.example", {"transport": "tcp"}),
+        ("traceroute", "127.0.0.1", {}),
+        ("traceroute", "127.0.0.1", {"protocol": "tcp"}),
     ],
 )
+
+
+@OF_ALL_SORTS
 async def test_a_machine_without_descriptors_blames_no_target(
-    kind: str, target: str, prober: Prober
+    kind: str, target: str, settings: dict[str, Any], prober: Prober
 ) -> None:
     async with serve(http.answer(http.OK)) as server, serve_names({"x.example": []}) as names:
         target = target.replace("PLACE", f"{server.host}:{server.port}")
-        settings = {"resolver": names.address} if "x.example" in target else {}
+        settings |= {"resolver": names.address} if "x.example" in target else {}
         job = make_job(kind, target, **settings)
         with take_all_descriptors():
             seen = await prober.observe(job)
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR), seen
+
+
+@OF_ALL_SORTS
+async def test_a_machine_without_local_ports_blames_no_target(
+    kind: str, target: str, settings: dict[str, Any], prober: Prober, internet: Internet
+) -> None:
+    async with serve(http.answer(http.OK)) as server, serve_names({"x.example": []}) as names:
+        target = target.replace("PLACE", f"{server.host}:{server.port}")
+        settings |= {"resolver": names.address} if "x.example" in target else {}
+        with internet.without_ports():
+            seen = await prober.observe(make_job(kind, target, timeout=0.3, **settings))
     assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR), seen
 
 

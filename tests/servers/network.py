@@ -174,6 +174,20 @@ class Internet:
         text = "0 2147483647" if for_all else "1 0"
         Path("/proc/sys/net/ipv4/ping_group_range").write_text(text)
 
+    @contextlib.contextmanager
+    def without_ports(self) -> Iterator[None]:
+        """No connection and no datagram gets a local port meanwhile: the only one is taken."""
+        ports = Path("/proc/sys/net/ipv4/ip_local_port_range")
+        before = ports.read_text()
+        ports.write_text("32768 32768")
+        kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+        with contextlib.ExitStack() as taken:
+            for kind in kinds:
+                taker = taken.enter_context(socket.socket(socket.AF_INET6, kind))
+                taker.bind(("::", 32768))  # of IPv4 as well
+            yield
+        ports.write_text(before)
+
     def withdraw_ipv6(self) -> None:
         """Take this machine's IPv6 away, but for its own address ::1."""
         Path("/proc/sys/net/ipv6/conf/world/disable_ipv6").write_text("1")

@@ -11,7 +11,7 @@ from probe.certificates import tail
 from probe.curl import Handle
 from probe.kinds.http.exchange import Received
 from probe.kinds.http.target import Origin
-from probe.net import Deadline, Trouble, describe_errno, reason_of_errno
+from probe.net import Deadline, Trouble, describe_errno, own_fault, reason_of_errno
 from probe.values import Reason
 
 _RESETS = {errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}
@@ -144,6 +144,9 @@ def _phase(handle: Handle, hop: Hop) -> str:
 def _timeout(handle: Handle, hop: Hop) -> Trouble:
     limit = f"{hop.deadline.timeout_s:g} s"
     if not handle.getinfo(pycurl.CONNECT_TIME):
+        # libcurl waits for a free port as for an answer, where it connects over UDP
+        if hop.is_quic and (number := own_fault(hop.addresses[0], hop.origin.port)):
+            return _not_connected(number, hop)
         return Trouble(Reason.CONNECT_TIMEOUT, f"No connection to {hop.gate} within {limit}.")
     phase = _phase(handle, hop)
     return Trouble(Reason.TIMEOUT, f"{hop.place} took longer than {limit}, while {phase}.")
