@@ -389,19 +389,20 @@ def compose_message(event_id: UUID, facts: Facts) -> Message:
     )
 
 
-def acknowledge_url(facts: Facts) -> str:
-    """A link that acknowledges the incident without a login; signed as of now, so never stored."""
-    return ActionLink(Purpose.ACKNOWLEDGE, facts.incident.id).url if facts.incident else ""
+def action_urls(facts: Facts) -> dict[Purpose, str]:
+    """Links that do one thing each to the incident without a login, while it is trouble.
 
-
-def resolve_url(facts: Facts) -> str:
-    """Likewise, to resolve it."""
-    return ActionLink(Purpose.RESOLVE, facts.incident.id).url if facts.incident else ""
+    They are signed as of now, and so never stored.
+    """
+    if facts.incident is None or not facts.is_trouble:
+        return {}
+    return {purpose: ActionLink(purpose, facts.incident.id).url for purpose in Purpose}
 
 
 def _links(facts: Facts) -> list[Link]:
+    """The most important ones first: some receivers have room for few."""
     if facts.incident:
-        asked = [Link("Acknowledge", acknowledge_url(facts))] if facts.is_trouble else []
+        asked = [Link(purpose.capitalize(), url) for purpose, url in action_urls(facts).items()]
         return [Link("Open the incident", facts.incident.url), *asked]
     if facts.monitor:
         return [Link("Open the monitor", facts.monitor.url)]

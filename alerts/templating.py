@@ -30,11 +30,11 @@ from pydantic_core import to_jsonable_python
 from alerts.messages import (
     SUBJECT_LIMIT,
     Message,
-    acknowledge_url,
+    action_urls,
     message_with_everything,
-    resolve_url,
 )
 from alerts.wording import cut, duration_phrase, one_line, reason_phrase, time_phrase
+from incidents.links import Purpose
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +153,7 @@ def _context(message: Message) -> Context:
 
 def template_values(message: Message) -> dict[str, Any]:
     """Every name that a template may use: the fields of a webhook's document, and some words."""
-    facts = message.facts
+    facts, urls = message.facts, action_urls(message.facts)
     values: dict[str, Any] = facts.model_dump()
     return {
         **values,
@@ -167,8 +167,7 @@ def template_values(message: Message) -> dict[str, Any]:
         "lines": [{"label": line.label, "value": line.value} for line in message.lines],
         "text": message.body,
         "link": message.link,
-        "acknowledge_url": acknowledge_url(facts) if facts.is_trouble else "",
-        "resolve_url": resolve_url(facts) if facts.is_trouble else "",
+        **{f"{purpose}_url": urls.get(purpose, "") for purpose in Purpose},
         "links": [{"label": link.label, "url": link.url} for link in message.links],
     }
 

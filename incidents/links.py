@@ -17,6 +17,8 @@ GOOD_FOR = timedelta(days=7)
 
 
 class Purpose(StrEnum):
+    """In the order in which messages offer them."""
+
     ACKNOWLEDGE = "acknowledge"
     RESOLVE = "resolve"
     COMMENT = "comment"

@@ -34,6 +34,12 @@ class CommentForm(forms.Form):
     public = forms.BooleanField(label="Show it on status pages", required=False)
 
 
+class LinkCommentForm(CommentForm):
+    """Of whoever holds the link: what the public reads, members decide."""
+
+    public = None  # type: ignore[assignment] # so Django takes the field away
+
+
 class SnoozeForm(forms.Form):
     """For how long."""
 
@@ -141,7 +147,7 @@ def act_by_link(request: HttpRequest, token: str) -> HttpResponse:
 def _link_form(purpose: Purpose, data: Any, incident: Incident) -> forms.Form:
     match purpose:
         case Purpose.COMMENT:
-            return CommentForm(data)
+            return LinkCommentForm(data)
         case Purpose.ASSIGN:
             return AssignForm(data, incident=incident)
         case _:

@@ -61,7 +61,8 @@ class AppriseConfig(WordedConfig):
 
 
 def send(message: Message, config: AppriseConfig, door: Door) -> None:
-    links = "\n".join(f"{link.label}: {link.url}" for link in message.links)
+    # no more of them: many of its services take but a few hundred characters
+    links = "\n".join(f"{link.label}: {link.url}" for link in message.links[:2])
     order = {
         "url": config.url.get_secret_value(),
         "title": message.subject,

@@ -100,7 +100,7 @@ def payload(message: Message, config: NtfyConfig) -> dict[str, Any]:
         "click": message.link,
         "actions": [
             {"action": "view", "label": link.label, "url": link.url}
-            for link in message.links[:ACTIONS]
+            for link in (message.links[1:] or message.links)[:ACTIONS]  # a tap opens the first
         ],
     }
 

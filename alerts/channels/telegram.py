@@ -4,7 +4,7 @@ The API tells by `ok: false` and an error code what is wrong. A bad token, an un
 user who blocked the bot stay so: the channel is dead. 429 names the seconds to wait. What doesn't
 speak the API's language (a proxy's error page) is tried again.
 
-The message's links are buttons below it, too, acknowledging among them where it offers that
+The message's links are buttons below it, acknowledging among them where it offers that
 (https://core.telegram.org/bots/api#inlinekeyboardbutton).
 
 https://core.telegram.org/bots/api#getchat tells whether the bot sees the chat. That a user blocked
@@ -15,6 +15,7 @@ A group takes 20 a minute
 """
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from html import escape
 from typing import Any
@@ -26,7 +27,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeadChannelError, DeliveryError
-from alerts.messages import SUBJECT_LIMIT, Message
+from alerts.messages import SUBJECT_LIMIT, Link, Message
 from alerts.pacing import Rate
 from alerts.wording import cut
 
@@ -67,7 +68,7 @@ class _Reply(BaseModel):
     parameters: _Parameters = _Parameters()
 
 
-def as_html(message: Message) -> str:
+def as_html(message: Message, *, links: Sequence[Link]) -> str:
     """The message in the API's HTML, within 4,096 characters as they are read."""
     return "\n".join(
         [
@@ -75,8 +76,8 @@ def as_html(message: Message) -> str:
             "",
             _escaped(cut(message.body, BODY_LIMIT)),
             "",
-            *(_escaped(link.url) for link in message.links[:1]),
-            *(f"{_escaped(link.label)}: {_escaped(link.url)}" for link in message.links[1:]),
+            *(_escaped(link.url) for link in links[:1]),
+            *(f"{_escaped(link.label)}: {_escaped(link.url)}" for link in links[1:]),
         ]
     )
 
@@ -97,7 +98,7 @@ def send(message: Message, config: TelegramConfig, door: Door) -> None:
 def _call(message: Message, config: TelegramConfig, chat_id: str, door: Door) -> _Reply:
     reply = _post(message, config, chat_id, door, has_buttons=True)
     if not reply.ok and any(words in reply.description.lower() for words in _BAD_BUTTONS):
-        # To an installation without a public name no button leads; the text has the addresses, too.
+        # To an installation without a public name no button leads: the text has the addresses then.
         reply = _post(message, config, chat_id, door, has_buttons=False)
     return reply
 
@@ -107,16 +108,21 @@ def _post(
 ) -> _Reply:
     values: dict[str, Any] = {
         "chat_id": chat_id,
-        "text": as_html(message),
+        "text": as_html(message, links=message.links[:1] if has_buttons else message.links),
         "parse_mode": "HTML",
         "link_preview_options": {"is_disabled": True},
     }
     if has_buttons:
-        rows = [[{"text": link.label, "url": link.url}] for link in message.links]
-        values["reply_markup"] = {"inline_keyboard": rows}
+        values["reply_markup"] = {"inline_keyboard": _keyboard(message.links)}
     if config.message_thread_id:
         values["message_thread_id"] = config.message_thread_id
     return _invoke("sendMessage", values, config, door)
+
+
+def _keyboard(links: Sequence[Link]) -> list[list[dict[str, str]]]:
+    """The first button in a row of its own, the others two by two."""
+    buttons = [{"text": link.label, "url": link.url} for link in links]
+    return [buttons[:1], *(buttons[at : at + 2] for at in range(1, len(buttons), 2))]
 
 
 def probe(config: TelegramConfig, door: Door) -> bool:

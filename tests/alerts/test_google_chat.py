@@ -45,7 +45,7 @@ def test_the_message_is_a_card_in_the_incidents_thread(
     assert {"topLabel": "Where", "text": "local", "wrapText": True} in [
         line["decoratedText"] for line in lines
     ]
-    opens, acknowledges = buttons["buttonList"]["buttons"]
+    opens, acknowledges, *_ = buttons["buttonList"]["buttons"]
     assert opens["onClick"]["openLink"]["url"] == "https://uptime.example/incidents/2/"
     assert acknowledges["onClick"]["openLink"]["url"] == message.links[1].url
 

@@ -44,12 +44,10 @@ def test_the_message_is_published_to_the_topic(message: Message, ntfy: Ntfy) -> 
     assert taken["tags"] == ["red_circle", "shop"]
     assert taken["click"] == "https://uptime.example/incidents/2/"
     assert taken["actions"] == [
-        {
-            "action": "view",
-            "label": "Open the incident",
-            "url": "https://uptime.example/incidents/2/",
-        },
-        {"action": "view", "label": "Acknowledge", "url": message.links[1].url},
+        {"action": "view", "label": label, "url": link.url}
+        for label, link in zip(
+            ["Acknowledge", "Resolve", "Comment"], message.links[1:4], strict=True
+        )
     ]
 
 

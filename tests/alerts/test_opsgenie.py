@@ -45,7 +45,7 @@ def test_the_trouble_creates_an_alert(message: Message, opsgenie: Opsgenie) -> N
     assert taken["entity"] == "Shop"
     assert "Where: local" in taken["description"]
     assert "https://uptime.example/incidents/2/\n" in taken["description"]
-    assert taken["description"].endswith(f"Acknowledge: {message.links[1].url}")
+    assert f"\nAcknowledge: {message.links[1].url}\n" in taken["description"]
 
 
 def test_one_alias_lives_from_trouble_to_its_end(facts: Facts, opsgenie: Opsgenie) -> None:

@@ -41,7 +41,7 @@ def test_the_message_is_blocks_with_a_button(message: Message, slack: Slack) -> 
     header, section, actions = attachment["blocks"]
     assert header["text"]["text"] == "🔴 DOWN: Shop — connection refused"
     assert {"type": "mrkdwn", "text": "*Since*\n2026-03-01 12:00:00 UTC"} in section["fields"]
-    opens, acknowledges = actions["elements"]
+    opens, acknowledges, *_ = actions["elements"]
     assert opens["text"]["text"] == "Open the incident"
     assert opens["url"] == "https://uptime.example/incidents/2/"
     assert acknowledges["text"]["text"] == "Acknowledge"

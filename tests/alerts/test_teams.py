@@ -39,12 +39,7 @@ def test_the_message_is_an_adaptive_card(message: Message, teams: Teams) -> None
     assert (title["text"], title["color"]) == ("DOWN: Shop — connection refused", "Attention")
     assert {"title": "Where", "value": "local"} in facts["facts"]
     assert card["actions"] == [
-        {
-            "type": "Action.OpenUrl",
-            "title": "Open the incident",
-            "url": "https://uptime.example/incidents/2/",
-        },
-        {"type": "Action.OpenUrl", "title": "Acknowledge", "url": message.links[1].url},
+        {"type": "Action.OpenUrl", "title": link.label, "url": link.url} for link in message.links
     ]
 
 

@@ -100,11 +100,14 @@ def test_it_resolves_and_tells(phone: Client, incident: Incident) -> None:
 
 def test_it_comments_and_assigns(phone: Client, incident: Incident) -> None:
     ann = MembershipFactory(team=incident.team, user__name="Ann").user
-    confirm(phone, path_to(Purpose.COMMENT, incident), message="On my way.")
+    path = path_to(Purpose.COMMENT, incident)
+    assert "status pages" not in phone.get(path).content.decode()
+    confirm(phone, path, message="On my way.", public="on")
     confirm(phone, path_to(Purpose.ASSIGN, incident), to=str(ann.pk))
     incident.refresh_from_db()
     assert incident.assigned_to == ann
-    assert incident.events.get(kind="commented").message == "On my way."
+    comment = incident.events.get(kind="commented")
+    assert (comment.message, comment.is_public) == ("On my way.", False)
 
 
 def test_it_gives_nothing_else(phone: Client, incident: Incident) -> None:
@@ -137,12 +140,14 @@ def test_it_ends_with_its_incident(phone: Client, incident: Incident) -> None:
 
 def test_messages_of_trouble_carry_it_and_nothing_stored_does(incident: Incident) -> None:
     message = compose_message(incident.pk, facts_of_incident(incident, database_now()))
-    link = next(link for link in message.links if link.label == "Acknowledge")
-    token = link.url.rstrip("/").rpartition("/")[2]
-    assert ActionLink.read(token) == ActionLink(Purpose.ACKNOWLEDGE, incident.pk)
-    assert link.url in message.text
-    assert link.url in message.html.replace("&amp;", "&")
-    assert template_values(message)["resolve_url"]
+    labels = ["Open the incident", "Acknowledge", "Resolve", "Comment", "Assign"]
+    assert [link.label for link in message.links] == labels
+    for link, purpose in zip(message.links[1:], Purpose, strict=True):
+        token = link.url.rstrip("/").rpartition("/")[2]
+        assert ActionLink.read(token) == ActionLink(purpose, incident.pk)
+        assert link.url in message.text
+        assert link.url in message.html.replace("&amp;", "&")
+        assert template_values(message)[f"{purpose}_url"]
     assert "/act/" not in str(Delivery.objects.get().facts)
     incident.status, incident.resolved_at = IncidentStatus.RESOLVED, database_now()
     over = compose_message(incident.pk, facts_of_incident(incident, database_now()))
