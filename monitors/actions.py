@@ -4,7 +4,7 @@ Each takes effect in one transaction, or raises `uptime.errors.Invalid` or `Conf
 nothing. Pausing and resuming end and begin incidents, so they live in `incidents.actions`.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,12 +15,18 @@ from django.db import IntegrityError, models, transaction
 from django.db.models import F, Func, Value
 from django.db.models.functions import Least
 
-from accounts.audit import record, record_each
+from accounts.audit import in_one_go, record, record_each
 from accounts.models import Team
-from monitors.drafts import MOST_TAGS, accept, default_interval_s, values_of
+from monitors.drafts import MOST_TAGS, Accepted, accept, default_interval_s, values_of
 from monitors.groups import GROUP, doubt_group, doubt_groups_of
 from monitors.models import Location, Monitor, Status, StatusSpan
-from monitors.scheduling import change_pace, hasten_checks, lock_assignments, set_locations
+from monitors.scheduling import (
+    change_pace,
+    hasten_checks,
+    lock_assignments,
+    place,
+    set_locations,
+)
 from monitors.specs import spec_of
 from probe.kinds import KINDS
 from uptime import secrets
@@ -50,23 +56,43 @@ def create_monitor(
 
     Secrets that are the mask are those of `like`, of which it is a copy.
     """
-    with _unique_key(), transaction.atomic():
-        accepted = accept(values, team=team, like=like)
-        columns = accepted.columns
-        now = database_now()
-        status = Status.PENDING if columns["enabled"] else Status.PAUSED
-        monitor = Monitor.objects.create(
-            team=team, status=status, created_at=now, last_change_at=now, **columns
-        )
-        StatusSpan.objects.create(monitor=monitor, status=status, started_at=now)
-        set_locations(monitor, _ids(accepted.locations))
-        if accepted.depends_on:
-            monitor.depends_on.set(accepted.depends_on)
-        if accepted.members:
-            monitor.members.set(accepted.members)
-        doubt_groups_of({monitor.pk: now})
-        record("monitor.created", monitor, team=team)
+    [monitor] = create_monitors(team=team, drafts=[accept(values, team=team, like=like)])
     return monitor
+
+
+@transaction.atomic
+def create_monitors(*, team: Team, drafts: Sequence[Accepted]) -> list[Monitor]:
+    """Create monitors of accepted values, in so many statements however many they are.
+
+    Their first checks are due at once, of many evenly spread. Raises Invalid.
+    """
+    now = database_now()
+    with _unique_key():
+        monitors = Monitor.objects.bulk_create(
+            Monitor(
+                team=team,
+                status=Status.PENDING if draft.columns["enabled"] else Status.PAUSED,
+                created_at=now,
+                last_change_at=now,
+                **draft.columns,
+            )
+            for draft in drafts
+        )
+    StatusSpan.objects.bulk_create(
+        StatusSpan(monitor=monitor, status=monitor.status, started_at=now) for monitor in monitors
+    )
+    placed = list(zip(monitors, drafts, strict=True))
+    place({monitor: draft.locations for monitor, draft in placed})
+    for monitor, draft in placed:
+        if draft.depends_on:
+            monitor.depends_on.set(draft.depends_on)
+        if draft.members:
+            monitor.members.set(draft.members)
+    doubt_groups_of({monitor.pk: now for monitor in monitors})
+    with in_one_go():
+        for monitor in monitors:
+            record("monitor.created", monitor, team=team)
+    return monitors
 
 
 def update_monitor(

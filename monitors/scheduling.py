@@ -4,7 +4,7 @@ All of these take the assignments' locks first, by id, as the intake does; the m
 after. A lease that somebody holds is taken away, so that what is under way no longer counts.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Least, Now, Random
 
-from monitors.models import Assignment, Monitor, Status
+from monitors.models import Assignment, Location, Monitor, Status
 from monitors.specs import spec_of
 from probe.kinds import KINDS
 from probe.kinds.heartbeat import next_deadline
@@ -57,9 +57,12 @@ def start_checks(monitors: Collection[Monitor]) -> None:
     Assignment.objects.filter(pk__in=asking).update(
         **_FRESH, next_due_at=Now() + Random() * spread if spread else Now()
     )
-    for assignment in assignments:
-        monitor = of_id[assignment.monitor_id]
-        if _is_passive(monitor):
+    waiting = [one for one in assignments if _is_passive(of_id[one.monitor_id])]
+    unheard = [one.pk for one in waiting if one.last_seen_at is None]
+    Assignment.objects.filter(pk__in=unheard).update(**_FRESH, next_due_at=None)
+    for assignment in waiting:
+        if assignment.last_seen_at is not None:
+            monitor = of_id[assignment.monitor_id]
             due_at = _first_due(monitor, assignment, since=database_now())
             Assignment.objects.filter(pk=assignment.pk).update(**_FRESH, next_due_at=due_at)
 
@@ -93,6 +96,16 @@ def hasten_checks(monitor: Monitor) -> None:
             since = assignment.last_seen_at or database_now()
             changes |= {**_UNLEASED, "next_due_at": _first_due(monitor, assignment, since=since)}
         Assignment.objects.filter(pk=assignment.pk).update(**changes)
+
+
+def place(locations_of: Mapping[Monitor, Collection[Location]]) -> None:
+    """Give new monitors the assignments of their locations, and start those that are enabled."""
+    Assignment.objects.bulk_create(
+        Assignment(monitor=monitor, location=location, revision=monitor.revision, is_active=True)
+        for monitor, locations in locations_of.items()
+        for location in locations
+    )
+    start_checks([monitor for monitor in locations_of if monitor.enabled])
 
 
 @transaction.atomic

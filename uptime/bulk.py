@@ -9,7 +9,8 @@ from django.db import transaction
 
 from accounts.audit import in_one_go
 from accounts.models import Team, User
-from monitors.actions import create_monitor, update_monitor
+from monitors.actions import create_monitors, update_monitor
+from monitors.drafts import Accepted, accept
 from monitors.models import Assignment, Monitor
 from uptime.errors import Invalid
 from uptime.operations import set_enabled
@@ -38,29 +39,33 @@ def save_monitors(
     _refuse_repeated_keys(items)
     keys = [item["key"] for item in items if item.get("key") is not None]
     known = {monitor.key: monitor for monitor in _lock_by_key(team, keys)}
-    saved: list[UUID] = []
+    updated: dict[int, UUID] = {}
+    new: dict[int, Accepted] = {}
     errors: dict[str, list[str]] = {}
     with in_one_go():
         for place, item in enumerate(items):
             try:
-                saved.append(_save(team, item, known.get(item.get("key")), by))
+                if existing := known.get(item.get("key")):
+                    _update(existing, item, by)
+                    updated[place] = existing.pk
+                else:
+                    new[place] = accept(item, team=team)
             except Invalid as invalid:
                 errors |= {
                     f"monitors.{place}.{name}".rstrip("."): sentences
                     for name, sentences in invalid.fields.items()
                 }
-    if errors:
-        raise Invalid(errors)
-    return Saved(saved, updated=len(known))
+        if errors:
+            raise Invalid(errors)
+        created = create_monitors(team=team, drafts=list(new.values()))
+    ids = updated | {place: one.pk for place, one in zip(new, created, strict=True)}
+    return Saved([ids[place] for place in range(len(items))], updated=len(known))
 
 
-def _save(team: Team, values: Mapping[str, Any], existing: Monitor | None, by: User | None) -> UUID:
-    if existing is None:
-        return create_monitor(team=team, values=values).pk
-    update_monitor(monitor=existing, values=values)
+def _update(monitor: Monitor, values: Mapping[str, Any], by: User | None) -> None:
+    update_monitor(monitor=monitor, values=values)
     if "enabled" in values:
-        set_enabled(monitor=existing, is_enabled=values["enabled"], by=by)
-    return existing.pk
+        set_enabled(monitor=monitor, is_enabled=values["enabled"], by=by)
 
 
 def _lock_by_key(team: Team, keys: Iterable[str]) -> list[Monitor]:
