@@ -2,7 +2,8 @@
 
 Starts a PostgreSQL, a receiver of webhooks, a target and the real workers of its own. First single
 failures are committed, one after the other, and each request awaited. Then, with checks going on, a
-queue is committed at once and drained; lateness of the checks is taken before and meanwhile. The
+queue is committed at once and drained, while single failures of another channel's monitors are
+committed as before; lateness of the checks is taken before and meanwhile. The
 floor is a bare httpx client that posts the same body to the same receiver, one after the other,
 each over a connection of its own.
 """
@@ -12,6 +13,7 @@ import re
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -38,6 +40,10 @@ from uptime.clock import database_now
 KEYS = {
     "leaving_p50_ms": "from the commit of a transition to its request, median",
     "leaving_p99_ms": "99th percentile of the same",
+    "leaving_first_ms": "the first of them, which finds the workers just started",
+    "beside_p50_ms": "the same beside the queue, to a channel that has none, median",
+    "beside_p99_ms": "99th percentile of those",
+    "beside": "how many those were",
     "deliveries": "how many were queued at once",
     "deliveries_per_s": "of those, sent and recorded per second",
     "first_ms": "from their commit to the first request",
@@ -62,23 +68,28 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Mapping[str, Any]) -> dict[str, float]:
     with ExitStack() as stack:
         postgres_pid = stack.enter_context(scratch_database())
-        receiver = stack.enter_context(_receiver())
+        receiver, calm = stack.enter_context(_receiver()), stack.enter_context(_receiver())
         target = stack.enter_context(loopback_target())
         seed(round(options["checks"] * CHECK_EVERY.total_seconds()), CHECK_EVERY, target)
         team = _make_team()
         channels = _make_channels(team, receiver.url, options["channels"])
+        [own] = _make_channels(team, calm.url, 1, name="Calm")
         stack.enter_context(worker("checks"))
         sender = stack.enter_context(worker("default"))
         _wait_until_they_work()
         print(f"Committing {options['lone']} failures, one after the other", flush=True)
-        leaving_ms = [_commit_one(team, channels[0], receiver) for _ in range(options["lone"])]
+        leaving_ms = [_commit_one(team, own, calm) for _ in range(options["lone"])]
         calm_since = database_now()
         time.sleep(5)
         print(f"Queueing {options['deliveries']} deliveries at once", flush=True)
         queue = _make_queue(team, channels, options["deliveries"])
         spent = [tree_cpu_s(sender.pid), tree_cpu_s(postgres_pid)]
         drain_since = database_now()
-        drain = _drain(queue, receiver)
+        with ThreadPoolExecutor(1) as beside:
+            committing = beside.submit(_commit_until, drained := Event(), team, own, calm)
+            drain = _drain(queue, receiver)
+            drained.set()
+            beside_ms = committing.result()
         spent = [tree_cpu_s(sender.pid) - spent[0], tree_cpu_s(postgres_pid) - spent[1]]
         time.sleep(1)  # the last checks are stored
         before_ms = _lateness_p99_ms(calm_since, drain_since)
@@ -88,6 +99,10 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
     return {
         "leaving_p50_ms": round(_percentile(leaving_ms, 0.5), 1),
         "leaving_p99_ms": round(_percentile(leaving_ms, 0.99), 1),
+        "leaving_first_ms": round(leaving_ms[0], 1),
+        "beside_p50_ms": round(_percentile(beside_ms, 0.5), 1),
+        "beside_p99_ms": round(_percentile(beside_ms, 0.99), 1),
+        "beside": len(beside_ms),
         "deliveries": count,
         "deliveries_per_s": round(count / drain.seconds, 1),
         "first_ms": round(drain.first_ms, 1),
@@ -175,13 +190,13 @@ def _make_team() -> Team:
     return team
 
 
-def _make_channels(team: Team, url: str, count: int) -> list[Channel]:
+def _make_channels(team: Team, url: str, count: int, name: str = "Hook") -> list[Channel]:
     """Each with a policy for the monitors that have its name as their tag."""
     channels = [
         create_channel(
             team=team,
             values={
-                "name": f"Hook {number}",
+                "name": f"{name} {number}",
                 "type": "webhook",
                 "config": {"url": url},
                 "digest_above": None,
@@ -251,12 +266,22 @@ def _fail(team: Team, channels: Sequence[Channel], count: int) -> list[Transitio
 
 def _commit_one(team: Team, channel: Channel, receiver: _Receiver) -> float:
     """Milliseconds from the commit of one failure to its request."""
+    came = len(receiver.came)
     with transaction.atomic():
         queue_deliveries(_fail(team, [channel], 1))
     committed_at = time.monotonic()
-    came_at = receiver.wait_for(len(receiver.came) + 1)
+    came_at = receiver.wait_for(came + 1)
     time.sleep(0.02 + random() * 0.05)  # noqa: S311 - so that they don't march in step
     return (came_at - committed_at) * 1000
+
+
+def _commit_until(stop: Event, team: Team, channel: Channel, receiver: _Receiver) -> list[float]:
+    """The same over and over."""
+    took_ms = []
+    while not stop.is_set():
+        took_ms.append(_commit_one(team, channel, receiver))
+    connection.close()
+    return took_ms
 
 
 def _make_queue(team: Team, channels: Sequence[Channel], count: int) -> list[UUID]:
