@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from alerts.channels import CHANNELS
 from alerts.channels.base import ChannelConfig, ChannelType
-from alerts.door import Door
+from alerts.door import Door, load_authorities
 from alerts.errors import DeadChannelError, DeliveryError
-from alerts.messages import TEST, Facts, compose_message
+from alerts.messages import TEST, Facts, compose_message, sample_message
 from alerts.outbox import SENT, Leased, Outcome
 from alerts.recording import MAX_ATTEMPTS
 from alerts.templating import reworded
@@ -26,6 +26,16 @@ log = structlog.get_logger(__name__)
 
 ERROR_LIMIT = 500
 SHORTEST_SECRET = 8
+
+
+def load_messages() -> None:
+    """Load what the first message would else wait for: the pages its links lead to, templates, TLS.
+
+    That takes a second or two of CPU. Before a process forks, it is done once for all of its own.
+    """
+    message = sample_message()
+    message.text, message.html  # noqa: B018 - they are rendered when they are asked for
+    load_authorities()
 
 
 def attempt_delivery(leased: Leased) -> Outcome:

@@ -98,7 +98,7 @@ def test_tls_is_verified_by_the_name_though_the_address_is_dialled(
     receiver, authority = tls_receiver
     client_side = ssl.create_default_context()
     authority.configure_trust(client_side)
-    monkeypatch.setattr(door_module, "_tls", lambda: client_side)
+    monkeypatch.setattr(door_module, "load_authorities", lambda: client_side)
     door = Door(reaches_private=True)
     assert door.post(
         receiver.url.replace("127.0.0.1", "localhost"), body=b"", headers={}

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from django.urls import clear_url_caches, get_resolver
 
 from accounts.models import Team
 from alerts.actions import create_channel
 from alerts.dispatch import Dispatcher
+from alerts.door import load_authorities
 from alerts.models import Channel
-from alerts.sending import without_secrets
+from alerts.sending import load_messages, without_secrets
 from tests.alerts.scenes import queue_many, send_due
 from tests.servers.pushes import Gotify
 from tests.servers.webhook import Reply
@@ -72,3 +74,11 @@ def test_neither_does_one_that_repeats_the_path_of_a_secret_address() -> None:
     assert "veryLongSecret" not in without_secrets(text, secrets)
     assert "abcdefgh" not in without_secrets(text, secrets)
     assert "hooks.example" in without_secrets(text, secrets)
+
+
+def test_what_the_first_message_would_wait_for_is_loaded_beforehand() -> None:
+    clear_url_caches()
+    load_authorities.cache_clear()
+    load_messages()
+    assert get_resolver()._populated
+    assert load_authorities.cache_info().currsize == 1

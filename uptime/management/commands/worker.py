@@ -32,7 +32,7 @@ END_WITHIN_S = 13.0
 
 class Command(BaseCommand):
     help = "Run the workers of one queue until SIGTERM or Ctrl-C; what runs is finished first."
-    requires_system_checks = []  # they load all pages and the API, which no worker needs
+    requires_system_checks = []  # they load all pages and the API, which one queue never needs
     _is_stopping = False
     _outage = Outage("worker.watch")
 
@@ -42,6 +42,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, queue: str, **options: Any) -> None:
         from django_q.conf import Conf
 
+        from alerts.sending import load_messages
         from uptime import shifts
         from uptime.process import prepare_to_fork
         from uptime.schedules import ensure_schedules
@@ -50,6 +51,7 @@ class Command(BaseCommand):
         require_schema()  # without a database, or with an older one, there is one clear line
         if queue == "default":
             ensure_schedules()
+            load_messages()
         # django-q2 takes the queue from the environment, but reads it before a command can set it.
         Conf.CLUSTER_NAME = queue
         Conf.SCHEDULER = queue == "default"
