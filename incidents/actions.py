@@ -199,6 +199,7 @@ def close_by_hand(*, incident: Incident, by: User | None) -> Transition:
     return Transition(locked, event, "recovered", is_secret)
 
 
+@transaction.atomic
 def add_update(
     *, incident: Incident, by: User | None, message: str, public: bool = False
 ) -> IncidentEvent:
@@ -208,6 +209,7 @@ def add_update(
         raise Invalid({"message": ["Write something."]})
     if len(message) > 10_000:
         raise Invalid({"message": ["At most 10,000 characters."]})
+    record("incident.commented", incident, team=incident.team_id, name=incident.monitor.name)
     return add_event(
         incident,
         kind=EventKind.COMMENTED,

@@ -1,14 +1,22 @@
 from typing import Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from accounts.models import User
 from incidents.actions import assign_incident
-from incidents.maintenance.actions import end_window, start_window
+from incidents.maintenance.actions import (
+    LONGEST_EXTENSION_MIN,
+    end_window,
+    extend_window,
+    start_window,
+)
 from incidents.models import Evidence, Incident, IncidentEvent, MaintenanceWindow
 from uptime.admin_site import RecordAdmin, act_on_each, signed_in
-from uptime.operations import acknowledge_incident, resolve_incident
+from uptime.operations import acknowledge_incident, comment_incident, resolve_incident
 
 
 class TimelineInline(admin.TabularInline[IncidentEvent, Incident]):
@@ -25,9 +33,18 @@ class TimelineInline(admin.TabularInline[IncidentEvent, Incident]):
         return False
 
 
+class IncidentActionForm(ActionForm):
+    """What some of the list's actions need besides."""
+
+    comment = forms.CharField(label="Comment:", required=False)
+    to = forms.CharField(label="Assign to (e-mail):", required=False)
+
+
 @admin.register(Incident)
 class IncidentAdmin(RecordAdmin[Incident]):
-    """To be looked at, acknowledged and resolved; only transitions write an incident."""
+    """To be looked at, and for what people do to incidents; only transitions write them."""
+
+    action_form = IncidentActionForm
 
     list_display = (
         "monitor",
@@ -48,7 +65,7 @@ class IncidentAdmin(RecordAdmin[Incident]):
     search_fields = ("monitor__name", "team__name", "reason")
     ordering = ("-id",)
     inlines = (TimelineInline,)
-    actions = ("acknowledge", "take", "resolve")
+    actions = ("acknowledge", "take", "assign", "comment", "resolve")
 
     def has_act_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("incidents.change_incident")
@@ -70,6 +87,32 @@ class IncidentAdmin(RecordAdmin[Incident]):
             chosen,
             lambda incident: assign_incident(incident=incident, to=me, by=me),
             done="Assigned",
+        )
+
+    @admin.action(
+        description="Assign to the one with this e-mail, or to nobody", permissions=["act"]
+    )
+    def assign(self, request: HttpRequest, chosen: QuerySet[Incident]) -> None:
+        by, email = signed_in(request), request.POST.get("to", "").strip()
+        to = User.objects.filter(email__iexact=email).first() if email else None
+        if email and to is None:
+            self.message_user(request, f"Nobody has the address {email}.", messages.WARNING)
+            return
+        act_on_each(
+            request,
+            chosen,
+            lambda incident: assign_incident(incident=incident, to=to, by=by),
+            done="Assigned",
+        )
+
+    @admin.action(description="Comment", permissions=["act"])
+    def comment(self, request: HttpRequest, chosen: QuerySet[Incident]) -> None:
+        by, message = signed_in(request), request.POST.get("comment", "")
+        act_on_each(
+            request,
+            chosen,
+            lambda incident: comment_incident(incident=incident, by=by, message=message),
+            done="Commented",
         )
 
     @admin.action(description="Resolve", permissions=["act"])
@@ -100,9 +143,19 @@ class IncidentEventAdmin(RecordAdmin[IncidentEvent]):
     ordering = ("-id",)
 
 
+class WindowActionForm(ActionForm):
+    """By how much an occurrence is to be extended."""
+
+    minutes = forms.IntegerField(
+        label="Minutes:", min_value=1, max_value=LONGEST_EXTENSION_MIN, initial=30, required=False
+    )
+
+
 @admin.register(MaintenanceWindow)
 class MaintenanceWindowAdmin(RecordAdmin[MaintenanceWindow]):
-    """To be looked at, started and ended; what covers whom is planned by its team."""
+    """To be looked at, started, extended and ended; its team plans what covers whom."""
+
+    action_form = WindowActionForm
 
     list_display = (
         "name",
@@ -119,7 +172,7 @@ class MaintenanceWindowAdmin(RecordAdmin[MaintenanceWindow]):
     list_select_related = ("team",)
     search_fields = ("name", "team__name")
     ordering = ("begins_at", "id")
-    actions = ("start", "end")
+    actions = ("start", "extend", "end")
 
     def has_act_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("incidents.change_maintenancewindow")
@@ -127,6 +180,16 @@ class MaintenanceWindowAdmin(RecordAdmin[MaintenanceWindow]):
     @admin.action(description="Start the next occurrence now", permissions=["act"])
     def start(self, request: HttpRequest, chosen: QuerySet[MaintenanceWindow]) -> None:
         act_on_each(request, chosen, lambda one: start_window(window=one), done="Started")
+
+    @admin.action(description="Let the present or next occurrence end later", permissions=["act"])
+    def extend(self, request: HttpRequest, chosen: QuerySet[MaintenanceWindow]) -> None:
+        minutes = int(request.POST.get("minutes") or 30)
+        act_on_each(
+            request,
+            chosen,
+            lambda one: extend_window(window=one, minutes=minutes),
+            done="Extended",
+        )
 
     @admin.action(description="End the present occurrence now", permissions=["act"])
     def end(self, request: HttpRequest, chosen: QuerySet[MaintenanceWindow]) -> None:

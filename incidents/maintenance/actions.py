@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from accounts.audit import record
 from accounts.models import Team
 from incidents.maintenance.reads import roll, set_at_hand
 from incidents.maintenance.recurrence import LONGEST_RULE, clean_rule, next_occurrence
@@ -73,8 +74,11 @@ class _WindowValues(BaseModel):
         return self
 
 
+@transaction.atomic
 def create_window(*, team: Team, values: Mapping[str, Any]) -> MaintenanceWindow:
-    return _save(MaintenanceWindow(team=team), validate(_WindowValues, values))
+    window = _save(MaintenanceWindow(team=team), validate(_WindowValues, values))
+    record("maintenance.created", window, team=team)
+    return window
 
 
 @transaction.atomic
@@ -93,11 +97,15 @@ def update_window(*, window: MaintenanceWindow, values: Mapping[str, Any]) -> Ma
         stored["all"] = False
     given = validate(_WindowValues, {**stored, **values})
     planned = (locked.starts_at, locked.ends_at, locked.rrule, locked.time_zone)
-    return _save(locked, given, planned=planned)
+    _save(locked, given, planned=planned)
+    record("maintenance.changed", locked, team=locked.team_id, changed=values.keys())
+    return locked
 
 
+@transaction.atomic
 def delete_window(*, window: MaintenanceWindow) -> None:
     """It ends within a second, if it is on."""
+    record("maintenance.deleted", window, team=window.team_id)
     window.delete()
 
 
@@ -112,6 +120,7 @@ def start_window(*, window: MaintenanceWindow) -> MaintenanceWindow:
         raise Conflict("It is on already.")
     locked.begins_at = now
     locked.save()
+    record("maintenance.started", locked, team=locked.team_id)
     return locked
 
 
@@ -126,6 +135,7 @@ def extend_window(*, window: MaintenanceWindow, minutes: int) -> MaintenanceWind
         raise Conflict("There is nothing to extend: it is over.")
     locked.finishes_at += timedelta(minutes=minutes)
     locked.save()
+    record("maintenance.extended", locked, team=locked.team_id)
     return locked
 
 
@@ -137,6 +147,7 @@ def end_window(*, window: MaintenanceWindow) -> MaintenanceWindow:
         raise Conflict("It is not on.")
     locked.finishes_at = now
     locked.save()
+    record("maintenance.ended", locked, team=locked.team_id)
     return locked
 
 
@@ -174,9 +185,8 @@ def _save(
     window.changed_at = now
     if planned != (window.starts_at, window.ends_at, window.rrule, window.time_zone):
         set_at_hand(window, next_occurrence(window.plan, now))
-    with transaction.atomic():
-        window.save()
-        window.monitors.set(monitors)
+    window.save()
+    window.monitors.set(monitors)
     return window
 
 

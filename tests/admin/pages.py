@@ -32,12 +32,14 @@ def filled(client: Client, url: str) -> dict[str, Any]:
     return sent
 
 
-def do(client: Client, model: type[Model], action: str, *chosen: Model) -> list[str]:
+def do(
+    client: Client, model: type[Model], action: str, *chosen: Model, **entered: str
+) -> list[str]:
     """Run one of the list's actions on the chosen; returns what was told."""
     client.get(address(model, "changelist"))  # shows what earlier requests have told
     response = client.post(
         address(model, "changelist"),
-        {"action": action, "_selected_action": [str(one.pk) for one in chosen]},
+        {"action": action, "_selected_action": [str(one.pk) for one in chosen], **entered},
         follow=True,
     )
     assert response.status_code == 200, response.content

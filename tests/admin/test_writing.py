@@ -14,10 +14,12 @@ from accounts.models import ApiToken, Membership, Team, User
 from accounts.tokens import issue_token
 from alerts.actions import create_policy
 from alerts.models import Channel, Delivery, DeliveryStatus, Policy
-from incidents.models import Incident, IncidentStatus
+from incidents.maintenance.actions import create_window
+from incidents.models import Incident, IncidentStatus, MaintenanceWindow
 from monitors.models import Assignment, Location, Monitor, Result, Status
 from tests.admin.pages import address, do, filled
 from tests.factories import (
+    MembershipFactory,
     TeamFactory,
     UserFactory,
     WebhookFactory,
@@ -180,6 +182,26 @@ class TestIncidents:
         timeline = admin_client.get(address(Incident, "change", incident.pk)).content.decode()
         assert "Resolved by" in timeline
 
+    def test_comment_and_assign(self, admin_client: Client, root: User, incident: Incident) -> None:
+        ann = MembershipFactory(team=incident.team).user
+        assert do(admin_client, Incident, "comment", incident, comment="On it.") == ["Commented: 1"]
+        (told,) = do(admin_client, Incident, "comment", incident, comment=" ")
+        assert "Write something." in told
+        comment = incident.events.get(kind="commented")
+        assert (comment.message, comment.author, comment.is_public) == ("On it.", root, False)
+        assert do(admin_client, Incident, "assign", incident, to=ann.email.upper()) == [
+            "Assigned: 1"
+        ]
+        incident.refresh_from_db()
+        assert incident.assigned_to == ann
+        (told,) = do(admin_client, Incident, "assign", incident, to="nobody@example.org")
+        assert "Nobody has the address" in told
+        (told,) = do(admin_client, Incident, "take", incident)
+        assert "Choose a member of the team." in told
+        do(admin_client, Incident, "assign", incident)
+        incident.refresh_from_db()
+        assert incident.assigned_to is None
+
     def test_nobody_writes_one_by_hand(self, admin_client: Client, incident: Incident) -> None:
         page = address(Incident, "change", incident.pk)
         assert admin_client.post(page, {"status": "resolved"}).status_code == 403
@@ -194,6 +216,26 @@ class TestIncidents:
         page = client.get(address(Incident, "changelist"))
         assert page.status_code == 200
         assert page.context["action_form"] is None
+
+
+class TestMaintenance:
+    def test_start_extend_and_end(self, admin_client: Client) -> None:
+        now = timezone.now()
+        begins, ends = now + timedelta(hours=1), now + timedelta(hours=2)
+        values = {"name": "Upgrade", "starts_at": begins, "ends_at": ends, "all": True}
+        window = create_window(team=TeamFactory(), values=values)
+        planned = window.finishes_at
+        assert planned is not None
+        assert do(admin_client, MaintenanceWindow, "start", window) == ["Started: 1"]
+        assert do(admin_client, MaintenanceWindow, "extend", window, minutes="45") == [
+            "Extended: 1"
+        ]
+        window.refresh_from_db()
+        assert window.is_on(timezone.now())
+        assert window.finishes_at == planned + timedelta(minutes=45)
+        assert do(admin_client, MaintenanceWindow, "end", window) == ["Ended: 1"]
+        (told,) = do(admin_client, MaintenanceWindow, "extend", window, minutes="45")
+        assert "it is over" in told
 
 
 class TestDeliveries:

@@ -106,8 +106,34 @@ def test_incidents_that_people_close_are_recorded(client: Client, team: Team) ->
         confirmed_at=now,
     )
     client.post(reverse("incident-acknowledge", args=[incident.pk]))
+    client.post(reverse("incident-comment", args=[incident.pk]), {"message": SECRET})
     client.post(reverse("incident-resolve", args=[incident.pk]))
-    assert told() == [("incident.acknowledged", "Shop", []), ("incident.resolved", "Shop", [])]
+    assert told() == [
+        ("incident.acknowledged", "Shop", []),
+        ("incident.commented", "Shop", []),
+        ("incident.resolved", "Shop", []),
+    ]
+
+
+def test_maintenance_is_recorded(api: Api) -> None:
+    now = database_now()
+    begins, ends = now + timedelta(hours=1), now + timedelta(hours=2)
+    values = {"name": "Upgrade", "starts_at": begins, "ends_at": ends, "all": True}
+    address = f"maintenance/{api.post('maintenance/', values).json()['id']}/"
+    api.patch(address, {"public": True})
+    api.post(f"{address}start/")
+    api.post(f"{address}extend/", {"minutes": 5})
+    api.post(f"{address}end/")
+    api.post(f"{address}end/")  # refused
+    api.delete(address)
+    assert told() == [
+        ("maintenance.created", "Upgrade", []),
+        ("maintenance.changed", "Upgrade", ["public"]),
+        ("maintenance.started", "Upgrade", []),
+        ("maintenance.extended", "Upgrade", []),
+        ("maintenance.ended", "Upgrade", []),
+        ("maintenance.deleted", "Upgrade", []),
+    ]
 
 
 def test_who_comes_and_goes_is_recorded(client: Client, team: Team) -> None:
