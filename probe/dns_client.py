@@ -114,7 +114,11 @@ async def ask(
     """
     if transport == "udp":
         answer = await _ask_udp(question, server, deadline, has_edns=True)
-        if answer.rcode in ("FORMERR", "NOTIMP"):  # servers from before EDNS, RFC 6891 section 7
+        if answer.rcode in (
+            "FORMERR",
+            "NOTIMP",
+            "BADVERS",
+        ):  # servers from before EDNS, RFC 6891 section 7
             answer = await _ask_udp(question, server, deadline, has_edns=False)
         if not answer.is_truncated:
             return answer

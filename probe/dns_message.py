@@ -40,17 +40,29 @@ RCODES = {
     8: "NXRRSET",
     9: "NOTAUTH",
     10: "NOTZONE",
+    11: "DSOTYPENI",
+}
+_EXTENDED_RCODES = {  # in an OPT record, RFC 6891 section 6.1.3
+    16: "BADVERS",
+    17: "BADKEY",
+    18: "BADTIME",
+    19: "BADMODE",
+    20: "BADNAME",
+    21: "BADALG",
+    22: "BADTRUNC",
+    23: "BADCOOKIE",
 }
 
 _NAMES = {number: name for name, number in TYPES.items()}
 _CNAME = TYPES["CNAME"]
+_OPT = 41
 _HEADER = struct.Struct("!HHHHHH")
 _QUESTION = struct.Struct("!HH")
 _RECORD = struct.Struct("!HHIH")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')  # as in a zone file
 _IN = 1
 _UDP_BYTES = 1232  # what passes everywhere without fragments, DNS Flag Day 2020
-_EDNS = struct.pack("!BHHIH", 0, 41, _UDP_BYTES, 0, 0)
+_EDNS = struct.pack("!BHHIH", 0, _OPT, _UDP_BYTES, 0, 0)
 _ONE_NAME = {TYPES["NS"], TYPES["CNAME"], TYPES["PTR"]}
 
 
@@ -107,7 +119,7 @@ def read_answer(data: bytes, identity: int, name: str, record_type: int) -> Answ
 
 
 def _read_answer(data: bytes, identity: int, name: str, record_type: int) -> Answer:
-    got, flags, questions, answers, _authorities, _additional = _HEADER.unpack_from(data)
+    got, flags, questions, answers, authorities, additional = _HEADER.unpack_from(data)
     if got != identity or not flags & 0x8000:
         raise UnrelatedError
     rcode = RCODES.get(flags & 15, f"RCODE {flags & 15}")
@@ -119,10 +131,24 @@ def _read_answer(data: bytes, identity: int, name: str, record_type: int) -> Ans
         at += 4
         if (asked, kind, cls) != (name.removesuffix("."), record_type, _IN):
             raise UnrelatedError
+    if not answers and (extended := _extended_rcode(data, at, authorities + additional)):
+        number = extended << 4 | flags & 15
+        return Answer(_EXTENDED_RCODES.get(number, f"RCODE {number}"), False, failure=data)
     if flags & 0x0200 or not answers:
         return Answer(rcode, bool(flags & 0x0200), failure=failure)
     answer = _follow(data, at, answers, name.removesuffix("."), record_type, rcode)
     return replace(answer, failure=failure) if failure else answer
+
+
+def _extended_rcode(data: bytes, at: int, count: int) -> int:
+    """The upper bits of the rcode, out of the OPT record, where there is one."""
+    for _ in range(count):
+        _, at = read_name(data, at)
+        kind, _, ttl, length = _RECORD.unpack_from(data, at)
+        if kind == _OPT:
+            return int(ttl >> 24)
+        at += 10 + length
+    return 0
 
 
 def _follow(data: bytes, at: int, count: int, name: str, record_type: int, rcode: str) -> Answer:

@@ -22,6 +22,10 @@ _FAILURES = {
     "REFUSED": (Reason.DNS_REFUSED, "{server} refused to resolve {name} (REFUSED)"),
     "NOTAUTH": (Reason.DNS_REFUSED, "{server} refused to resolve {name} (NOTAUTH)"),
     "NOTIMP": (Reason.DNS_REFUSED, "{server} doesn't answer such queries (NOTIMP)"),
+    "BADVERS": (
+        Reason.DNS_SERVFAIL,
+        "{server} speaks no version of EDNS that the query for {name} could be in (BADVERS)",
+    ),
     "FORMERR": (Reason.DNS_SERVFAIL, "{server} can't read the query for {name} (FORMERR)"),
 }
 

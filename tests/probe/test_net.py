@@ -136,6 +136,11 @@ RARE_ANSWERS = {
         "The resolver AT can't read the query for x.example (FORMERR).",
     ),
     "NOTIMP": (Reason.DNS_REFUSED, "The resolver AT doesn't answer such queries (NOTIMP)."),
+    "BADVERS": (
+        Reason.DNS_SERVFAIL,
+        "The resolver AT speaks no version of EDNS that the query for x.example could be in"
+        " (BADVERS).",
+    ),
     "YXDOMAIN": (Reason.DNS_SERVFAIL, "The resolver AT failed to resolve x.example (YXDOMAIN)."),
     "NOTAUTH": (Reason.DNS_REFUSED, "The resolver AT refused to resolve x.example (NOTAUTH)."),
 }

@@ -132,6 +132,22 @@ FAILURES: dict[str, tuple[Outcome, Reason, str]] = {
         Reason.DNS_SERVFAIL,
         "The resolver AT failed to resolve x.example (YXDOMAIN).",
     ),
+    "badvers": (
+        say(rcode="BADVERS"),
+        Reason.DNS_SERVFAIL,
+        "The resolver AT speaks no version of EDNS that the query for x.example could be in"
+        " (BADVERS).",
+    ),
+    "badcookie": (
+        say(rcode="BADCOOKIE"),
+        Reason.DNS_SERVFAIL,
+        "The resolver AT failed to resolve x.example (BADCOOKIE).",
+    ),
+    "an rcode without a name": (
+        tamper(say(rcode="BADCOOKIE"), lambda data: data[:-6] + b"\x0f" + data[-5:]),
+        Reason.DNS_SERVFAIL,
+        "The resolver AT failed to resolve x.example (RCODE 247).",
+    ),
     "empty": (
         say(authority="example. 60 IN SOA ns. root. 1 2 3 4 5"),
         Reason.DNS_NO_ANSWER,
@@ -255,10 +271,11 @@ async def test_a_right_answer_after_wrong_ones_counts(check: Check) -> None:
     assert (await ask(check, answer)).status == Status.UP
 
 
-async def test_a_server_from_before_edns_is_asked_plainly(check: Check) -> None:
+@pytest.mark.parametrize("rcode", ["FORMERR", "NOTIMP", "BADVERS"])
+async def test_a_server_that_takes_no_edns_is_asked_plainly(rcode: str, check: Check) -> None:
     def answer(query: bytes) -> bytes | list[bytes]:
         has_edns = struct.unpack_from("!H", query, 10)[0]
-        return (say(rcode="FORMERR") if has_edns else say(A))(query)
+        return (say(rcode=rcode) if has_edns else say(A))(query)
 
     assert (await ask(check, answer)).status == Status.UP
 
