@@ -24,7 +24,7 @@ from probe.kinds.http.exchange import (
     spoken_version,
 )
 from probe.kinds.http.plan import HttpPlan, deprecated_tls_options
-from probe.kinds.http.target import Origin, as_reference, parse_url
+from probe.kinds.http.target import Origin, as_reference, parse_url, without_login
 from probe.net import Deadline, Net, Trouble, guard, is_address
 from probe.values import Reason
 
@@ -110,7 +110,7 @@ class Chain:
     def _parse_location(self, location: bytes, hop: Hop) -> tuple[str, Origin]:
         reference = as_reference(location)
         try:
-            return parse_url(urljoin(hop.url, reference))
+            return parse_url(without_login(urljoin(hop.url, reference)))
         except ValueError as error:
             raise Trouble(
                 Reason.HTTP_PROTOCOL, f"{hop.url} redirects to {reference[:200]!r}: {error}."
@@ -246,7 +246,7 @@ class Chain:
             return code, text
         version, wanted = hop.received.tls_version, self._plan.settings.min_tls
         if version < wanted:
-            self._tls_trouble = f"The server speaks TLS {version} at most, expected {wanted}."
+            self._tls_trouble = f"{hop.place} speaks TLS {version} at most, expected {wanted}."
             return retried
         self._tls_trouble = (
             f"The server refuses TLS {wanted} with sound ciphers and keys,"

@@ -104,6 +104,11 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
         return _unintroduced(handle, text, hop)
     if code == pycurl.E_COULDNT_CONNECT:
         return _not_connected(handle.getinfo(pycurl.OS_ERRNO), hop)
+    if code == pycurl.E_TOO_MANY_REDIRECTS:  # libcurl follows none, but counts logins among them
+        return Trouble(
+            Reason.HTTP_STATUS,
+            f"{hop.place} answers each login with a new challenge (status 401), {hop.after}.",
+        )
     if code == pycurl.E_SSL_CONNECT_ERROR:
         return _handshake(handle, text, hop)
     if code in (_E_SSL_CLIENTCERT, pycurl.E_SSL_CERTPROBLEM):

@@ -118,7 +118,8 @@ class Received:
         elif b"Request CERT" in text:
             self.has_asked_certificate = True
         elif text.startswith(b"SSL connection using TLSv"):
-            self.tls_version = text[25:28].decode("latin-1").strip()
+            version = text[25:].split(maxsplit=1)[0].decode("latin-1")
+            self.tls_version = "1.0" if version == "1" else version
         elif text.startswith(b"failed to open socket"):
             self.lacks_socket = True
         elif text.startswith(b"QUIC: connection") and b" refused" in text:

@@ -73,6 +73,12 @@ def as_reference(location: bytes) -> str:
     return re.sub(r"[\x00-\x20\x7f]", lambda found: f"%{ord(found[0]):02X}", text)
 
 
+def without_login(url: str) -> str:
+    """A URL that a server leads to, without the user name and password that it may name: what a
+    check shows of itself is for its settings to say."""
+    return re.sub(r"(?i)^(https?://)[^/?#]*@", r"\1", url)
+
+
 def clean_target(text: str) -> str:
     """A URL in its normal form. Raises ValueError with a sentence for the user."""
     if text.strip() and "://" not in text:

@@ -47,6 +47,20 @@ async def test_digest_stays_with_its_host(check: Check) -> None:
     assert [header_of(head, "Authorization") for head in seen] == [None]
 
 
+async def test_a_server_that_challenges_without_end_is_down(check: Check) -> None:
+    stale = 'Digest realm="r", nonce="n", qop="auth", stale=true'
+    again = http.respond(status="401 Unauthorized", headers={"WWW-Authenticate": stale})
+    async with serve(http.answer(again)) as server:
+        auth = {"type": "digest", "username": "ana", "password": "secret"}
+        seen = await check("http", server.url, auth=auth, timeout=10)
+    assert (seen.status, seen.reason, seen.http_status) == (Status.DOWN, Reason.HTTP_STATUS, 401)
+    assert re.fullmatch(
+        rf"127\.0\.0\.1 port {server.port} answers each login with a new challenge"
+        r" \(status 401\), after \d+ ms\.",
+        seen.message,
+    )
+
+
 class TokenServer:
     """Hands out tokens t1, t2, ...; `forms` are what was asked."""
 

@@ -37,6 +37,24 @@ async def test_locations_are_read_as_browsers_do(location: bytes, path: str, che
     assert seen.status == Status.UP, seen.message
 
 
+async def test_a_login_in_a_location_is_neither_used_nor_told(check: Check) -> None:
+    seen: list[bytes] = []
+
+    def lead(head: bytes) -> bytes:
+        host = header_of(head, "Host")
+        return (
+            http.respond(status="401 Who")
+            if path_of(head) == "/n"
+            else redirect(f"http://bob:s3cret@{host}/n")
+        )
+
+    async with serve(http.react(lead, seen=seen)) as server:
+        answer = await check("http", server.url)
+    assert (answer.status, answer.http_status) == (Status.DOWN, 401)
+    assert header_of(seen[1], "Authorization") is None
+    assert "s3cret" not in f"{answer.message}{answer.details}"
+
+
 async def test_the_body_of_a_redirect_is_not_waited_for(check: Check) -> None:
     async def redirect_without_end(connection: Connection) -> None:
         head = await connection.read_request()

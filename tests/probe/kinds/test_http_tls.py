@@ -203,6 +203,9 @@ async def test_a_server_of_tls_1_0_or_1_1_is_degraded(
         settings = {} if kind == "http" else {"tls": True}
         seen = await check(kind, target, ca_certificate=authority.certificate_pem, **settings)
     assert (seen.status, seen.reason) == (Status.DEGRADED, Reason.TLS_DEPRECATED)
+    name = {ssl.TLSVersion.TLSv1: "1.0", ssl.TLSVersion.TLSv1_1: "1.1"}[version]
+    limit = " at most, expected 1.2." if kind == "http" else ", expected 1.2 or newer."
+    assert seen.message == f"127.0.0.1 port {server.port} speaks TLS {name}{limit}"
 
 
 async def test_a_client_certificate_is_shown_to_the_target_only(

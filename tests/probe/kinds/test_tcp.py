@@ -113,6 +113,22 @@ async def test_a_reset_is_told_with_its_phase(check: Check) -> None:
     assert "broke the connection while waiting for an answer: connection reset" in seen.message
 
 
+async def test_a_connection_that_is_reset_at_once_was_accepted(check: Check) -> None:
+    async def drop(connection: Connection) -> None:
+        connection.reset()
+
+    async with serve(drop) as server:
+        target = f"127.0.0.1:{server.port}"
+        plain = await check("tcp", target)
+        asked = await check("tcp", target, expect="220")
+        secured = await check("tcp", target, tls=True)
+    assert plain.status == Status.UP, plain.message
+    assert (asked.status, asked.reason) == (Status.DOWN, Reason.CONNECT_RESET)
+    assert "while waiting for an answer: connection reset by peer, after" in asked.message
+    assert (secured.status, secured.reason) == (Status.DOWN, Reason.CONNECT_RESET)
+    assert "in the TLS handshake: connection reset by peer" in secured.message
+
+
 async def test_tls_is_verified_and_dated(check: Check) -> None:
     authority = Authority()
     issued = authority.issue("127.0.0.1", ends=timedelta(days=90))
