@@ -42,8 +42,6 @@ KEYS = {
     "intake_postgres_cpu_ms_per_check": "likewise of PostgreSQL",
     "read_cpu_ms_per_monitor": "CPU of reading how a monitor is checked, once, both sides",
     "floor_cpu_ms_per_check": "CPU of an update of the same rows by their ids, both sides",
-    "hot_percent": "updates of assignments that touched no index; at best 67, as one of three must",
-    "growth_percent": "of the assignments' table and indexes, over the run",
     "whole_scans": "statements that read a large table whole; 0, or they are printed",
 }
 
@@ -57,33 +55,22 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--assignments", type=int, default=100_000, help="how many (100000)")
     parser.add_argument("--rate", type=int, default=500, help="checks a second (500)")
     parser.add_argument("--seconds", type=int, default=10, help="to measure for (10)")
-    parser.add_argument("--fillfactor", type=int, help="of the assignments; else the product's")
 
 
 def run(options: Mapping[str, Any]) -> dict[str, float]:
     count = options["assignments"]
     with scratch_database() as postgres_pid:
-        if options["fillfactor"]:
-            _execute(f"ALTER TABLE monitors_assignment SET (fillfactor = {options['fillfactor']})")
         print(f"Making {count} assignments", flush=True)
         interval = timedelta(seconds=max(1, round(count / options["rate"])))
         make_multitude(count, interval=interval)
-        _spread_on_grid(interval)
+        spread_on_grid(interval)
         _execute("VACUUM (FULL, FREEZE, ANALYZE) monitors_assignment")
         _execute("CHECKPOINT")
         bench = _Bench(postgres_pid)
         bench.read_specs()
         whole_scans = bench.explain()
-        before, updates_before = _size(), _updates()
         bench.run(options["seconds"])
-        updates, hot = (now - then for now, then in zip(_updates(), updates_before, strict=True))
-        return {
-            "assignments": count,
-            **bench.figures(),
-            "hot_percent": round(hot / max(1, updates) * 100, 1),
-            "growth_percent": round((_size() / before - 1) * 100, 1),
-            "whole_scans": whole_scans,
-        }
+        return {"assignments": count, **bench.figures(), "whole_scans": whole_scans}
 
 
 class _Bench:
@@ -183,7 +170,7 @@ class _Bench:
             take_in(batch[begin : begin + 500], owner=self._owner)
 
 
-def _spread_on_grid(interval: timedelta) -> None:
+def spread_on_grid(interval: timedelta) -> None:
     """Each on its own slot, so that as many a second fall due from the first one on."""
     now = database_now()
     ids = list(Assignment.objects.values_list("id", flat=True))
@@ -198,23 +185,3 @@ def _spread_on_grid(interval: timedelta) -> None:
 def _execute(statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement)
-
-
-def _size() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_total_relation_size('monitors_assignment')")
-        (size,) = cursor.fetchone()
-    assert isinstance(size, int)
-    return size
-
-
-def _updates() -> tuple[int, int]:
-    """Of assignments so far: all, and those that touched no index."""
-    with connection.cursor() as cursor:
-        time.sleep(1.1)  # statistics are told once a second
-        cursor.execute(
-            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables"
-            " WHERE relname = 'monitors_assignment'"
-        )
-        updates, hot = cursor.fetchone()
-    return updates, hot

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 NAMES = (
+    "bloat",
     "deliveries",
     "engine",
     "faults",
