@@ -1,6 +1,7 @@
 """Loopback targets that cost little, each in a process of its own.
 
 with loopback_target() as url: ...
+with slow_target(9) as url: ...
 with loopback_name_server() as url: ...
 with loopback_partner("smtp") as url: ...
 """
@@ -24,6 +25,7 @@ ANSWER = (
 )
 _RECORD = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x01"  # A 192.0.2.1
 _NAME_SERVER = "names"
+_SLOW = "slow"
 
 
 @contextmanager
@@ -35,6 +37,13 @@ def loopback_target(certificate: Path | None = None) -> Iterator[str]:
     else:
         with _process(str(certificate)) as port:
             yield f"https://127.0.0.1:{port}/"
+
+
+@contextmanager
+def slow_target(seconds: float) -> Iterator[str]:
+    """Start a target that answers after so many seconds; yields its URL."""
+    with _process(_SLOW, str(seconds)) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 @contextmanager
@@ -78,13 +87,22 @@ def _serve_names() -> None:
 
 
 class _Answer(asyncio.Protocol):
-    """One prebuilt answer to whatever comes first, then the end."""
+    """One prebuilt answer to whatever comes first, at once or later, then the end."""
+
+    def __init__(self, after_s: float = 0) -> None:
+        self._after_s = after_s
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if self._after_s:
+            asyncio.get_running_loop().call_later(self._after_s, self._answer)
+        else:
+            self._answer()
+
+    def _answer(self) -> None:
         self._transport.write(ANSWER)
         self._transport.close()
 
@@ -112,13 +130,13 @@ class _Partner(asyncio.Protocol):
             self._turn, self._asked = next(self._turns, None), b""
 
 
-async def _serve(what: str | None) -> None:
-    """A protocol to converse in, the PEM file of an HTTPS server, or nothing: plain HTTP."""
+async def _serve(what: str = "", seconds: float = 0) -> None:
+    """A protocol to converse in, the PEM file of an HTTPS server, or plain HTTP, slow or not."""
     context = None
-    make: Callable[[], asyncio.Protocol] = _Answer
+    make: Callable[[], asyncio.Protocol] = partial(_Answer, seconds)
     if what in CONVERSATIONS:
         make = partial(_Partner, CONVERSATIONS[what])
-    elif what is not None:
+    elif what not in ("", _SLOW):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(what)
     server = await asyncio.get_running_loop().create_server(
@@ -131,4 +149,5 @@ async def _serve(what: str | None) -> None:
 if __name__ == "__main__":
     if sys.argv[1:] == [_NAME_SERVER]:
         _serve_names()
-    asyncio.run(_serve(sys.argv[1] if len(sys.argv) > 1 else None))
+    what, *seconds = sys.argv[1:] or [""]
+    asyncio.run(_serve(what, *map(float, seconds)))

@@ -18,6 +18,7 @@ NAMES = (
     "pages",
     "probe",
     "rollup",
+    "shifts",
     "stats",
 )
 
