@@ -82,11 +82,10 @@ def decide_streak(before: Streak, *, seen: Seen, at: datetime, thresholds: Thres
         or state in _TROUBLE
         or (state == Status.UNKNOWN and before.troubled_since)
     )
-    return replace(
-        after,
-        state=state,
-        troubled_since=(before.troubled_since or at) if is_troubled else None,
-    )
+    troubled_since = (before.troubled_since or at) if is_troubled else None
+    if (state, troubled_since) == (after.state, after.troubled_since):
+        return after
+    return replace(after, state=state, troubled_since=troubled_since)
 
 
 def _failing(run: Streak, thresholds: Thresholds) -> int:

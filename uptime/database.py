@@ -8,6 +8,7 @@ import psycopg
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from psycopg import errors as postgres
+from psycopg.types.array import ListBinaryDumper
 
 log = structlog.get_logger(__name__)
 
@@ -24,13 +25,15 @@ _T = TypeVar("_T")
 def hot_cursor() -> Iterator["psycopg.Cursor[Any]"]:
     """A cursor of psycopg's own on Django's connection, for statements with large arrays.
 
-    Django's cursor writes parameters into the statement's text; this one sends them beside it, in
-    binary where the type allows, which spares both sides the quoting and parsing. Errors are
-    Django's, and the open transaction is Django's.
+    Django's cursor writes parameters into the statement's text; this one sends them beside it, and
+    both sides speak binary, lists as well: no quoting, no parsing. Errors are Django's, and the
+    open transaction is Django's.
     """
     connection.ensure_connection()
     raw: psycopg.Connection[Any] = connection.connection
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+        cursor.adapters.register_dumper(list, ListBinaryDumper)
+        cursor.format = psycopg.pq.Format.BINARY
         yield cursor
 
 
