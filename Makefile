@@ -28,6 +28,10 @@ run: $(RUN_STAMP) ## Start everything: database, web and workers; Ctrl-C stops i
 test: $(DEV_STAMP) ## Run all tests
 	@exec $(PYTHON) -m pytest -n 2 --dist loadgroup
 
+.PHONY: screenshots
+screenshots: $(DEV_STAMP) ## Write a picture of every page to screenshots/
+	@DJANGO_SETTINGS_MODULE=uptime.settings exec $(PYTHON) -m tests.browser.screenshots screenshots
+
 .PHONY: lint
 lint: $(DEV_STAMP) ## Check style and formatting
 	$(VENV)/bin/ruff check .

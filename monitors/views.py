@@ -77,6 +77,8 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     drawn = drawn_stretches(monitor, since=a_day_ago, until=now)
     active = monitor.assignments.filter(is_active=True)
     places = active.select_related("location").order_by("location__slug")
+    # by its reverse name: this package does not know of the next one
+    incidents = list(monitor.incidents.order_by("-started_at")[:INCIDENTS_LISTED])
     context = {
         "section": "monitors",
         "now": now,
@@ -91,14 +93,14 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
             assignments__monitor=monitor, assignments__is_active=True
         ).exclude(blind_since=None),
         "history": monitor.spans.order_by("-started_at", "-id")[:SPANS_LISTED],
-        # by its reverse name: this package does not know of the next one
         "parents": monitor.depends_on.order_by("name", "id"),
         "groups": groups_of(monitor).order_by("name", "id"),
         "snooze_lengths": SnoozeForm.CHOICES,
         "maintenance": planned(windows_over(monitor), now, now + MAINTENANCE_AHEAD)[
             :WINDOWS_LISTED
         ],
-        "incidents": monitor.incidents.order_by("-started_at")[:INCIDENTS_LISTED],
+        "incidents": incidents,
+        "incident": next((one for one in incidents if not one.is_resolved), None),
     }
     if kind.is_derived:
         extra = _member_context(monitor)

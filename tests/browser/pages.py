@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from playwright.sync_api import Browser
 
-from tests.browser.scene import GUARDED, KEEPER, NEWCOMER, OWNER
+from tests.browser.chromium import Reader
+from tests.browser.installation import Installation
+from tests.browser.scene import GUARDED, KEEPER, NEWCOMER, OWNER, PASSWORD
 from tests.pages.test_queries import PINNED
 
 # For programs, or made by Django; what people see of them is in `MORE`.
@@ -52,6 +55,34 @@ class Spot:
     name: str
     path: str
     who: str
+
+
+class Readers:
+    """The browsers of the people whose pages these are; each signs in once."""
+
+    def __init__(self, browser: Browser, installed: Installation, *, has_axe: bool = False) -> None:
+        self._browser = browser
+        self._installed = installed
+        self._has_axe = has_axe
+        self._readers: dict[str, Reader] = {}
+
+    def of(self, who: str) -> Reader:
+        if who not in self._readers:
+            reader = self._readers[who] = Reader(self._browser, self._installed.url)
+            if who == GUARDED:
+                reader.sign_in(who, PASSWORD)  # and comes half the way
+            elif who:
+                reader.remember_session(self._installed.things["sessions"][who])
+            if self._has_axe:
+                reader.bring_axe()
+        return self._readers[who]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reader in self._readers.values():
+            reader.close()
 
 
 def names() -> list[str]:

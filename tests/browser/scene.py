@@ -207,7 +207,8 @@ def _watch(team: Team, wanted: Watched, now: datetime) -> Monitor:
 
 
 def _live_through(monitor: Monitor, wanted: Watched, now: datetime) -> None:
-    up = _passed(wanted.usual_ms, now)
+    is_asked = wanted.kind not in ("heartbeat", "manual")
+    up = _passed(wanted.usual_ms, now) if is_asked else Observation(Status.UP)
     down = Observation(
         *(Status.DOWN, Reason.HTTP_STATUS),
         *("The answer had the status 503 (Service Unavailable).", 41.0),
@@ -219,7 +220,7 @@ def _live_through(monitor: Monitor, wanted: Watched, now: datetime) -> None:
         for seen, after_s in ((down, 0), (down, 5), (up, minutes * 60)):
             _see(monitor, seen, at=at + timedelta(seconds=after_s))
     assignment = Assignment.objects.get(monitor=monitor)
-    if wanted.kind not in ("heartbeat", "manual"):
+    if is_asked:
         copy_results(list(_checks(monitor, assignment.pk, wanted, now)))
         _roll_up(assignment.pk, wanted, now)
     if wanted.now != "paused":
