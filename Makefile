@@ -30,7 +30,7 @@ test: $(DEV_STAMP) ## Run all tests
 
 .PHONY: screenshots
 screenshots: $(DEV_STAMP) ## Write a picture of every page to screenshots/
-	@DJANGO_SETTINGS_MODULE=uptime.settings exec $(PYTHON) -m tests.browser.screenshots screenshots
+	@exec $(PYTHON) -m tests.browser.screenshots screenshots
 
 .PHONY: lint
 lint: $(DEV_STAMP) ## Check style and formatting

@@ -100,6 +100,14 @@ function isBusy(element) {
   return marks || types || element.querySelector("details[open], .tick:checked") !== null;
 }
 
+// Somebody may have begun while the answer was on its way.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { requestConfig, target } = event.detail;
+  if (requestConfig.triggeringEvent?.type === "refresh" && isBusy(target)) {
+    event.detail.shouldSwap = false;
+  }
+});
+
 // ------------------------------------------------------------------ live
 
 // The stream of what the page shows: each event brings a refresh, at most one a second. A page that

@@ -118,7 +118,7 @@ class Reader:
     def assert_content(self) -> None:
         """Nothing was complained of; to be asked while the page is still there."""
         self.complaints += self.page.evaluate("window.forbidden")
-        assert self.complaints == []
+        assert self.complaints == [], self.complaints
 
     def close(self) -> None:
         self.context.close()

@@ -7,6 +7,7 @@ names, or all of them. `index.html` in the directory shows them side by side.
 """
 
 import argparse
+import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -15,6 +16,8 @@ from tempfile import TemporaryDirectory
 import django
 from playwright.sync_api import Page
 
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "uptime.settings")
+os.environ.setdefault("UPTIME_LOG_LEVEL", "WARNING")
 django.setup()  # before the table of addresses is read
 
 from tests.browser.chromium import DESKTOP, PHONE, chromium  # noqa: E402
@@ -23,6 +26,8 @@ from tests.browser.pages import Readers, names, spot  # noqa: E402
 
 WINDOWS = {"desktop": DESKTOP, "phone": PHONE}
 THEMES = ("light", "dark")
+# What the browser itself builds is there when this is.
+DRAWN_LATE = {"api-docs": ".opblock-tag"}
 
 
 def main() -> None:
@@ -41,6 +46,8 @@ def main() -> None:
                 where = spot(name, installed.things)
                 page = readers.of(where.who).page
                 page.goto(where.path)
+                if name in DRAWN_LATE:
+                    page.locator(DRAWN_LATE[name]).first.wait_for()
                 _take(page, given.directory / name)
     index = given.directory / "index.html"
     index.write_text(_index(wanted))

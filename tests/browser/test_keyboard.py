@@ -29,29 +29,26 @@ def test_a_tour_with_the_keyboard_alone(
     page.keyboard.press("Enter")
     expect(page.locator("#main")).to_be_focused()
 
-    _go_to(page, page.get_by_role("link", name="New monitor"))
-    page.keyboard.press("Enter")
-    _go_to(page, page.get_by_role("link", name="TCP port"))
-    page.keyboard.press("Enter")
-    page.keyboard.type("Gate")
+    _follow(page, page.get_by_role("link", name="New monitor"))
+    _follow(page, page.get_by_role("link", name="TCP port"))
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    page.keyboard.type("Postern")
     _go_to(page, page.get_by_label("Host and port"))
     page.keyboard.type("127.0.0.1:9")
     _go_to(page, page.get_by_text("When it counts as down"))
     page.keyboard.press("Enter")
-    _go_to(page, page.get_by_label("Down after"))
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Gate")
+    _follow(page, page.get_by_label("Down after"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("Postern")
 
-    page.goto("/")
-    _go_to(page, page.get_by_label("Gate"))
+    page.goto("/?q=Postern")
+    _go_to(page, page.get_by_label("Postern"))
     page.keyboard.press("Space")
     _go_to(page, page.get_by_label("With the ticked ones"))
     page.keyboard.type("Delete")
-    _go_to(page, page.get_by_role("button", name="Go on"))
-    page.keyboard.press("Enter")
-    _go_to(page, page.get_by_role("button", name="Delete"))
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("1 monitor")
+    _follow(page, page.get_by_role("button", name="Go on"))
+    expect(page.get_by_role("link", name="Leave them")).to_be_focused()
+    _follow(page, page.get_by_role("button", name="Delete"), key="Shift+Tab")
+    expect(page.locator("#notes")).to_contain_text("1 monitor")
 
     page.goto(f"/monitors/{installed.things['monitor_id']}/")
     chart = page.get_by_role("slider", name="Latency over 24 hours")
@@ -61,12 +58,18 @@ def test_a_tour_with_the_keyboard_alone(
     expect(chart).not_to_have_attribute("aria-valuetext", newest or "")
 
 
-def _go_to(page: Page, wanted: Locator) -> None:
-    """Press Tab until it has the focus; each stop on the way can be seen."""
-    goal = wanted.element_handle()
+def _follow(page: Page, wanted: Locator, *, key: str = "Tab") -> None:
+    """Go there, press Enter, and arrive where that leads."""
+    _go_to(page, wanted, key=key)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+
+def _go_to(page: Page, wanted: Locator, *, key: str = "Tab") -> None:
+    """Press the key until it has the focus; each stop on the way can be seen."""
     for _ in range(MOST_STOPS):
-        page.keyboard.press("Tab")
+        page.keyboard.press(key)
         assert page.evaluate(UNSEEN) == ""
-        if page.evaluate("goal => document.activeElement === goal", goal):
+        if wanted.evaluate("one => one === document.activeElement"):
             return
     raise AssertionError(f"{MOST_STOPS} stops do not lead to {wanted}")
