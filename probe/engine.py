@@ -110,6 +110,15 @@ class Engine:
     def in_flight(self) -> int:
         return len(self._waiting) + len(self._running) + self._lanes.queued
 
+    @property
+    def filled(self) -> float:
+        """The share of the checks that may be under way which are, or only wait for that.
+
+        What waits for room at its host is not among them: no other engine is to ask that host the
+        sooner. Another thread may ask.
+        """
+        return (self.in_flight - self._lanes.queued_by_host) / self._limits.in_flight
+
     async def _lease(self, stop: asyncio.Event) -> None:
         limits = self._limits
         room = min(

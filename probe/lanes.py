@@ -59,7 +59,13 @@ class Lanes:
 
     @property
     def queued(self) -> int:
-        return sum(map(len, self._queues.values()))
+        return sum(map(len, tuple(self._queues.values())))
+
+    @property
+    def queued_by_host(self) -> int:
+        """How many of those wait for room at their host. Another thread may ask."""
+        queues = tuple(self._queues.items())
+        return sum(len(queue) for (name, _), queue in queues if name == "host")
 
     def empty_queues(self) -> list[Job]:
         """Take out all that wait."""

@@ -344,7 +344,7 @@ async def run_engine(
     try:
         limits = _limits()
         engine = Engine(source=source, sink=sink, observe=sight.observe, limits=limits)
-        meter.filled = lambda: engine.in_flight / limits.in_flight
+        meter.filled = lambda: engine.filled
         await engine.run(stop, hurry=hurry)
     finally:
         looking.cancel()

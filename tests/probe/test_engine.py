@@ -331,6 +331,39 @@ async def test_checks_of_one_team_that_hang_leave_room_for_the_others() -> None:
     await run_engine(table, others_are_done, observe, limits)
 
 
+@pytest.mark.parametrize(
+    ("lanes", "filled"),
+    [
+        (LaneLimits(per_kind={"http": 5}), 0.3),  # another engine could begin those that wait
+        (LaneLimits(per_host=5), 0.05),  # and none is to ask their host the sooner
+    ],
+)
+async def test_how_filled_an_engine_is_with_thirty_that_hang(
+    lanes: LaneLimits, filled: float
+) -> None:
+    table, have_begun, release, stop = Table(), asyncio.Event(), asyncio.Event(), asyncio.Event()
+    table.add(*[0.0] * 30, host="hangs")
+    under_way = 0
+
+    async def observe(job: Job) -> Observation:
+        nonlocal under_way
+        under_way += 1
+        if under_way == 5:
+            have_begun.set()
+        await release.wait()
+        return Observation(Status.UP)
+
+    limits = replace(QUICK, in_flight=100, lanes=lanes)
+    engine = Engine(source=table, sink=table, observe=observe, limits=limits)
+    running = asyncio.create_task(engine.run(stop))
+    await have_begun.wait()
+    assert engine.filled == pytest.approx(filled)
+    release.set()
+    await table.until_stored(30)
+    stop.set()
+    await running
+
+
 async def test_a_kind_with_a_limit_of_its_own_keeps_it() -> None:
     table = Table()
     table.add(*[0.01] * 30)

@@ -140,7 +140,7 @@ async def _serve(what: str = "", seconds: float = 0) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(what)
     server = await asyncio.get_running_loop().create_server(
-        make, "127.0.0.1", 0, backlog=4096, ssl=context
+        make, "", 0, backlog=4096, ssl=context, family=socket.AF_INET
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
