@@ -146,12 +146,11 @@ async def test_jobs_that_hang_do_not_delay_the_others() -> None:
 
     async def others_are_done() -> None:
         await table.until_stored(500)
+        assert not any(one.job.spec.host for one in table.stored)
         hanging.set()
         await table.until_stored(1000)
 
     await run_engine(table, others_are_done, observe)
-    quick = [one for one in table.stored if not one.job.spec.host]
-    assert max(one.started_at - one.job.due_at for one in quick) < timedelta(seconds=1)
 
 
 async def test_one_host_gets_no_more_than_its_share_at_once() -> None:
@@ -185,13 +184,12 @@ async def test_a_host_that_hangs_costs_the_others_nothing_however_many_checks_it
 
     async def others_are_done() -> None:
         await table.until_stored(20)
+        assert not any(one.job.spec.host for one in table.stored)
         hanging.set()
         await table.until_stored(320)
 
     limits = replace(QUICK, lanes=LaneLimits(per_host=5), in_flight=100)
     await run_engine(table, others_are_done, observe, limits)
-    others = [one for one in table.stored if not one.job.spec.host]
-    assert max(one.started_at - one.job.due_at for one in others) < timedelta(seconds=1)
 
 
 async def test_a_lease_that_lapsed_while_the_check_waits_is_not_checked_twice() -> None:
