@@ -114,11 +114,6 @@ def per_mille(value: float) -> str:
 
 
 @register.filter
-def times(value: int, factor: int) -> int:
-    return value * factor
-
-
-@register.filter
 def svg(value: float) -> str:
     """A number as SVG writes it, whatever the locale."""
     return f"{value:g}"
