@@ -118,11 +118,11 @@ class _StepRow(BaseModel):
     """A step as people enter it; which channels and severities there are, the form knows."""
 
     after_min: float | None = Field(None, title="After (min)")
+    repeat_min: float | None = Field(None, title="Again every (min)")
+    max_repeats: int | None = Field(None, title="At most so often")
     channels: list[str] = Field([], title="Tell")
     schedules: list[str] = Field([], title="Whoever is on call by")
     severities: list[str] = Field([], title="Only if it is")
-    repeat_min: float | None = Field(None, title="Again every (min)")
-    max_repeats: int | None = Field(None, title="At most so often")
 
 
 class _WindowRow(BaseModel):

@@ -243,6 +243,13 @@ class MaintenanceWindowQuerySet(models.QuerySet["MaintenanceWindow"]):
     def visible_to(self, team: Team) -> Self:
         return self.filter(team=team)
 
+    def between(self, since: datetime, until: datetime) -> Self:
+        """Those that may be on at some time of that stretch, as planned or as changed by hand."""
+        return self.filter(
+            models.Q(starts_at__lt=until) & (~models.Q(rrule="") | models.Q(ends_at__gt=since))
+            | models.Q(begins_at__lt=until, finishes_at__gt=since)
+        )
+
     def begun(self, now: datetime) -> Self:
         """Those whose occurrence at hand has begun, and is not settled yet if it is over."""
         return self.filter(begins_at__lte=now)

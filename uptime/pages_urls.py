@@ -55,6 +55,7 @@ urlpatterns = [
     path("incidents/<uuid:incident_id>/resolve/", incidents.resolve, name="incident-resolve"),
     path("incidents/<uuid:incident_id>/comment/", incidents.comment, name="incident-comment"),
     path("maintenance/", maintenance.window_list, name="maintenance"),
+    path("maintenance/calendar/", maintenance.calendar, name="maintenance-calendar"),
     path("maintenance/new/", maintenance.new_window, name="maintenance-new"),
     path("maintenance/monitors/", maintenance.window_monitors, name="maintenance-monitors"),
     path("maintenance/<uuid:window_id>/", maintenance.window_page, name="maintenance-window"),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -43,6 +43,15 @@ class WallTimeField(forms.DateTimeField):
     def to_python(self, value: Any) -> datetime | None:
         found = super().to_python(value)
         return found.replace(tzinfo=None) if found else None
+
+
+def first_hour_of(day: str) -> dict[str, datetime]:
+    """What a form for that day (2026-12-24) begins with; empty where it is none."""
+    try:
+        start = datetime.strptime(day, "%Y-%m-%d")  # noqa: DTZ007 - what wall clocks show
+    except ValueError:
+        return {}
+    return {"starts_at": start, "ends_at": start + timedelta(hours=1)}
 
 
 class WindowForm(forms.Form):

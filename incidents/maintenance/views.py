@@ -1,9 +1,11 @@
 """The pages of maintenance windows."""
 
+from calendar import day_name
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import islice
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -21,7 +23,8 @@ from incidents.maintenance.actions import (
     start_window,
     update_window,
 )
-from incidents.maintenance.forms import ExtensionForm, WindowForm
+from incidents.maintenance.calendar import month_of, read_month, stretch_of
+from incidents.maintenance.forms import ExtensionForm, WindowForm, first_hour_of
 from incidents.maintenance.reads import coming, roll
 from incidents.models import MaintenanceWindow
 from uptime.clock import database_now
@@ -47,6 +50,28 @@ def window_list(request: TeamRequest) -> HttpResponse:
 
 @viewer
 @require_GET
+def calendar(request: TeamRequest) -> HttpResponse:
+    """A month, by the clocks of the reader's zone: what is on on each of its days."""
+    now, zone = database_now(), ZoneInfo(request.user.time_zone or "UTC")
+    first = read_month(request.GET.get("month", ""), now, zone)
+    since, until = stretch_of(first, zone)
+    windows = list(MaintenanceWindow.objects.visible_to(request.team).between(since, until))
+    for window in windows:
+        roll(window, now)
+    month = month_of(windows, first, now, zone)
+    context = {
+        "section": "incidents",
+        "month": month,
+        "zone": zone.key,
+        "weekdays": day_name,
+        "is_present": first == read_month("", now, zone),
+        "is_free": not any(day.entries for week in month.weeks for day in week),
+    }
+    return render_page(request, "incidents/maintenance/calendar.html", context)
+
+
+@viewer
+@require_GET
 def window_page(request: TeamRequest, window_id: UUID) -> HttpResponse:
     """One window: whom it covers, when it is on."""
     window = _window(request.team, window_id)
@@ -67,7 +92,11 @@ def window_page(request: TeamRequest, window_id: UUID) -> HttpResponse:
 @editor
 @require_http_methods(["GET", "POST"])
 def new_window(request: TeamRequest) -> HttpResponse:
-    chosen = {"monitors": request.GET.getlist("monitor")}
+    chosen = {
+        "monitors": request.GET.getlist("monitor"),
+        "timezone": request.user.time_zone or "UTC",
+        **first_hour_of(request.GET.get("day", "")),
+    }
     search = request.GET.get("q", "")
     form = WindowForm(request.POST or None, team=request.team, initial=chosen, search=search)
     if form.is_valid():

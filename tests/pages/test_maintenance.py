@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import Team
+from accounts.models import Team, User
 from incidents.maintenance.actions import create_window, end_window
 from incidents.models import Incident, MaintenanceWindow
 from monitors.models import Monitor
@@ -138,3 +138,22 @@ def test_an_incident_tells_of_the_maintenance_that_it_outlasted(client: Client, 
     page = client.get(Incident.objects.get().get_absolute_url()).content.decode()
     assert "Maintenance began" in page
     assert "Goes on after the maintenance" in page
+
+
+def test_the_calendar_shows_a_month_of_what_is_planned(client: Client, team: Team) -> None:
+    plan = {"starts_at": "2030-07-04T22:00Z", "ends_at": "2030-07-05T02:00Z", "all": True}
+    window = create_window(team=team, values={"name": "Upgrade", **plan})
+    User.objects.update(time_zone="Europe/Berlin")
+    page = client.get(reverse("maintenance-calendar") + "?month=2030-07").content.decode()
+    assert "July 2030" in page
+    assert "Europe/Berlin" in page
+    assert page.count(window.get_absolute_url()) == 1
+    assert "00:00–04:00" in page
+    elsewhere = client.get(reverse("maintenance-calendar") + "?month=2030-08").content.decode()
+    assert "Nothing is planned in August 2030" in elsewhere
+
+
+def test_a_day_of_the_calendar_leads_to_a_form_for_it(client: Client, team: Team) -> None:
+    page = client.get(reverse("maintenance-new") + "?day=2030-07-05").content.decode()
+    assert 'value="2030-07-05T00:00"' in page
+    assert client.get(reverse("maintenance-new") + "?day=none").status_code == 200
