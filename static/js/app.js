@@ -5,6 +5,7 @@
 const REFRESH_MS = 5000;
 // With a live stream the server says when; the look now and then is for what it does not tell.
 const LIVE_REFRESH_MS = 15000;
+const REFRESH_TIMEOUT_MS = 10000;
 const TOLD_MS = 1000;
 const RECONNECT_MS = 10000;
 const HURRY_MS = 1000;
@@ -154,6 +155,11 @@ function setStale(isStale) {
 document.addEventListener("htmx:afterOnLoad", () => setStale(false));
 document.addEventListener("htmx:sendError", () => setStale(true));
 document.addEventListener("htmx:responseError", () => setStale(true));
+document.addEventListener("htmx:timeout", () => setStale(true));
+// A connection that is gone without a word answers nothing: a refresh is not waited for for ever.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.triggeringEvent?.type === "refresh") event.detail.timeout = REFRESH_TIMEOUT_MS;
+});
 // The title says what matters of a page; a screen reader hears it when it changes.
 let titleSaid = document.title;
 
