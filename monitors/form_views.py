@@ -24,12 +24,17 @@ from probe.kinds.base import Kind
 from uptime.errors import Conflict, Invalid
 from uptime.pages import render_page
 
+# What most people look for; the others follow by name.
+WANTED_FIRST = ("http", "heartbeat", "icmp", "tcp", "tls", "dns", "domain")
+
 
 @editor
 @require_GET
 def choose_kind(request: TeamRequest) -> HttpResponse:
     """The first step to a new monitor: what kind it is."""
-    kinds = sorted(KINDS.values(), key=lambda kind: (kind.is_passive, kind.label))
+    first = [KINDS[name] for name in WANTED_FIRST]
+    others = sorted((one for one in KINDS.values() if one not in first), key=lambda one: one.label)
+    kinds = [*first, *others]
     return render_page(
         request, "monitors/choose_kind.html", {"section": "monitors", "kinds": kinds}
     )
