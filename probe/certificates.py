@@ -30,12 +30,16 @@ def is_about_strength(result: int) -> bool:
     return result in _TOO_WEAK
 
 
-def trouble_of(result: int, text: str, certificate: x509.Certificate | None, host: str) -> Trouble:
-    """Why a chain was not accepted; `certificate` is the server's own, where it could be had."""
+def trouble_of(
+    result: int, text: str, certificate: x509.Certificate | None, host: str, *, called: str = ""
+) -> Trouble:
+    """Why a chain was not accepted; `certificate` is the server's own, where it could be had, or
+    the one that is `called` so."""
+    called = called or f"The certificate of {host}"
     if result == _EXPIRED:
-        return Trouble(Reason.TLS_EXPIRED, _expired(host, certificate))
+        return Trouble(Reason.TLS_EXPIRED, _expired(called, host, certificate))
     if result == _NOT_YET_VALID:
-        return Trouble(Reason.TLS_NOT_YET_VALID, _not_yet_valid(host, certificate))
+        return Trouble(Reason.TLS_NOT_YET_VALID, _not_yet_valid(called, host, certificate))
     # libcurl compares names by itself, before all else, and over QUIC doesn't say that it was they
     is_other = result in _NAME_MISMATCH or "subject name" in text
     if is_other or (result == NOT_LOOKED_AT and certificate):
@@ -61,22 +65,19 @@ def nameless(certificate: x509.Certificate | None, host: str) -> Trouble:
     )
 
 
-def _expired(host: str, certificate: x509.Certificate | None) -> str:
+def _expired(called: str, host: str, certificate: x509.Certificate | None) -> str:
     now = datetime.now(UTC)
     if certificate is None or certificate.not_valid_after_utc > now:
         return f"A certificate in the chain of {host} has expired."
     ended_at = certificate.not_valid_after_utc
-    return (
-        f"The certificate of {host} expired on {ended_at:%Y-%m-%d %H:%M} UTC,"
-        f" {(now - ended_at).days} days ago."
-    )
+    return f"{called} expired on {ended_at:%Y-%m-%d %H:%M} UTC, {(now - ended_at).days} days ago."
 
 
-def _not_yet_valid(host: str, certificate: x509.Certificate | None) -> str:
+def _not_yet_valid(called: str, host: str, certificate: x509.Certificate | None) -> str:
     if certificate is None or certificate.not_valid_before_utc <= datetime.now(UTC):
         return f"A certificate in the chain of {host} is not valid yet."
     starts_at = certificate.not_valid_before_utc
-    return f"The certificate of {host} is not valid before {starts_at:%Y-%m-%d %H:%M} UTC."
+    return f"{called} is not valid before {starts_at:%Y-%m-%d %H:%M} UTC."
 
 
 def _untrusted(host: str, result: int, text: str, certificate: x509.Certificate | None) -> str:

@@ -422,7 +422,11 @@ class Inspection:
             if error.code in _DATES:
                 found.append(
                     certificates.trouble_of(
-                        error.code, error.text, error.certificate, self._plan.host
+                        error.code,
+                        error.text,
+                        error.certificate,
+                        self._plan.host,
+                        called=self._called(error.certificate) if error.certificate else "",
                     )
                 )
         if found:
@@ -514,7 +518,8 @@ class Inspection:
     def _called(self, certificate: x509.Certificate) -> str:
         if certificate == self._chain[0]:
             return f"The certificate of {self._plan.host}"
-        return f"The intermediate certificate {_subject(certificate)}"
+        level = "root" if certificate.issuer == certificate.subject else "intermediate"
+        return f"The {level} certificate {_subject(certificate)}"
 
     def _details(self, handshake: Handshake) -> dict[str, Any]:
         return {

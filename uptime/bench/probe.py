@@ -63,7 +63,7 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
             capture_output=True,
             text=True,
         )
-    figures: dict[str, float] = json.loads(answer.stdout)
+    figures: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])  # after what was logged
     print(
         f"{figures['cpu_ms_per_probe']} ms of CPU each, floor {figures['floor_cpu_ms_per_probe']}"
     )

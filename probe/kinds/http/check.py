@@ -203,8 +203,14 @@ def _status_message(plan: HttpPlan, answer: Answer, latency_ms: float) -> str:
     expected = ", ".join(plan.settings.expected_status)
     return (
         f"Status {answer.status}{phrase}{at} after {latency_ms:.0f} ms, expected {expected}"
-        f"{_when_to_return(answer)}."
+        f"{_when_to_return(answer)}{_leads_nowhere(plan, answer)}."
     )
+
+
+def _leads_nowhere(plan: HttpPlan, answer: Answer) -> str:
+    if answer.status not in (301, 302, 303, 307, 308) or not plan.settings.follow_redirects:
+        return ""
+    return ": it redirects, but has no Location header to say where"
 
 
 def _when_to_return(answer: Answer) -> str:

@@ -144,7 +144,8 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "it redirects to nowhere": (
         http.answer(http.respond(status="302 Found")),
         Reason.HTTP_STATUS,
-        r"Status 302 \(Found\) after \d+ ms, expected 200-299\.",
+        r"Status 302 \(Found\) after \d+ ms, expected 200-299: it redirects, but has no Location"
+        r" header to say where\.",
     ),
     "its headers are cut short": (
         http.answer(START + b"Content-Type: te"),

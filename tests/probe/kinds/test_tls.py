@@ -177,6 +177,7 @@ async def test_an_intermediate_that_expired(check: Check, authority: Authority) 
     issued = authority.issue_through_intermediate(HOST, sends_chain=True, ends=-timedelta(days=1))
     seen = await observe(check, issued, authority)
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_EXPIRED)
+    assert seen.message.startswith("The intermediate certificate 'Test Intermediate' expired on ")
 
 
 async def test_everything_wrong_is_told_at_once(check: Check) -> None:
