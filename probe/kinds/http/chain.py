@@ -37,7 +37,8 @@ class Chain:
     (`timeline`, `status`, `cert_expires_at`, `trail`, of the last hop `addresses` and `received`)
     stays readable.
 
-    `credentials` are headers that go to the user's own origin only, besides those of the plan.
+    `credentials` are headers that go to the user's own origin only, besides those of the plan. With
+    `headers_only` no body is waited for.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Chain:
         ip_version: str,
         method: str,
         credentials: tuple[bytes, ...] = (),
+        headers_only: bool = False,
         wants_details: bool = False,
     ) -> None:
         self._plan = plan
@@ -59,6 +61,7 @@ class Chain:
         self._ip_version = ip_version
         self._method = method
         self._credentials = credentials
+        self._headers_only = headers_only
         self._wants_details = wants_details
         self._tls_trouble = ""
         self.trail: list[str] = []
@@ -166,6 +169,7 @@ class Chain:
             plan.settings.max_body_bytes,
             keeps_body=plan.needs_body,
             follows_redirects=plan.settings.follow_redirects,
+            headers_only=self._headers_only,
         )
         proxy = plan.proxy.place if plan.proxy else ""
         is_quic = plan.settings.http_version == "3"
@@ -203,8 +207,8 @@ class Chain:
         self.status = handle.getinfo(pycurl.RESPONSE_CODE) or self.status
         if code == pycurl.E_PEER_FAILED_VERIFICATION:
             raise await self._explain_certificate(handle, options, text, hop)
-        is_followed = code == pycurl.E_WRITE_ERROR and received.location
-        if code and not is_followed and not is_whole(text, handle):
+        is_enough = code == pycurl.E_WRITE_ERROR and received.is_left
+        if code and not is_enough and not is_whole(text, handle):
             raise trouble_of(code, text, handle, hop)
         if not received.has_all_headers:  # libcurl takes the end for the end of an empty body
             raise Trouble(

@@ -28,6 +28,7 @@ _MAY_BE_FOR_HEAD_ONLY = {
     Reason.REDIRECT_LIMIT,
     Reason.ASSERTION_FAILED,
 }
+_NO_GET = {HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 _BADNESS = (Status.UP, Status.DEGRADED, Status.UNKNOWN, Status.DOWN)
 
 Verdict = tuple[Status, Reason | None, str]
@@ -64,7 +65,8 @@ class Attempt:
     async def _observe_head(self, ip_version: str) -> Observation:
         """Many servers know no HEAD, answer it wrongly or never; what people see is what GET gives.
 
-        GET is asked where HEAD fails, and beside it where HEAD has taken half of the time.
+        GET is asked where HEAD fails, and beside it where HEAD has taken half of the time. Where
+        HEAD passes, GET is asked for its headers: a bad status of its own is what counts.
         """
         head = asyncio.create_task(self._ask(ip_version, "HEAD"))
         get: asyncio.Task[Observation] | None = None
@@ -76,23 +78,28 @@ class Attempt:
                 if get.done() and get.result().status == Status.UP:
                     return get.result()
             seen = await head
-            if seen.status != Status.DOWN or seen.reason not in _MAY_BE_FOR_HEAD_ONLY:
-                return seen
-            return await (get or self._ask(ip_version, "GET"))
+            if seen.status == Status.DOWN and seen.reason in _MAY_BE_FOR_HEAD_ONLY:
+                return await (get or self._ask(ip_version, "GET"))
+            if seen.status in (Status.UP, Status.DEGRADED):
+                told = await (get or self._ask(ip_version, "GET", headers_only=True))
+                return _overruled(seen, told)
+            return seen
         finally:
             for task in filter(None, (head, get)):
                 task.cancel()
 
-    async def _ask(self, ip_version: str, method: str) -> Observation:
+    async def _ask(
+        self, ip_version: str, method: str, *, headers_only: bool = False
+    ) -> Observation:
         is_used_before = bool(self.plan.token.text)
         try:
             credentials = await self._credentials()
-            seen = await self._ask_with(credentials, ip_version, method)
+            seen = await self._ask_with(credentials, ip_version, method, headers_only)
             if credentials and seen.http_status == 401:
                 forget_token(self.plan)
                 if is_used_before:  # it may have been withdrawn before its time
                     credentials = await self._credentials()
-                    seen = await self._ask_with(credentials, ip_version, method)
+                    seen = await self._ask_with(credentials, ip_version, method, headers_only)
         except Trouble as trouble:
             return _troubled(trouble, self.deadline.elapsed_ms)
         return seen
@@ -110,7 +117,7 @@ class Attempt:
         return (f"Authorization: Bearer {token}".encode(),)
 
     async def _ask_with(
-        self, credentials: tuple[bytes, ...], ip_version: str, method: str
+        self, credentials: tuple[bytes, ...], ip_version: str, method: str, headers_only: bool
     ) -> Observation:
         plan, deadline = self.plan, self.deadline
         begun_ms = deadline.elapsed_ms if credentials else 0.0  # fetching a token is none of it
@@ -122,6 +129,7 @@ class Attempt:
             ip_version=ip_version,
             method=method,
             credentials=credentials,
+            headers_only=headers_only,
             wants_details=self.wants_details,
         )
         answer: Answer | None = None
@@ -149,6 +157,14 @@ class Attempt:
         sent = (*plan.headers.own, *credentials)
         shown = exhibits_of(chain, answer, sent=sent, method=method)
         return replace(seen, details={**(seen.details or {}), **shown})
+
+
+def _overruled(by_head: Observation, by_get: Observation) -> Observation:
+    """What HEAD saw, unless GET is answered with a bad status. That it isn't answered in time, is
+    too large or not allowed may be why HEAD was chosen."""
+    if by_get.reason != Reason.HTTP_STATUS or by_get.http_status in _NO_GET:
+        return by_head
+    return replace(by_get, message=f"HEAD passes, but not GET: {by_get.message}")
 
 
 def _troubled(trouble: Trouble, latency_ms: float) -> Observation:

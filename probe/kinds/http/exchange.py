@@ -33,6 +33,7 @@ class Received:
         "_decoder",
         "_follows_redirects",
         "_has_body",
+        "_headers_only",
         "beginning",
         "body",
         "excess",
@@ -47,8 +48,11 @@ class Received:
         "undecodable",
     )
 
-    def __init__(self, limit: int, *, keeps_body: bool, follows_redirects: bool) -> None:
+    def __init__(
+        self, limit: int, *, keeps_body: bool, follows_redirects: bool, headers_only: bool
+    ) -> None:
         self.limit = limit
+        self._headers_only = headers_only
         self._follows_redirects = follows_redirects
         self.size = 0
         self.body: bytearray | None = bytearray() if keeps_body else None
@@ -65,13 +69,18 @@ class Received:
         self._decoder: Decoder | None = None
 
     def on_header(self, line: bytes) -> int | None:
-        """Take a line of the headers. Where those of a redirect end, or the connection has become
-        one of another protocol, any number that isn't the line's length ends the transfer: browsers
-        don't wait for the body either."""
+        """Take a line of the headers. Where those end that no body is wanted of, or the connection
+        has become one of another protocol, any number that isn't the line's length ends the
+        transfer."""
         self.header_lines.append(line)
-        if line in _LINE_ENDS and (self.location or self.interim_status == "101"):
+        if line in _LINE_ENDS and (self.is_left or self.interim_status == "101"):
             return -1
         return None
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the body is not waited for: that of a redirect, as in browsers, or any."""
+        return bool(self.location) or (self._headers_only and not self.interim_status)
 
     @property
     def location(self) -> bytes:

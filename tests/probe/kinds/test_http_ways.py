@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -208,13 +209,32 @@ async def test_where_get_fails_as_well_the_target_is_down(check: Check) -> None:
     assert server.connections == 2
 
 
-async def test_a_good_head_does_not_hide_a_broken_get(check: Check) -> None:
-    def only_head(head: bytes) -> bytes:
-        return http.OK if head.startswith(b"HEAD") else http.respond(status="500 Oops")
+def pass_head_and(answer: bytes) -> Callable[[bytes], bytes]:
+    return lambda head: http.OK if head.startswith(b"HEAD") else answer
 
-    async with serve(http.react(only_head)) as server:
-        seen = await check("http", server.url)
-    assert (seen.status, seen.http_status) == (Status.DOWN, 500)
+
+async def test_a_good_head_does_not_hide_a_broken_get(check: Check) -> None:
+    oops = pass_head_and(http.respond(status="500 Oops"))
+    async with serve(http.react(oops)) as server:
+        by_get = await check("http", server.url)
+        by_head = await check("http", server.url, method="HEAD")
+    assert (by_get.status, by_get.http_status) == (Status.DOWN, 500)
+    assert (by_head.status, by_head.http_status) == (Status.DOWN, 500)
+    assert by_head.message.startswith("HEAD passes, but not GET: Status 500")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http.respond(status="405 Method Not Allowed"),
+        http.OK[:-6] + b"9" * 9 + b"\r\n\r\nendless",
+        b"",
+    ],
+)
+async def test_a_good_head_is_enough_where_get_is_not_for_use(answer: bytes, check: Check) -> None:
+    async with serve(http.react(pass_head_and(answer))) as server:
+        seen = await check("http", server.url, method="HEAD")
+    assert (seen.status, seen.http_status) == (Status.UP, 200), seen.message
 
 
 # Proxies
