@@ -219,8 +219,14 @@ def _status_message(plan: HttpPlan, answer: Answer, latency_ms: float) -> str:
     expected = ", ".join(plan.settings.expected_status)
     return (
         f"Status {answer.status}{phrase}{at} after {latency_ms:.0f} ms, expected {expected}"
-        f"{_when_to_return(answer)}{_leads_nowhere(plan, answer)}."
+        f"{_when_to_return(answer)}{_leads_nowhere(plan, answer)}{_is_the_proxys(plan, answer)}."
     )
+
+
+def _is_the_proxys(plan: HttpPlan, answer: Answer) -> str:
+    if answer.status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or plan.proxy is None:
+        return ""
+    return f": the proxy {plan.proxy.place} wants a user name and password"
 
 
 def _leads_nowhere(plan: HttpPlan, answer: Answer) -> str:

@@ -72,6 +72,11 @@ class Hop:
         return f"{host} ({', '.join(self.addresses)}) port {port}"
 
     @property
+    def seen_at(self) -> str:
+        """Who an answer comes from, or fails to, as far as can be seen from here."""
+        return f"{self.place}, through the proxy {self.proxy}," if self.proxy else self.place
+
+    @property
     def after(self) -> str:
         return f"after {self.deadline.elapsed_ms:.0f} ms"
 
@@ -87,12 +92,12 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
     if hop.received.interim_status == "101":
         return Trouble(
             Reason.HTTP_PROTOCOL,
-            f"{hop.place} switched to another protocol (status 101), which nobody asked for,"
+            f"{hop.seen_at} switched to another protocol (status 101), which nobody asked for,"
             f" {hop.after}.",
         )
     if hop.received.undecodable:
         return Trouble(
-            Reason.HTTP_PROTOCOL, f"{hop.place} {hop.received.undecodable}, {hop.after}."
+            Reason.HTTP_PROTOCOL, f"{hop.seen_at} {hop.received.undecodable}, {hop.after}."
         )
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return _timeout(handle, hop)
@@ -154,7 +159,7 @@ def _timeout(handle: Handle, hop: Hop) -> Trouble:
             return _not_connected(number, hop)
         return Trouble(Reason.CONNECT_TIMEOUT, f"No connection to {hop.gate} within {limit}.")
     phase = _phase(handle, hop)
-    return Trouble(Reason.TIMEOUT, f"{hop.place} took longer than {limit}, while {phase}.")
+    return Trouble(Reason.TIMEOUT, f"{hop.seen_at} took longer than {limit}, while {phase}.")
 
 
 def _not_connected(number: int, hop: Hop) -> Trouble:
@@ -237,7 +242,7 @@ def _broken(handle: Handle, text: str, hop: Hop) -> Trouble:
     if handle.getinfo(pycurl.OS_ERRNO) in _RESETS:
         phase = _phase(handle, hop)
         return Trouble(
-            Reason.CONNECT_RESET, f"{hop.place} reset the connection while {phase}, {hop.after}."
+            Reason.CONNECT_RESET, f"{hop.seen_at} reset the connection while {phase}, {hop.after}."
         )
     return _protocol(pycurl.E_RECV_ERROR, handle, text, hop)
 
@@ -260,4 +265,4 @@ def _protocol(code: int, handle: Handle, text: str, hop: Hop) -> Trouble:
         what = "cut off the TLS connection without closing it, so the answer may be incomplete"
     else:
         what = _PROTOCOL_TEXTS.get(code) or f"broke the HTTP protocol: {tail(text)}"
-    return Trouble(Reason.HTTP_PROTOCOL, f"{hop.place} {what}, {hop.after}.")
+    return Trouble(Reason.HTTP_PROTOCOL, f"{hop.seen_at} {what}, {hop.after}.")

@@ -266,6 +266,19 @@ async def test_a_proxy_that_says_nothing_is_named(check: Check) -> None:
     assert seen.message.endswith(f"while waiting for the proxy 127.0.0.1 port {proxy.port}.")
 
 
+async def test_a_proxy_that_fails_in_the_clear_is_named(check: Check) -> None:
+    wants = http.respond(b"", status="407 Who")
+    async with serve(http.close_after_request) as mute, serve(http.answer(wants)) as strict:
+        closed = await check("http", "http://far.example", proxy=mute.url)
+        refused = await check("http", "http://far.example", proxy=strict.url)
+    assert closed.message.startswith(
+        f"far.example port 80, through the proxy 127.0.0.1 port {mute.port}, closed the connection"
+    )
+    assert refused.message.endswith(
+        f"expected 200-299: the proxy 127.0.0.1 port {strict.port} wants a user name and password."
+    )
+
+
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
 async def test_a_proxy_that_is_not_there_is_named(scheme: str, check: Check) -> None:
     port = free_port()
