@@ -232,7 +232,7 @@ def _is_the_proxys(plan: HttpPlan, answer: Answer) -> str:
 def _leads_nowhere(plan: HttpPlan, answer: Answer) -> str:
     if answer.status not in (301, 302, 303, 307, 308) or not plan.settings.follow_redirects:
         return ""
-    return ": it redirects, but has no Location header to say where"
+    return ": it redirects, but its Location header is missing or empty"
 
 
 def _when_to_return(answer: Answer) -> str:

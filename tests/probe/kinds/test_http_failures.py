@@ -21,6 +21,10 @@ BROKEN = r"HOST broke the HTTP protocol: {}, after \d+ ms\."
 TOO_LARGE = r"The body is larger than 1,048,576 bytes \(max_body_bytes\), after \d+ ms\."
 UNPACKED = r"HOST sent a body that can't be decompressed \({}\), after \d+ ms\."
 CUT_SHORT = r"HOST sent a body whose compression \({}\) is cut short, after \d+ ms\."
+NO_LOCATION = (
+    r"Status 302 \(Found\) after \d+ ms, expected 200-299: it redirects, but its Location header is"
+    r" missing or empty\."
+)
 NOT_EXPECTED = r"Status {} after \d+ ms, expected 200-299\."
 
 
@@ -144,8 +148,7 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "it redirects to nowhere": (
         http.answer(http.respond(status="302 Found")),
         Reason.HTTP_STATUS,
-        r"Status 302 \(Found\) after \d+ ms, expected 200-299: it redirects, but has no Location"
-        r" header to say where\.",
+        NO_LOCATION,
     ),
     "its headers are cut short": (
         http.answer(START + b"Content-Type: te"),
@@ -395,7 +398,7 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "it redirects to an empty place": (
         http.answer(http.redirect("")),
         Reason.HTTP_STATUS,
-        NOT_EXPECTED.format(r"302 \(Found\)"),
+        NO_LOCATION,
     ),
     "it redirects to two places": (
         http.answer(b"HTTP/1.1 302 F\r\nLocation: /a\r\nLocation: /b\r\n\r\n"),
@@ -441,11 +444,11 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
 async def test_a_server_is_down_when(name: str, check: Check) -> None:
     conduct, reason, message = MISBEHAVIOURS[name]
     async with serve(conduct) as server:
-        seen = await check("http", server.url, timeout=0.5)
+        timeout = 0.5 if reason == Reason.TIMEOUT else 10
+        seen = await check("http", server.url, timeout=timeout)
     assert (seen.status, seen.reason) == (Status.DOWN, reason), seen
     assert re.fullmatch(message.replace("HOST", f"127.0.0.1 port {server.port}"), seen.message)
     assert seen.latency_ms is not None
-    assert seen.latency_ms < 750
 
 
 async def test_a_closed_port_refuses(check: Check) -> None:
