@@ -30,6 +30,10 @@ from uptime.database import may_pass
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 64
+# Of these, so many are for channels that have nothing in flight, one for each: a lone message leaves
+# at once though others have long queues. Finding it, beyond those, may take this share of the time.
+KEPT_FREE = 16
+LOOK_ASIDE_SHARE = 0.1
 # One receiver that hangs holds two senders, not all; one that proves quick may have more.
 AT_ONCE_PER_CHANNEL = 2
 MOST_PER_CHANNEL = 16
@@ -53,6 +57,7 @@ class Dispatcher:
         self._in_flight: dict[UUID, Leased] = {}
         self._renewed_at: datetime | None = None
         self._escalated_at: datetime | None = None
+        self._look_aside_at = 0.0
         self._allowances = _Allowances()
         # Appended to by the sending threads; what is here stays until it is recorded.
         self._finished: deque[Ended] = deque()
@@ -98,16 +103,34 @@ class Dispatcher:
         self._record()
         self._renew(now)
         is_more = self._escalate(now)
+        leased = self._lease_of_idle(now) or self._lease(now)
+        for one in leased:
+            self._start(one)
+        return bool(leased) or is_more
+
+    def _lease_of_idle(self, now: datetime) -> list[Leased]:
+        began = time.monotonic()
+        if not self._in_flight or began < self._look_aside_at:
+            return []
         leased = lease_deliveries(
             owner=self._owner,
             now=now,
             limit=AT_ONCE - len(self._in_flight),
+            per_channel=lambda _: 1,
+            in_flight=self._in_flight.values(),
+        )
+        ended = time.monotonic()
+        self._look_aside_at = ended + (ended - began) / LOOK_ASIDE_SHARE
+        return leased
+
+    def _lease(self, now: datetime) -> list[Leased]:
+        return lease_deliveries(
+            owner=self._owner,
+            now=now,
+            limit=AT_ONCE - KEPT_FREE - len(self._in_flight),
             per_channel=self._allowances.of,
             in_flight=self._in_flight.values(),
         )
-        for one in leased:
-            self._start(one)
-        return bool(leased) or is_more
 
     @property
     def is_busy(self) -> bool:

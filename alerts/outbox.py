@@ -198,15 +198,24 @@ def lease_deliveries(
     held = list(in_flight)
     room = _Room(per_channel, held)
     waiting = Delivery.objects.due(now).exclude(pk__in=[leased.id for leased in held])
+    return _as_leased(_lease(waiting.exclude(room.is_full()), room, owner, now, limit), owner)
+
+
+def _lease(
+    waiting: DeliveryQuerySet, room: "_Room", owner: UUID, now: datetime, limit: int
+) -> list[Delivery]:
+    """Look on, beyond the channels that hold back what they have, until some may be sent."""
     decided: set[UUID] = set()
-    while True:
-        looked_at = _look(waiting.exclude(room.is_full()), decided, now)
+    while limit > 0:
+        looked_at = _look(waiting, decided, now)
         with transaction.atomic():
-            chosen = [*room.admitted(looked_at.unpaced), *choose(looked_at.paced, room.left, now)]
-            rows = _take(chosen[:limit], owner, now) if chosen else []
+            chosen = room.admitted(looked_at.unpaced)[:limit]
+            chosen += choose(looked_at.paced, room.left, limit - len(chosen), now)
+            rows = _take(chosen, owner, now) if chosen else []
         decided |= looked_at.channels
         if rows or not looked_at.paced:
-            return _as_leased(rows, owner)
+            return rows
+    return []
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,10 @@ class Candidate:
 
 
 def choose(
-    candidates: Sequence[Candidate], room: Callable[[UUID], int], now: datetime
+    candidates: Sequence[Candidate], room: Callable[[UUID], int], limit: int, now: datetime
 ) -> list[UUID]:
-    """Which deliveries are to be sent now, in the caller's transaction.
+    """Which deliveries are to be sent now, in the caller's transaction: `limit` in all, and of each
+    channel as many as it has room for.
 
     Those of a digest that is made here give way to it. What another dispatcher decides on at this
     moment is left to it.
@@ -47,7 +48,7 @@ def choose(
         fresh = [one for one in own if one.is_fresh]
         others = [one for one in own if not one.is_fresh]
         waiting = Waiting(len(fresh), len(others), fresh[0].due_at if fresh else None)
-        free = room(row.channel_id)
+        free = min(room(row.channel_id), limit - len(chosen))
         plan = decide_pace(_pace(row), limits_of(row.channel), waiting, room=free, now=now)
         chosen += [one.id for one in [*others[: plan.others], *fresh[: plan.fresh]]]
         if plan.is_digest:

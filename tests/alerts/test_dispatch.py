@@ -295,6 +295,25 @@ def test_a_receiver_that_hangs_holds_up_nobody_else(
     assert status_of(delivery) == DeliveryStatus.SENT
 
 
+def test_a_long_queue_leaves_room_for_a_lone_message_of_another_channel(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.dispatch.AT_ONCE", 6)
+    monkeypatch.setattr("alerts.dispatch.KEPT_FREE", 2)
+    monkeypatch.setattr("alerts.dispatch.AT_ONCE_PER_CHANNEL", 100)
+    with Receiver() as hanging:
+        hanging.default = HANG
+        slow_team = make_team()
+        queue_many(slow_team, make_webhook(slow_team, hanging.url), 10)
+        [delivery] = queue_many(team, make_webhook(team, receiver.url), 1)
+        while dispatcher.step(database_now()):
+            pass
+        receiver.wait_for(1)
+        assert len(hanging.wait_for(4)) == 4
+    assert dispatcher.drain(5)
+    assert status_of(delivery) == DeliveryStatus.SENT
+
+
 def test_a_receiver_that_is_quick_gets_more_at_once_until_it_hangs(
     team: Team, receiver: Receiver, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
