@@ -30,8 +30,8 @@ from uptime.database import may_pass
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 64
-# Of these, so many are for channels that have nothing in flight, one for each: a lone message leaves
-# at once though others have long queues. Finding it, beyond those, may take this share of the time.
+# Of these, so many are for channels that have nothing in flight, one for each: a lone message
+# leaves at once beside the long queues of others. To find it may take this share of the time.
 KEPT_FREE = 16
 LOOK_ASIDE_SHARE = 0.1
 # One receiver that hangs holds two senders, not all; one that proves quick may have more.

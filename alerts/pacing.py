@@ -1,7 +1,8 @@
 """How much a channel is sent at once: pure decisions about its rate, and about storms.
 
-A lone message leaves at once. Where more than a handful come together, they are gathered for a
-moment and merged into one digest, and further ones for a while into the next. Beyond that, a token
+A lone message leaves at once. Where more than a handful come together, they are gathered until no
+more come, for a while at most, and merged into one digest; further ones into the next. Beyond that,
+a token
 bucket keeps what a vendor allows: `Rate.burst` messages at once, `Rate.per_minute` in the long run.
 """
 
@@ -12,8 +13,9 @@ from datetime import datetime, timedelta
 WINDOW = timedelta(seconds=10)
 """Messages within this time count as coming together."""
 GATHERING = timedelta(seconds=2)
-"""How long the first message of a storm waits for the others."""
+"""How long a storm is to be over before it is told."""
 BETWEEN_DIGESTS = timedelta(seconds=15)
+"""How long its messages wait at most, and how far digests of one storm are apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What is due: `fresh` messages, the first since `first_at`, and such as can't be merged."""
+    """What is due: `fresh` messages, since `first_at` to `last_at`, and such as can't be merged."""
 
     fresh: int
     others: int
     first_at: datetime | None
+    last_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +114,14 @@ def _at(pace: Pace, limits: Limits, now: datetime) -> Pace:
 
 def _gathers_until(pace: Pace, limits: Limits, waiting: Waiting) -> datetime | None:
     """Until when a storm's messages are gathered; None while there is no storm."""
-    if limits.digest_above is None or waiting.first_at is None:
+    if limits.digest_above is None or waiting.first_at is None or waiting.last_at is None:
         return None
     if waiting.fresh + pace.singles <= limits.digest_above:
         return None
+    is_over = min(waiting.last_at + GATHERING, waiting.first_at + BETWEEN_DIGESTS)
     if pace.digested_at is None:
-        return waiting.first_at + GATHERING
-    return max(waiting.first_at + GATHERING, pace.digested_at + BETWEEN_DIGESTS)
+        return is_over
+    return max(is_over, pace.digested_at + BETWEEN_DIGESTS)
 
 
 def _next_token(pace: Pace, limits: Limits) -> datetime | None:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Max
+
 from alerts.channels import CHANNELS
 from alerts.digests import Member, digest_of
 from alerts.messages import DIGEST, facts_of_digest
 from alerts.models import Channel, ChannelPace, Delivery, DeliveryQuerySet
-from alerts.pacing import Limits, Pace, Plan, Rate, Waiting, decide_pace
+from alerts.pacing import GATHERING, Limits, Pace, Plan, Rate, Waiting, decide_pace
 from alerts.silence import hold_back
 
 MOST_IN_DIGEST = 1000
@@ -47,14 +49,28 @@ def choose(
         own = by_channel[row.channel_id]
         fresh = [one for one in own if one.is_fresh]
         others = [one for one in own if not one.is_fresh]
-        waiting = Waiting(len(fresh), len(others), fresh[0].due_at if fresh else None)
+        limits = limits_of(row.channel)
+        waiting = _waiting(row.channel, limits, fresh, len(others), now)
         free = min(room(row.channel_id), limit - len(chosen))
-        plan = decide_pace(_pace(row), limits_of(row.channel), waiting, room=free, now=now)
+        plan = decide_pace(_pace(row), limits, waiting, room=free, now=now)
         chosen += [one.id for one in [*others[: plan.others], *fresh[: plan.fresh]]]
         if plan.is_digest:
             chosen += _merge(row.channel, now)
         _save(row, plan)
     return chosen
+
+
+def _waiting(
+    channel: Channel, limits: Limits, fresh_ones: Sequence[Candidate], others: int, now: datetime
+) -> Waiting:
+    """What waits for the channel. The candidates are the first; more may have come after them."""
+    if not fresh_ones:
+        return Waiting(0, others, None, None)
+    first_at, last_at = fresh_ones[0].due_at, fresh_ones[-1].due_at
+    if limits.digest_above is not None and last_at + GATHERING <= now:
+        due = fresh(Delivery.objects.due(now).filter(channel=channel))
+        last_at = due.aggregate(last=Max("next_attempt_at"))["last"] or last_at
+    return Waiting(len(fresh_ones), others, first_at, last_at)
 
 
 def limits_of(channel: Channel) -> Limits:

@@ -11,6 +11,7 @@ from accounts.models import Team
 from alerts.actions import create_channel, retry_delivery, update_channel
 from alerts.dispatch import Dispatcher
 from alerts.models import Channel, ChannelPace, Delivery, DeliveryStatus
+from alerts.outbox import LOOK
 from alerts.pacing import BETWEEN_DIGESTS, GATHERING
 from alerts.storms import MOST_IN_DIGEST
 from tests.alerts.scenes import (
@@ -67,6 +68,21 @@ def test_a_storm_is_one_message_that_lists_all(
     digest = Delivery.objects.get(pk=told["event_id"])
     members = Delivery.objects.filter(digest=digest)
     assert members.filter(status=DeliveryStatus.SENT, sent_at=digest.sent_at).count() == 40
+
+
+def test_a_storm_is_told_when_no_more_comes(
+    team: Team, receiver: Receiver, hook: Channel, dispatcher: Dispatcher
+) -> None:
+    """The newest is far behind those that one look reads."""
+    *_, newest = queue_many(team, hook, LOOK + 6)
+    later = newest.created_at + timedelta(seconds=8)
+    Delivery.objects.filter(pk=newest.pk).update(next_attempt_at=later)
+    send_due(dispatcher)
+    send_due(dispatcher, at=later + GATHERING / 2)
+    assert not receiver.requests
+    send_due(dispatcher, at=later + GATHERING)
+    [request] = receiver.requests
+    assert request.json()["digest"]["counts"] == {"down": LOOK + 6}
 
 
 def test_a_few_are_told_one_by_one(

@@ -473,7 +473,7 @@ def test_a_sender_killed_in_the_middle_loses_nothing(
     deliveries = queue_many(team, make_webhook(team, receiver.url), 4)
     sender = start_sender()
     try:
-        receiver.wait_for(3, timeout=20)
+        receiver.wait_for(3, timeout=60)  # a Python starts, and loads all
         until(lambda: Delivery.objects.filter(status=DeliveryStatus.SENT).count() == 1)
     finally:
         sender.send_signal(signal.SIGKILL)

@@ -34,9 +34,11 @@ def plan(
     pace: Pace = FRESH,
     now: datetime = NOON,
     first_at: datetime = NOON,
+    last_at: datetime | None = None,
     room: int = 16,
 ) -> Plan:
-    waiting = Waiting(fresh, others, first_at if fresh else None)
+    times = (first_at, last_at or first_at) if fresh else (None, None)
+    waiting = Waiting(fresh, others, *times)
     return decide_pace(pace, limits, waiting, room=room, now=now)
 
 
@@ -51,6 +53,20 @@ def test_more_are_gathered_for_a_moment_and_merged() -> None:
     assert gathering.not_before == NOON + GATHERING
     merged = plan(FIVE, 200, pace=gathering.pace, now=NOON + GATHERING)
     assert (merged.fresh, merged.is_digest) == (0, True)
+
+
+def test_a_storm_is_told_when_it_is_over() -> None:
+    later = NOON + 9 * SECOND
+    raging = plan(FIVE, 200, now=later, last_at=later - SECOND)
+    assert (raging.fresh, raging.is_digest) == (0, False)
+    assert raging.not_before == later - SECOND + GATHERING
+    assert plan(FIVE, 200, now=later + SECOND, last_at=later - SECOND).is_digest
+
+
+def test_a_storm_without_end_is_told_all_the_same() -> None:
+    before = NOON + BETWEEN_DIGESTS - SECOND
+    assert plan(FIVE, 200, now=before, last_at=before).not_before == NOON + BETWEEN_DIGESTS
+    assert plan(FIVE, 200, now=before + SECOND, last_at=before + SECOND).is_digest
 
 
 def test_a_trickle_that_becomes_a_storm_is_merged_beyond_the_first() -> None:
@@ -131,11 +147,14 @@ def test_whatever_comes_the_rate_holds_and_nothing_waits_for_ever(
     """Some messages come each second; requests are counted over the whole time."""
     limits = Limits(Rate(per_minute, burst), digest_above)
     pace, now, fresh, requests = Pace(burst, NOON, NOON), NOON, 0, 0
-    first_at = NOON
+    first_at = last_at = NOON
     for came in [*arrivals, *[0] * 20]:
         first_at = first_at if fresh else now
+        last_at = now if came else last_at
         fresh += came
-        decided = plan(limits, fresh, pace=pace, now=now, first_at=first_at, room=64)
+        decided = plan(
+            limits, fresh, pace=pace, now=now, first_at=first_at, last_at=last_at, room=64
+        )
         pace = decided.pace
         requests += decided.fresh + decided.is_digest
         fresh = 0 if decided.is_digest else fresh - decided.fresh
