@@ -109,6 +109,16 @@ def test_an_answer_to_the_message_says_whether_to_try_again(
     assert raised.value.is_permanent is is_permanent
 
 
+def test_a_connection_that_breaks_before_the_answer_is_tried_again(
+    message: Message, mail_server: MailServer
+) -> None:
+    mail_server.verdict = ""
+    with pytest.raises(DeliveryError, match="the mail server failed") as raised:
+        send(message, TO_ANN, DOOR)
+    assert not raised.value.is_permanent
+    assert not raised.value.settled
+
+
 def make_email(team: Team) -> Channel:
     config = {"to": ["ann@example.com", "ben@example.com", "cia@example.com"]}
     return create_channel(team=team, values={"name": "Mail", "type": "email", "config": config})

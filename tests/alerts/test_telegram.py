@@ -13,7 +13,7 @@ from alerts.errors import DeadChannelError, DeliveryError
 from alerts.messages import Facts, Message, compose_message
 from tests.alerts.refusals import is_for_this_message, refused, wordiest
 from tests.servers.telegram import BLOCKED, BotApi, Refusal, flood
-from tests.servers.webhook import HANG, RESET, Misbehaviour, Reply
+from tests.servers.webhook import DRIP, HANG, RESET, Misbehaviour, Reply
 
 DOOR = Door(deadline=timedelta(seconds=0.4))
 
@@ -138,8 +138,9 @@ def test_a_group_that_became_a_supergroup_is_followed(message: Message, bot_api:
         Refusal(500, "Internal Server Error").reply(),
         HANG,
         RESET,
+        DRIP,
     ],
-    ids=["gateway", "not the API", "its own fault", "hang", "reset"],
+    ids=["gateway", "not the API", "its own fault", "hang", "reset", "drip"],
 )
 def test_what_may_pass_is_tried_again(
     message: Message, bot_api: BotApi, answer: Reply | Misbehaviour

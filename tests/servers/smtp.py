@@ -1,5 +1,6 @@
 """A mail server on loopback that keeps what it gets and refuses what it is told to."""
 
+import asyncio
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from types import TracebackType
@@ -19,7 +20,12 @@ class _AnyPort(Controller):
 
 
 class MailServer:
-    """`refusals` maps an address to the server's answer to it; `verdict` answers each message."""
+    """`refusals` maps an address to the server's answer to it; `verdict` answers each message.
+
+    It rests for `pause_s` before the verdict, and breaks the connection where that is empty.
+    """
+
+    pause_s = 0.0
 
     def __init__(self) -> None:
         self.mails: list[EmailMessage] = []
@@ -69,6 +75,9 @@ class MailServer:
     async def handle_DATA(  # noqa: N802 - likewise
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
+        await asyncio.sleep(self.pause_s)
+        if not self.verdict:
+            server.transport.abort()
         if self.verdict.startswith("250"):
             mail = message_from_bytes(envelope.content or b"", policy=policy.default)
             assert isinstance(mail, EmailMessage)

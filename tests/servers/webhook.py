@@ -51,9 +51,13 @@ class _QuietServer(ThreadingHTTPServer):
 
 
 class Receiver:
-    """The next requests are answered as scripted by `will`, all others by `default`."""
+    """The next requests are answered as scripted by `will`, all others by `default`.
+
+    It rests for `pause_s` before a reply's head and in the midst of its body.
+    """
 
     default: Reply | Misbehaviour = Reply()
+    pause_s = 0.0
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
@@ -129,13 +133,17 @@ class Receiver:
             self._misbehave(handler, answer)
 
     def _reply(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
+        self.closing.wait(self.pause_s)
         handler.send_response(reply.status)
         for name, value in reply.headers.items():
             handler.send_header(name, value)
         if "Content-Length" not in reply.headers:
             handler.send_header("Content-Length", str(len(reply.body)))
         handler.end_headers()
-        handler.wfile.write(reply.body)
+        middle = len(reply.body) // 2
+        handler.wfile.write(reply.body[:middle])
+        self.closing.wait(self.pause_s)
+        handler.wfile.write(reply.body[middle:])
 
     def _misbehave(self, handler: BaseHTTPRequestHandler, how: Misbehaviour) -> None:
         handler.close_connection = True
