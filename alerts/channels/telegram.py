@@ -7,6 +7,8 @@ speak the API's language (a proxy's error page) is tried again.
 The message's links are buttons below it, acknowledging among them where it offers that
 (https://core.telegram.org/bots/api#inlinekeyboardbutton).
 
+The API knows no key against repetitions: the event's id is the last line, the same in each.
+
 https://core.telegram.org/bots/api#getchat tells whether the bot sees the chat. That a user blocked
 the bot it does not tell.
 
@@ -78,6 +80,8 @@ def as_html(message: Message, *, links: Sequence[Link]) -> str:
             "",
             *(_escaped(link.url) for link in links[:1]),
             *(f"{_escaped(link.label)}: {_escaped(link.url)}" for link in links[1:]),
+            "",
+            f"Event <code>{message.event_id}</code>",
         ]
     )
 

@@ -31,7 +31,7 @@ def test_the_message_arrives_in_the_chat(message: Message, bot_api: BotApi) -> N
     assert arrived["parse_mode"] == "HTML"
     assert arrived["text"].startswith("<b>DOWN: Shop — connection refused</b>\n")
     assert "Since: 2026-03-01 12:00:00 UTC" in arrived["text"]
-    assert arrived["text"].endswith("https://uptime.example/incidents/2/")
+    assert "\nhttps://uptime.example/incidents/2/\n" in arrived["text"]
     assert "message_thread_id" not in arrived
 
 
@@ -55,6 +55,13 @@ def test_a_button_that_leads_nowhere_public_is_left_out(message: Message, bot_ap
     [arrived] = bot_api.messages
     assert "reply_markup" not in arrived
     assert all(link.url in arrived["text"] for link in message.links)
+
+
+def test_a_repetition_can_be_told_by_its_event(message: Message, bot_api: BotApi) -> None:
+    for _ in range(2):
+        send(message, config(), DOOR)
+    last_lines = [arrived["text"].splitlines()[-1] for arrived in bot_api.messages]
+    assert last_lines == [f"Event <code>{message.event_id}</code>"] * 2
 
 
 def test_a_topic_of_a_forum_is_named(message: Message, bot_api: BotApi) -> None:
