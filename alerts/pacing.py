@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 WINDOW = timedelta(seconds=10)
 """Messages within this time count as coming together."""
-GATHERING = timedelta(seconds=2)
+GATHERING = timedelta(seconds=4)
 """How long a storm is to be over before it is told."""
 BETWEEN_DIGESTS = timedelta(seconds=15)
 """How long its messages wait at most, and how far digests of one storm are apart."""

@@ -49,7 +49,7 @@ def hook(team: Team, receiver: Receiver) -> Channel:
 def send_gathered(dispatcher: Dispatcher, *, after: timedelta = GATHERING) -> None:
     """Let what gathers be merged and sent."""
     send_due(dispatcher)
-    send_due(dispatcher, at=database_now() + after + timedelta(seconds=1))
+    send_due(dispatcher, at=database_now() + after)
 
 
 def test_a_storm_is_one_message_that_lists_all(

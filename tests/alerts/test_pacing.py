@@ -60,7 +60,7 @@ def test_a_storm_is_told_when_it_is_over() -> None:
     raging = plan(FIVE, 200, now=later, last_at=later - SECOND)
     assert (raging.fresh, raging.is_digest) == (0, False)
     assert raging.not_before == later - SECOND + GATHERING
-    assert plan(FIVE, 200, now=later + SECOND, last_at=later - SECOND).is_digest
+    assert plan(FIVE, 200, now=later - SECOND + GATHERING, last_at=later - SECOND).is_digest
 
 
 def test_a_storm_without_end_is_told_all_the_same() -> None:
@@ -93,7 +93,8 @@ def test_a_lone_message_after_the_storm_leaves_at_once() -> None:
 
 def test_a_storms_last_single_message_is_no_digest() -> None:
     first = plan(FIVE, 5)
-    last = plan(FIVE, 1, pace=first.pace, now=NOON + 3 * SECOND, first_at=NOON + SECOND)
+    later = NOON + SECOND + GATHERING
+    last = plan(FIVE, 1, pace=first.pace, now=later, first_at=NOON + SECOND)
     assert (last.fresh, last.is_digest) == (1, False)
 
 
