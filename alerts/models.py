@@ -505,11 +505,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         other stories than incidents waits for whatever may have begun one.
         """
         earlier = Delivery.objects.filter(
-            models.Q(next_attempt_at__isnull=False)
-            | models.Q(digest__next_attempt_at__isnull=False),
             incident=models.OuterRef("incident"),
             channel=models.OuterRef("channel"),
             pk__lt=models.OuterRef("pk"),
+        )
+        # Not one query with an OR, nor each excluded by itself: those become joins, which are done
+        # row by row with all rows where the planner takes the table for empty, as before a storm.
+        is_late = models.Exists(earlier.filter(next_attempt_at__isnull=False)) | models.Exists(
+            earlier.filter(digest__next_attempt_at__isnull=False)
         )
         begun = Delivery.objects.filter(
             next_attempt_at__isnull=False,
@@ -519,7 +522,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             event__in=BEGINNINGS,
         )
         is_end = models.Q(incident=None, event__in=ENDS)
-        return self.filter(~models.Exists(earlier)).exclude(is_end & models.Exists(begun))
+        return self.exclude(is_late).exclude(is_end & models.Exists(begun))
 
     def neglected(self, now: datetime) -> Self:
         """What nobody sends though it is due, and though nothing is on its way to its channel.
