@@ -18,7 +18,7 @@ from django.http import QueryDict
 from monitors.drafts import values_of
 from monitors.listing import ORDERS, Wish
 from monitors.models import Location, Monitor, Status
-from monitors.pasting import MOST_LINES, Line, Pasted, read_lines
+from monitors.pasting import MOST_LINES, Line, Pasted, name_of, read_lines
 from probe.kinds import KINDS
 from probe.kinds.base import Kind
 from uptime.settings_forms import ListField, NumberField, Section, SettingsForm
@@ -179,7 +179,10 @@ class MonitorForm(SettingsForm):
         }
         # these may be emptied: the others have a default that a blank field asks for
         for name in ("key", "sla_target", "failure_window"):
-            given.setdefault(name, None)
+            if name in self.fields:
+                given.setdefault(name, None)
+        if target := given.get("target"):
+            given.setdefault("name", name_of(target))
         for name in ("depends_on", "members"):
             if name in self.fields:
                 given.setdefault(name, [])
@@ -195,6 +198,8 @@ class MonitorForm(SettingsForm):
     def sections(self) -> list[Section]:
         """The fields in the order of their weight; only the first section is open."""
         open_settings, *folded = self.group.sections(self, self.kind.sections)
+        if self._is_set_by_people:
+            folded = []  # how long a check takes is not a matter here
         first = ["name", "members" if self.kind.is_derived else "target", "interval", "tags"]
         judging = ["failure_threshold", "failure_window", "recovery_threshold"]
         judging += ["retry_interval", "timeout"]
@@ -208,10 +213,11 @@ class MonitorForm(SettingsForm):
         ]
 
     def _suit_kind(self) -> None:
-        self.fields["name"].widget.attrs |= {"aria-required": "true", "autofocus": True}
-        interval = self.fields["interval"]
+        name, interval = self.fields["name"], self.fields["interval"]
+        name.widget.attrs |= {"autofocus": True}
         if self.kind.has_target:
             target = self.fields["target"]
+            name.help_text = "Empty: what it watches."
             target.label = self.kind.target_label
             target.widget.attrs |= {
                 "placeholder": self.kind.target_example,
@@ -220,20 +226,30 @@ class MonitorForm(SettingsForm):
                 "spellcheck": "false",
             }
         else:
-            del self.fields["target"]
+            name.widget.attrs |= {"aria-required": "true"}
+            self._drop("target")
         if self.kind.is_derived:
-            for name in ("interval", *_OF_CHECKS, "locations", "quorum"):
-                del self.fields[name]
+            self._drop("interval", *_OF_CHECKS, "locations", "quorum")
             return
-        del self.fields["members"]
-        if self.kind.is_passive:
+        self._drop("members")
+        if self._is_set_by_people:
+            self._drop("interval", *_OF_CHECKS)
+        elif self.kind.is_passive:
             interval.label = "A ping is expected every"
             interval.help_text = "Such as 5 min, 1 h or 1 d. A schedule takes its place."
-            for name in ("timeout", "retry_interval"):
-                del self.fields[name]
+            self._drop("timeout", "retry_interval")
         else:
             interval.help_text = "Such as 30 s, 5 min or 1 h."
         self._offer_locations()
+
+    @property
+    def _is_set_by_people(self) -> bool:
+        kind = self.kind
+        return not (kind.has_target or kind.is_passive or kind.is_derived)
+
+    def _drop(self, *names: str) -> None:
+        for name in names:
+            del self.fields[name]
 
     def _offer_locations(self) -> None:
         """Locations are a matter of choice only where there are several."""

@@ -299,7 +299,7 @@ KIND = Kind(
     observe,
     clean_host,
     summary="Ask a name server for records; expect certain ones, or learn when they change.",
-    target_label="Name",
+    target_label="Domain name",
     target_example="example.org",
     sections={
         "": ("record_type", "expected", "match", "detect_drift"),

@@ -360,3 +360,17 @@ def test_what_it_depends_on_is_written_and_shown_by_name(client: Client, team: T
 def test_what_does_not_exist_is_said_beside_what_depends_on_it(client: Client) -> None:
     shown = refused(client, "tcp", name="S", target="127.0.0.1:9", depends_on="Rooter")
     assert errors(shown) == {"depends_on": "There is no monitor Rooter."}
+
+
+def test_a_monitor_without_a_name_is_called_what_it_watches(client: Client) -> None:
+    made = create(client, "http", target="https://www.example.org/shop/")
+    assert made.name == "www.example.org/shop"
+
+
+def test_what_people_set_by_hand_asks_for_nothing_of_checks(client: Client) -> None:
+    page = client.get(reverse("monitor-new-kind", args=["manual"])).content.decode()
+    assert 'name="settings.status"' in page
+    assert 'name="interval"' not in page
+    assert 'name="settings.latency_degraded_ms"' not in page
+    made = create(client, "manual", name="Warehouse", settings__status="degraded")
+    assert (made.settings["status"], made.failure_threshold) == ("degraded", 1)
