@@ -199,11 +199,11 @@ class PolicyForm(SettingsForm):
     def __init__(
         self, data: Any = None, *, team: Team, policy: Policy | None = None, search: str = ""
     ) -> None:
-        values = policy_values(policy) if policy else _NEW_POLICY
+        channels = list(Channel.objects.filter(team=team).values_list("id", "name"))
+        values = policy_values(policy) if policy else _new_policy([key for key, _ in channels])
         super().__init__(
             data, model=_PolicyRows, settings=_entered_rows(values), initial=_entered(values)
         )
-        channels = Channel.objects.filter(team=team).values_list("id", "name")
         self._offer_in_rows("steps", "channels", [(str(key), name) for key, name in channels])
         schedules = Schedule.objects.filter(team=team).values_list("id", "name")
         self._offer_in_rows("steps", "schedules", [(str(key), name) for key, name in schedules])
@@ -314,6 +314,13 @@ def _entered(values: Mapping[str, Any]) -> dict[str, Any]:
         "monitors": [str(key) for key in values["monitors"]],
         "timezone": (values["active_hours"] or {}).get("timezone", "UTC"),
     }
+
+
+def _new_policy(channels: Sequence[UUID]) -> dict[str, Any]:
+    """What the form of a new one begins with: it tells the team's channel, if there is but one."""
+    only = [str(key) for key in channels] if len(channels) == 1 else []
+    [step] = _NEW_POLICY["steps"]
+    return {**_NEW_POLICY, "steps": [{**step, "channels": only}]}
 
 
 def _entered_rows(values: Mapping[str, Any]) -> dict[str, Any]:

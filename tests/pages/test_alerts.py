@@ -352,3 +352,11 @@ def test_what_is_wrong_with_steps_and_hours_stands_beside_it(
     }
     shown = text(client.post(reverse("policy-new"), data), 422)
     assert re.search(rf'class="error"[^>]*>[^<]*{sentence}', shown)
+
+
+def test_a_new_policy_tells_the_only_channel_there_is(client: Client, channel: Channel) -> None:
+    ticked = re.compile(rf'value="{channel.pk}"[^>]* checked')
+    assert ticked.search(text(client.get(reverse("policy-new"))))
+    values = {"name": "Other", "type": "webhook", "config": {"url": "https://hooks.example/b"}}
+    create_channel(team=channel.team, values=values)
+    assert not ticked.search(text(client.get(reverse("policy-new"))))
