@@ -2,8 +2,9 @@
 
 On a scratch database, with a real `manage.py worker checks`: first one check a second, then so many
 that one shift is strained, then one a second again. Each second is printed: the shifts that work,
-what they report, and how late the checks began that are stored by then. With `--answer-after` the
-targets take their time, and it is the checks under way that are too many; without, it is the CPU.
+and what they report: how busy over the last seconds and the last minute, how late. With
+`--answer-after` the targets take their time, and it is the checks under way that are too many;
+without, it is the CPU.
 """
 
 import time
@@ -11,8 +12,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
@@ -29,22 +29,22 @@ KEYS = {
     "shifts_at_most": "how many worked at once",
     "second_after_s": "from the beginning of the load until the second shift worked",
     "one_p99_ms": "lateness of checks while one shift bore the load, 99th percentile",
-    "end_p99_ms": "the same in the load's last ten seconds",
-    "end_checks_per_s": "checks done in those seconds",
+    "end_p99_ms": "the same of the load's last ten seconds, as far as answers could come within it",
+    "end_checks_per_s": "checks that began in those seconds",
     "one_again_after_s": "from the end of the load until one shift worked alone",
 }
 
 _TIMEOUT_MS = 60_000
+_END = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One second: how many shifts worked at its end, and how late its checks began."""
+    """The end of one second: the database's time, seconds since the beginning, working shifts."""
 
-    at_s: float
+    at: datetime
+    after_s: float
     shifts: int
-    checks: int
-    p99_ms: float
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -68,25 +68,39 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
         _check_each(timedelta(seconds=monitors))
         stack.enter_context(worker("checks"))
         _wait_for_a_shift()
-        # By then a check is over and stored.
-        watch = partial(_watch, stored_after=timedelta(seconds=slowness + 1))
-        calm = list(watch(options["calm"], "calm"))
+        calm = list(_watch(options["calm"], "calm"))
         _check_each(interval)
-        load = list(watch(options["load"], "load"))
+        load = list(_watch(options["load"], "load"))
         _check_each(timedelta(seconds=monitors))
-        after = list(watch(options["after"], "after", until_shifts=1))
-    alone = [one for one in load if one.shifts == 1]
-    end = load[-10:]
+        after = list(_watch(options["after"], "after", until_shifts=1))
+        second = next((one for one in load if one.shifts > 1), None)
+        _, one_p99_ms = _begun(calm[-1].at, (second or load[-1]).at)
+        # What is under way when the load ends is not stored.
+        end = load[-1].at - timedelta(seconds=slowness + 1)
+        count, end_p99_ms = _begun(end - _END, end)
     return {
         "asked_per_s": options["rate"],
         "shifts_at_first": calm[-1].shifts,
         "shifts_at_most": max(one.shifts for one in load),
-        "second_after_s": _since(next((one for one in load if one.shifts > 1), None)),
-        "one_p99_ms": round(max((one.p99_ms for one in alone), default=0), 1),
-        "end_p99_ms": round(max(one.p99_ms for one in end), 1),
-        "end_checks_per_s": round(sum(one.checks for one in end) / len(end), 1),
-        "one_again_after_s": _since(next((one for one in after if one.shifts == 1), None)),
+        "second_after_s": _seconds_to(second),
+        "one_p99_ms": round(one_p99_ms, 1),
+        "end_p99_ms": round(end_p99_ms, 1),
+        "end_checks_per_s": round(count / _END.total_seconds(), 1),
+        "one_again_after_s": _seconds_to(next((one for one in after if one.shifts == 1), None)),
     }
+
+
+def _begun(since: datetime, until: datetime) -> tuple[int, float]:
+    """How many checks began within that time, and the 99th percentile of how late, in ms."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), coalesce(percentile_cont(0.99) WITHIN GROUP"
+            " (ORDER BY extract(epoch FROM checked_at - due_at)::float8 * 1000), 0)"
+            " FROM monitors_result WHERE checked_at > %s AND checked_at <= %s",
+            [since, until],
+        )
+        count, p99_ms = cursor.fetchone()
+    return count, p99_ms
 
 
 def _spread_over_hosts(target: str) -> None:
@@ -101,9 +115,9 @@ def _spread_over_hosts(target: str) -> None:
         )
 
 
-def _since(moment: Moment | None) -> float:
+def _seconds_to(moment: Moment | None) -> float:
     """-1: never."""
-    return round(moment.at_s, 1) if moment else -1
+    return round(moment.after_s, 1) if moment else -1
 
 
 def _check_each(interval: timedelta) -> None:
@@ -127,35 +141,21 @@ def _wait_for_a_shift() -> None:
         time.sleep(0.2)
 
 
-def _watch(
-    seconds: float, phase: str, *, stored_after: timedelta, until_shifts: int = 0
-) -> Iterator[Moment]:
+def _watch(seconds: float, phase: str, *, until_shifts: int = 0) -> Iterator[Moment]:
     """Each second, for so many or until so many shifts work."""
-    began, since = time.monotonic(), database_now()
-    while time.monotonic() < began + seconds:
+    began = time.monotonic()
+    while (after_s := time.monotonic() - began) < seconds:
         time.sleep(1)
-        until = database_now()
         shifts = list(Shift.objects.filter(duty="checks").order_by("started_at"))
         working = [one for one in shifts if not one.is_draining]
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*), coalesce(percentile_cont(0.99) WITHIN GROUP"
-                " (ORDER BY extract(epoch FROM checked_at - due_at) * 1000), 0)"
-                " FROM monitors_result WHERE checked_at > %s AND checked_at <= %s",
-                [since - stored_after, until - stored_after],
-            )
-            checks, p99_ms = cursor.fetchone()
-        since = until
-        moment = Moment(time.monotonic() - began, len(working), checks, float(p99_ms))
         loads = ", ".join(
-            f"{one.busy:.2f}/{one.busy_lately:.2f}/{one.lateness.total_seconds() * 1000:.0f} ms"
+            f"{one.busy:.2f} {one.busy_lately:.2f} {one.lateness.total_seconds():.3f} s"
             for one in working
         )
         print(
-            f"{phase} {moment.at_s:5.1f} s: {moment.shifts} of {len(shifts)} shifts work ({loads});"
-            f" {checks} checks, p99 {p99_ms:.0f} ms late",
+            f"{phase} {after_s:5.1f} s: {len(working)} of {len(shifts)} shifts work: {loads}",
             flush=True,
         )
-        yield moment
-        if moment.shifts == until_shifts:
+        yield Moment(database_now(), after_s, len(working))
+        if len(working) == until_shifts:
             return
