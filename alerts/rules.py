@@ -61,7 +61,8 @@ def pagers_told(incidents: Collection[UUID]) -> dict[UUID, list[UUID]]:
 
 def _told(incidents: Collection[UUID], which: QuerySet[Delivery]) -> dict[UUID, list[UUID]]:
     told: dict[UUID, dict[UUID, None]] = {}
-    which = which.exclude(status=DeliveryStatus.DROPPED, attempts=0)
+    never_tried = Q(attempts=0) & (Q(digest=None) | Q(digest__attempts=0))
+    which = which.exclude(never_tried, status=DeliveryStatus.DROPPED)
     rows = which.filter(incident__in=incidents, channel__in=Channel.objects.usable()).order_by("pk")
     for incident_id, channel_id in rows.values_list("incident_id", "channel_id"):
         if incident_id and channel_id:

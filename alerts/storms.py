@@ -129,7 +129,7 @@ def _merge(channel: Channel, now: datetime) -> list[UUID]:
     """
     rows = list(
         fresh(Delivery.objects.due(now).filter(channel=channel).in_turn())
-        .select_related("incident__monitor")
+        .prefetch_related("incident__monitor")
         .order_by("next_attempt_at", "pk")
         .select_for_update(skip_locked=True, of=("self",))[:MOST_AT_ONCE]
     )

@@ -21,6 +21,7 @@ from uptime.operations import acknowledge_incident, review_incidents
 pytestmark = pytest.mark.django_db
 
 HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -156,6 +157,30 @@ def test_a_storm_is_merged_without_what_nobody_is_to_hear(team: Team, hook: Chan
     assert leave(timedelta(seconds=3)) == ["digest"]
     kept = Delivery.objects.get(incident__monitor=shops[0])
     assert (kept.status, kept.digest) == ("queued", None)
+
+
+def test_a_digest_that_was_tried_in_vain_waits_as_its_parts_do(team: Team, hook: Channel) -> None:
+    shops = [
+        observe(make_monitor(team, name=f"Shop {n}", failure_threshold=1), UP) for n in range(6)
+    ]
+    for shop in shops:
+        observe(shop, REFUSED)
+    lease_deliveries(
+        owner=uuid4(), now=database_now() + 3 * SECOND, limit=9, per_channel=lambda _: 9
+    )
+    fails_to_leave()
+    work = window(team)
+    review_incidents()
+    assert leave(timedelta(seconds=10)) == []
+    end_window(window=work)
+    review_incidents()
+    for shop in shops:
+        observe(shop, REFUSED)
+    review_incidents()
+    assert leave(timedelta(minutes=2)) == ["digest"]  # of what goes on
+    first = Delivery.objects.filter(event="digest").earliest("pk")
+    assert (first.status, first.attempts) == ("dropped", 1)
+    assert set(first.members.values_list("status", flat=True)) == {"dropped"}
 
 
 def test_a_pager_hears_that_somebody_is_on_it(team: Team, monitor: Monitor) -> None:
