@@ -8,27 +8,47 @@
 
 The real code runs on a real database: transitions are queued as the intake queues them, and the
 dispatcher's step decides what is due. Only the clock is the world's, and it jumps from one instant
-at which something happens or is due to the next. To simulate more (maintenance, storms), add a
-method that returns what happens: a callable that gets the time.
+at which something happens or is due to the next. `World` begins with incidents, which is quick;
+`WholeWorld` with what targets answer, and ends with what leaves. To simulate more, add a method
+that returns what happens: a callable that gets the time.
 """
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import Count, Min, Model, Q
 
 from accounts.models import Team, User
 from alerts.escalation import decide_due
-from alerts.models import Delivery, Escalation, EscalationState
-from alerts.outbox import queue_deliveries
-from incidents.models import EventKind, Incident, IncidentEvent, IncidentStatus, Severity
+from alerts.models import Channel, ChannelPace, Delivery, Escalation, EscalationState
+from alerts.outbox import SENT, lease_deliveries, queue_deliveries
+from alerts.recording import record_outcomes
+from incidents.actions import snooze_monitor, unsnooze_monitor
+from incidents.maintenance.actions import create_window, end_window, extend_window, start_window
+from incidents.models import (
+    EventKind,
+    Incident,
+    IncidentEvent,
+    IncidentStatus,
+    MaintenanceWindow,
+    Severity,
+)
 from incidents.transitions import Transition
-from monitors.models import Monitor
-from uptime.operations import acknowledge_incident
+from monitors.groups import GROUP
+from monitors.models import GroupDoubt, Monitor, Status, StatusSpan
+from monitors.partitions import ensure_partitions
+from probe.values import Observation
+from tests.factories import make_monitor
+from tests.incidents.scenes import OWNER, UP, leased
+from uptime.clock import database_now
+from uptime.intake import take_in
+from uptime.operations import acknowledge_incident, review_incidents
 
 Happening = Callable[[datetime], None]
 
@@ -135,6 +155,151 @@ class World:
         waiting = Escalation.objects.filter(state=EscalationState.WAITING, due_at__lt=before)
         while due_at := waiting.aggregate(first=Min("due_at"))["first"]:
             yield due_at
+
+
+class WholeWorld(World):
+    """A world of checks: what targets answer is taken in, reviewed each second, and sent.
+
+    All is real but the engine and the network: monitors, windows, snoozes and groups are acted on
+    as people do. `told` is what left, to the minute; of a digest with how many it is about.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, team: Team, start: str) -> None:
+        super().__init__(monkeypatch, team, start)
+        for module in list(sys.modules.values()):
+            if getattr(module, "database_now", None) is database_now:
+                monkeypatch.setattr(module, "database_now", lambda: self.now)
+        self._targets: dict[UUID, Observation] = {}
+        self._left: list[Telling] = []
+        self._sender = uuid4()
+
+    @property
+    def told(self) -> list[Telling]:
+        return self._left
+
+    def monitor(self, name: str, **values: Any) -> Monitor:
+        """One that is as old as the world, and up."""
+        one: Monitor = make_monitor(self.team, name=name, failure_threshold=1, **values)
+        Monitor.objects.filter(pk=one.pk).update(
+            created_at=self.now, last_change_at=self.now, updated_at=self.now
+        )
+        StatusSpan.objects.filter(monitor=one).update(started_at=self.now)
+        if one.kind != GROUP:
+            self.answer(UP, one)(self.now)
+        return one
+
+    # -- what happens ----------------------------------------------------------------------------
+
+    def answer(self, observation: Observation, *monitors: Monitor) -> Happening:
+        """From now on these targets answer so; they are checked at once, in one batch."""
+
+        def happen(at: datetime) -> None:
+            self._targets |= dict.fromkeys([one.pk for one in monitors], observation)
+            self._check(monitors)
+
+        return happen
+
+    def plans(self, name: str, starts: str, ends: str, **values: Any) -> Happening:
+        given = {"name": name, "starts_at": utc(starts), "ends_at": utc(ends), **values}
+        return lambda at: void(create_window(team=self.team, values=given))
+
+    def starts(self, name: str) -> Happening:
+        return lambda at: void(start_window(window=self._window(name)))
+
+    def extends(self, name: str, minutes: int) -> Happening:
+        return lambda at: void(extend_window(window=self._window(name), minutes=minutes))
+
+    def ends(self, name: str) -> Happening:
+        return lambda at: void(end_window(window=self._window(name)))
+
+    def snoozes(self, monitor: Monitor, length: timedelta) -> Happening:
+        return lambda at: void(snooze_monitor(monitor=monitor, length=length, by=None))
+
+    def wakes(self, monitor: Monitor) -> Happening:
+        return lambda at: void(unsnooze_monitor(monitor=monitor, by=None))
+
+    # -- how it runs -----------------------------------------------------------------------------
+
+    def _window(self, name: str) -> MaintenanceWindow:
+        return MaintenanceWindow.objects.get(name=name)
+
+    def _escalate(self, *, before: datetime) -> None:
+        self._look()
+        while due_at := self._next(before):
+            self.now = due_at
+            self._look()
+
+    def _next(self, before: datetime) -> datetime | None:
+        """When something is due, or to be looked at again."""
+        columns: list[tuple[type[Model], str]] = [
+            (Escalation, "due_at"),
+            (MaintenanceWindow, "begins_at"),
+            (MaintenanceWindow, "finishes_at"),
+            (Monitor, "snoozed_until"),
+            (Incident, "calm_at"),
+            (Incident, "held_until"),
+            (Delivery, "next_attempt_at"),
+            (ChannelPace, "not_before"),
+        ]
+        first, *others = (
+            model._default_manager.filter(**{f"{name}__gt": self.now, f"{name}__lt": before})
+            .order_by()
+            .values_list(name)
+            for model, name in columns
+        )
+        return min((at for (at,) in first.union(*others)), default=None)
+
+    def _look(self) -> None:
+        """Second by second, until nothing changes any more."""
+        before = self._state()
+        for _ in range(30):
+            review_incidents()
+            decide_due(self.now)
+            self._check_again()
+            self._send()
+            after = self._state()
+            if after == before:
+                return
+            before = after
+            self.now += timedelta(seconds=1)
+        raise AssertionError(f"It never comes to rest: {before}")
+
+    def _state(self) -> object:
+        return (
+            list(Monitor.objects.order_by("pk").values_list("status", "last_change_at")),
+            Incident.objects.aggregate(held=Count("pk", filter=Q(held_since__isnull=False))),
+            Delivery.objects.aggregate(Count("pk"), Count("next_attempt_at")),
+            IncidentEvent.objects.count(),
+            GroupDoubt.objects.count(),
+        )
+
+    def _check_again(self) -> None:
+        """What the engine is asked to check at once: trouble that has to be proven."""
+        held = Monitor.objects.filter(
+            incidents__held_until__isnull=False, incidents__resolved_at=None
+        )
+        pending = Monitor.objects.filter(status=Status.PENDING, enabled=True)
+        parents = Monitor.objects.filter(dependents__in=held)
+        self._check((pending | held | parents).exclude(kind=GROUP).distinct())
+
+    def _check(self, monitors: Iterable[Monitor]) -> None:
+        if batch := [leased(one, self._targets[one.pk], at=self.now) for one in monitors]:
+            ensure_partitions({self.now.date()})
+            assert take_in(batch, owner=OWNER) == len(batch)
+
+    def _send(self) -> None:
+        names = dict(Channel.objects.values_list("pk", "name"))
+        while found := lease_deliveries(
+            owner=self._sender, now=self.now, limit=100, per_channel=lambda _: 8
+        ):
+            record_outcomes([(one, SENT) for one in found])
+            for one in found:
+                digest, monitor = one.facts["digest"], one.facts["monitor"]
+                about = str(digest["count"]) if digest else monitor["name"]
+                assert one.channel_id
+                self._left.append(
+                    Telling(f"{self.now:%Y-%m-%dT%H:%M}", names[one.channel_id], one.event, about)
+                )
 
 
 def utc(text: str) -> datetime:
