@@ -245,6 +245,8 @@ class DeliveryOut(Shape):
     status: DeliveryStatus
     attempts: int
     next_attempt_at: datetime | None
+    silenced_at: datetime | None
+    """Since when maintenance or a snooze keeps it back, or kept it."""
     last_error: str
     created_at: datetime
     sent_at: datetime | None
@@ -473,6 +475,7 @@ def present_delivery(delivery: Delivery) -> DeliveryOut:
         status=DeliveryStatus(delivery.status),
         attempts=delivery.attempts,
         next_attempt_at=delivery.next_attempt_at,
+        silenced_at=delivery.silenced_at,
         last_error=delivery.last_error,
         created_at=delivery.created_at,
         sent_at=delivery.sent_at,

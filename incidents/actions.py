@@ -5,10 +5,12 @@ somebody who is known only by the link in a message that they hold.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Coalesce
 
 from accounts.audit import record, record_each
 from accounts.models import Membership, User
@@ -91,42 +93,60 @@ def _write_enabled(monitors: Sequence[Monitor], *, is_enabled: bool, status: Sta
     write_statuses(monitors, status=status, at=now)
 
 
-@transaction.atomic
 def snooze_monitor(*, monitor: Monitor, length: timedelta, by: User | None) -> Monitor:
-    """Tell nobody of it from now on, for so long; what is still wrong then is told then.
+    """Tell nobody of it for a while; see `snooze_monitors`."""
+    snooze_monitors(monitor_ids=[monitor.pk], length=length, by=by)
+    return Monitor.objects.get(pk=monitor.pk)
 
-    It is checked as ever, and its time counts. One that is snoozed is so for so long from now.
+
+@transaction.atomic
+def snooze_monitors(*, monitor_ids: Collection[UUID], length: timedelta, by: User | None) -> int:
+    """Tell nobody of these from now on, for so long; what is still wrong then is told then.
+
+    They are checked as ever, and their time counts. Those that are snoozed are so for so long from
+    now. Returns how many there are.
     """
     if not SHORTEST_SNOOZE <= length <= LONGEST_SNOOZE:
         raise Invalid({"seconds": ["Should be from a minute to 30 days."]})
-    locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+    chosen = Monitor.objects.filter(pk__in=monitor_ids)
+    locked = list(chosen.select_for_update().order_by("id"))
     now = database_now()
-    locked.snoozed_at = locked.snoozed_at or now
-    locked.snoozed_until = now + length
-    locked.save(update_fields=["snoozed_at", "snoozed_until"])
-    message = f"Nobody is told until {locked.snoozed_until:%Y-%m-%d %H:%M} UTC."
-    _note_snooze(locked, EventKind.SNOOZED, message, by)
-    record("monitor.snoozed", locked, team=locked.team_id)
-    return locked
+    chosen.update(snoozed_at=Coalesce("snoozed_at", Value(now)), snoozed_until=now + length)
+    message = f"Nobody is told until {now + length:%Y-%m-%d %H:%M} UTC."
+    _note_snooze(locked, EventKind.SNOOZED, message, by, now)
+    record_each("monitor.snoozed", locked)
+    return len(locked)
+
+
+def unsnooze_monitor(*, monitor: Monitor, by: User | None) -> Monitor:
+    """End its snooze now; no error where there is none. See `unsnooze_monitors`."""
+    unsnooze_monitors(monitor_ids=[monitor.pk], by=by)
+    return Monitor.objects.get(pk=monitor.pk)
 
 
 @transaction.atomic
-def unsnooze_monitor(*, monitor: Monitor, by: User | None) -> Monitor:
-    """End its snooze now: what is wrong is told within a second. No error where there is none."""
-    locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+def unsnooze_monitors(*, monitor_ids: Collection[UUID], by: User | None) -> int:
+    """End their snoozes now: what is wrong is told within a second. Returns how many there were."""
     now = database_now()
-    if locked.snoozed_until is not None and locked.snoozed_until > now:
-        locked.snoozed_until = now
-        locked.save(update_fields=["snoozed_until"])
-        _note_snooze(locked, EventKind.UNSNOOZED, "Ended early.", by)
-        record("monitor.unsnoozed", locked, team=locked.team_id)
-    return locked
+    snoozed = Monitor.objects.filter(pk__in=monitor_ids, snoozed_until__gt=now)
+    locked = list(snoozed.select_for_update().order_by("id"))
+    snoozed.update(snoozed_until=now)
+    _note_snooze(locked, EventKind.UNSNOOZED, "Ended early.", by, now)
+    record_each("monitor.unsnoozed", locked)
+    return len(locked)
 
 
-def _note_snooze(monitor: Monitor, kind: EventKind, message: str, by: User | None) -> None:
-    tell_changed(Topic.MONITORS, [monitor.pk])
-    for incident in Incident.objects.filter(monitor=monitor).unresolved().select_for_update():
-        add_event(incident, kind=kind, at=database_now(), message=message, author=by)
+def _note_snooze(
+    monitors: Sequence[Monitor], kind: EventKind, message: str, by: User | None, at: datetime
+) -> None:
+    tell_changed(Topic.MONITORS, [one.pk for one in monitors])
+    rows = Incident.objects.filter(monitor__in=monitors).unresolved()
+    incidents = list(rows.select_for_update().order_by("id"))
+    IncidentEvent.objects.bulk_create(
+        IncidentEvent(incident=one, kind=kind, at=at, message=message, author=by)
+        for one in incidents
+    )
+    tell_changed(Topic.INCIDENTS, [one.pk for one in incidents])
 
 
 @transaction.atomic

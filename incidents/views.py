@@ -51,7 +51,7 @@ class SnoozeForm(forms.Form):
         ("72", "3 days"),
         ("168", "a week"),
     ]
-    hours = forms.ChoiceField(choices=CHOICES)
+    hours = forms.ChoiceField(label="For how long", choices=CHOICES)
 
 
 class AssignForm(forms.Form):

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import helpers
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
@@ -99,9 +100,18 @@ class MonitorForm(ActionForm[Monitor]):
         return entered
 
 
+class HoursForm(helpers.ActionForm):
+    """For how long to snooze."""
+
+    hours = forms.IntegerField(
+        label="Hours:", min_value=1, max_value=30 * 24, initial=8, required=False
+    )
+
+
 @admin.register(Monitor)
 class MonitorAdmin(ActionAdmin[Monitor]):
     form = MonitorForm
+    action_form = HoursForm
     list_display = ("name", "team", "kind", "target", "status", "reason", "last_change_at")
     list_filter = ("status", "kind", "enabled")
     list_select_related = ("team",)
@@ -182,13 +192,13 @@ class MonitorAdmin(ActionAdmin[Monitor]):
     def resume(self, request: HttpRequest, chosen: QuerySet[Monitor]) -> None:
         self._switch(request, chosen, is_on=True)
 
-    @admin.action(description="Snooze for 8 hours", permissions=["change"])
+    @admin.action(description="Snooze for so many hours", permissions=["change"])
     def snooze(self, request: HttpRequest, chosen: QuerySet[Monitor]) -> None:
-        by, night = signed_in(request), timedelta(hours=8)
+        by, length = signed_in(request), timedelta(hours=int(request.POST.get("hours") or 8))
         act_on_each(
             request,
             chosen,
-            lambda monitor: snooze_monitor(monitor=monitor, length=night, by=by),
+            lambda monitor: snooze_monitor(monitor=monitor, length=length, by=by),
             done="Snoozed",
         )
 

@@ -365,6 +365,8 @@ class BulkForm(forms.Form):
     CHOICES: ClassVar = [
         ("pause", "Pause"),
         ("resume", "Resume"),
+        ("snooze", "Snooze"),
+        ("unsnooze", "End the snooze"),
         ("tag", "Add a tag"),
         ("untag", "Remove a tag"),
         ("interval", "Change the interval"),

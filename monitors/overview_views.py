@@ -1,6 +1,7 @@
 """The overview: the list of monitors, its saved views, and what is done to many at once."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.access import TeamRequest, editor, viewer
 from accounts.models import Team
-from incidents.actions import resume_monitors
+from incidents.actions import resume_monitors, snooze_monitors, unsnooze_monitors
+from incidents.views import SnoozeForm
 from monitors.actions import pace_monitors, tag_monitors, untag_monitors
 from monitors.forms import BulkForm, FilterForm, IntervalForm, TagForm, ViewForm
 from monitors.listing import (
@@ -159,8 +161,10 @@ def _chosen(form: BulkForm, team: Team) -> MonitorQuerySet:
     return Monitor.objects.visible_to(team).filter(pk__in=form.cleaned_data["monitor"])
 
 
-def _detail_form(action: str, data: Any) -> TagForm | IntervalForm | None:
+def _detail_form(action: str, data: Any) -> TagForm | IntervalForm | SnoozeForm | None:
     """What else has to be said of an action."""
+    if action == "snooze":
+        return SnoozeForm(data)
     if action in ("tag", "untag"):
         return TagForm(data)
     return IntervalForm(data) if action == "interval" else None
@@ -173,6 +177,10 @@ def _do(
     act: dict[str, Callable[[Sequence[UUID]], int]] = {
         "pause": lambda ids: pause_monitors(monitor_ids=ids, by=request.user),
         "resume": lambda ids: resume_monitors(monitor_ids=ids),
+        "snooze": lambda ids: snooze_monitors(
+            monitor_ids=ids, length=timedelta(hours=int(values["hours"])), by=request.user
+        ),
+        "unsnooze": lambda ids: unsnooze_monitors(monitor_ids=ids, by=request.user),
         "tag": lambda ids: tag_monitors(monitor_ids=ids, tag=values["tag"]),
         "untag": lambda ids: untag_monitors(monitor_ids=ids, tag=values["tag"]),
         "interval": lambda ids: pace_monitors(monitor_ids=ids, interval_s=values["interval"]),

@@ -126,9 +126,10 @@ class TestMonitors:
 
     def test_the_list_snoozes_and_ends_it(self, admin_client: Client) -> None:
         monitor = make_monitor()
-        assert do(admin_client, Monitor, "snooze", monitor) == ["Snoozed: 1"]
+        assert do(admin_client, Monitor, "snooze", monitor, hours="3") == ["Snoozed: 1"]
         monitor.refresh_from_db()
-        assert monitor.snoozed_until is not None
+        assert monitor.snoozed_at is not None
+        assert monitor.snoozed_until == monitor.snoozed_at + timedelta(hours=3)
         assert do(admin_client, Monitor, "unsnooze", monitor) == ["Ended: 1"]
         monitor.refresh_from_db()
         assert monitor.snoozed_until <= timezone.now() + timedelta(seconds=5)

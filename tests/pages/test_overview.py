@@ -289,3 +289,16 @@ def test_monitors_of_others_are_not_among_the_many(client: Client, team: Team) -
 def test_a_viewer_is_offered_nothing_to_tick(viewer_client: Client, team: Team) -> None:
     make_monitor(team)
     assert 'type="checkbox"' not in page(viewer_client)
+
+
+def test_many_are_snoozed_and_woken_at_once(client: Client, team: Team) -> None:
+    some = make_some(team, Status.UP, Status.DOWN, Status.UP)
+    assert "nobody is told" in ask(client, "snooze", some[:2])
+    shown = ask(client, "snooze", some[:2], hours="8", is_confirmed="1")
+    assert "Snooze: 2 of 2 monitors" in shown
+    for one in some:
+        one.refresh_from_db()
+    assert [one.snoozed_until is not None for one in some] == [True, True, False]
+    assert some[0].snoozed_at == some[1].snoozed_at
+    shown = ask(client, "unsnooze", some, is_confirmed="1")
+    assert "End the snooze: 2 of 3 monitors; 1 stay as they are" in shown
