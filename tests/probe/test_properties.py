@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from probe.kinds import KINDS
 from probe.prober import Prober
 from probe.values import Job, Observation, Status
-from tests.probe.conftest import make_job
+from tests.probe.conftest import PatientProber, make_job
 from tests.servers import http
 from tests.servers.raw import Conduct, Connection, serve
 
@@ -158,7 +158,7 @@ def test_no_answer_makes_a_check_fail_by_itself(pieces: list[bytes], stays: bool
 
 
 async def _observe_http(response: bytes) -> Outcome:
-    async with serve(http.answer(response)) as server, Prober() as prober:
+    async with serve(http.answer(response)) as server, PatientProber() as prober:
         jobs = [make_job("http", server.url, timeout=TIMEOUT_S, assertions=ASSERTIONS)]
         return await _timed(prober, jobs)
 
@@ -234,7 +234,7 @@ def accepted(kind: str, drawn: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _observe_with(kind: str, drawn: Mapping[str, Any]) -> Outcome:
-    async with serve(blurt(http.OK, stays=False)) as server, Prober() as prober:
+    async with serve(blurt(http.OK, stays=False)) as server, PatientProber() as prober:
         target = TARGETS[kind].format(f"127.0.0.1:{server.port}")
         job = make_job(kind, target, timeout=TIMEOUT_S, **accepted(kind, drawn))
         return await _timed(prober, [job])
