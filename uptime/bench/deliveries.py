@@ -31,7 +31,7 @@ from alerts.models import Channel, Delivery, DeliveryStatus
 from alerts.outbox import announce, queue_deliveries
 from incidents.models import EventKind, Incident, IncidentEvent, Severity
 from incidents.transitions import Transition
-from monitors.models import Assignment, Monitor, Shift
+from monitors.models import Assignment, Monitor, Shift, Status
 from uptime.bench.engine import scratch_database, seed, worker
 from uptime.bench.measure import tree_cpu_s
 from uptime.bench.target import loopback_target
@@ -231,6 +231,7 @@ def _fail(team: Team, channels: Sequence[Channel], count: int) -> list[Transitio
                 name=f"Failing {number}",
                 kind="http",
                 target="http://127.0.0.1:9/",
+                status=Status.DOWN,  # of one that is pending nobody is told
                 tags=[channels[number % len(channels)].name],
             )
             for number in range(count)
