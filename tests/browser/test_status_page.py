@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from email.message import EmailMessage
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.chromium import PHONE, Reader
 from tests.browser.installation import Installation
@@ -36,8 +36,12 @@ def test_a_subscriber_confirms_by_mail_and_hears_of_an_incident(
     owner.page.get_by_role("button", name="Publish").click()
     expect(owner.page.get_by_role("heading", level=1)).to_contain_text("Pictures load slowly")
     assert "Pictures load slowly" in _mail(installed, 2)["Subject"]
+    wait_until(lambda: _shows(page, "Pictures load slowly"))  # as soon as it is rendered anew
+
+
+def _shows(page: Page, text: str) -> bool:
     page.goto("/status/lantern/")
-    expect(page.get_by_text("Pictures load slowly").first).to_be_visible()
+    return page.get_by_text(text).first.is_visible()
 
 
 def _mail(installed: Installation, number: int) -> EmailMessage:
