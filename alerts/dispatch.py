@@ -34,6 +34,7 @@ AT_ONCE = 64
 # leaves at once beside the long queues of others. To find it may take this share of the time.
 KEPT_FREE = 16
 LOOK_ASIDE_SHARE = 0.1
+LOOK_ASIDE_EVERY_S = 0.3
 # One receiver that hangs holds two senders, not all; one that proves quick may have more.
 AT_ONCE_PER_CHANNEL = 2
 MOST_PER_CHANNEL = 16
@@ -120,7 +121,9 @@ class Dispatcher:
             in_flight=self._in_flight.values(),
         )
         ended = time.monotonic()
-        self._look_aside_at = ended + (ended - began) / LOOK_ASIDE_SHARE
+        # On a busy machine a look takes long that costs little.
+        pause_s = min((ended - began) / LOOK_ASIDE_SHARE, LOOK_ASIDE_EVERY_S)
+        self._look_aside_at = ended + pause_s
         return leased
 
     def _lease(self, now: datetime) -> list[Leased]:
