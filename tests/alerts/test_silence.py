@@ -9,6 +9,7 @@ from accounts.models import Team
 from alerts.actions import create_channel
 from alerts.models import Channel, Delivery, DeliveryStatus
 from alerts.outbox import lease_deliveries
+from alerts.pacing import GATHERING
 from incidents.actions import snooze_monitor
 from incidents.maintenance.actions import create_window, end_window
 from incidents.models import Incident, MaintenanceWindow
@@ -21,7 +22,7 @@ from uptime.operations import acknowledge_incident, review_incidents
 pytestmark = pytest.mark.django_db
 
 HOUR = timedelta(hours=1)
-SECOND = timedelta(seconds=1)
+GATHERED = GATHERING + timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_a_storm_is_merged_without_what_nobody_is_to_hear(team: Team, hook: Chan
     for shop in shops:
         observe(shop, REFUSED)
     snooze_monitor(monitor=shops[0], length=HOUR, by=None)
-    assert leave(timedelta(seconds=3)) == ["digest"]
+    assert leave(GATHERED) == ["digest"]
     kept = Delivery.objects.get(incident__monitor=shops[0])
     assert (kept.status, kept.digest) == ("queued", None)
 
@@ -165,9 +166,7 @@ def test_a_digest_that_was_tried_in_vain_waits_as_its_parts_do(team: Team, hook:
     ]
     for shop in shops:
         observe(shop, REFUSED)
-    lease_deliveries(
-        owner=uuid4(), now=database_now() + 3 * SECOND, limit=9, per_channel=lambda _: 9
-    )
+    lease_deliveries(owner=uuid4(), now=database_now() + GATHERED, limit=9, per_channel=lambda _: 9)
     fails_to_leave()
     work = window(team)
     review_incidents()
