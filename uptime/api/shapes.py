@@ -64,16 +64,20 @@ class Error(Shape):
 T = TypeVar("T")
 
 
+# A class made of a generic one has no source: the search for its docstrings costs each start of a
+# process a tenth of a second, and finds nothing.
+_WITHOUT_SOURCE = ConfigDict(use_attribute_docstrings=False)
+
+
 class Page(Shape, Generic[T]):
     """One page of a list."""
 
+    model_config = _WITHOUT_SOURCE
+
     results: list[T]
-    next: str | None
-    """Address of the next page."""
-    previous: str | None
-    """Address of the page before."""
-    count: int
-    """How many there are on all pages."""
+    next: str | None = Field(description="Address of the next page.")
+    previous: str | None = Field(description="Address of the page before.")
+    count: int = Field(description="How many there are on all pages.")
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
@@ -83,11 +87,11 @@ class Page(Shape, Generic[T]):
 class Slice(Shape, Generic[T]):
     """One page of a list that is too long to count."""
 
+    model_config = _WITHOUT_SOURCE
+
     results: list[T]
-    next: str | None
-    """Address of the next page, of older ones."""
-    previous: str | None
-    """Address of the page before, of newer ones."""
+    next: str | None = Field(description="Address of the next page, of older ones.")
+    previous: str | None = Field(description="Address of the page before, of newer ones.")
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
