@@ -4,6 +4,7 @@ What all of its pages share is here: lists that never count, forms that write th
 own actions, and a sign-in that is the product's own.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
@@ -156,8 +157,9 @@ class RecentFilter(admin.SimpleListFilter):
         span = self.spans[self.value()]
         return queryset if span is None else self.since(queryset, timezone.now() - span)
 
+    @abstractmethod
     def since(self, queryset: QuerySet[Any], moment: datetime) -> QuerySet[Any]:
-        raise NotImplementedError
+        """The rows from that moment on."""
 
 
 # -- forms and actions ---------------------------------------------------------------------------
@@ -204,14 +206,17 @@ class ActionAdmin(Admin[M]):
 
     form: type[ActionForm[M]]
 
+    @abstractmethod
     def create(self, values: dict[str, Any], request: HttpRequest) -> M:
-        raise NotImplementedError
+        """Raises `Invalid`."""
 
+    @abstractmethod
     def update(self, obj: M, values: dict[str, Any], request: HttpRequest) -> object:
-        raise NotImplementedError
+        """Raises `Invalid` or `Conflict`."""
 
+    @abstractmethod
     def remove(self, obj: M) -> None:
-        raise NotImplementedError
+        """Raises `Conflict`."""
 
     def changeform_view(
         self,

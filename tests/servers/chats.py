@@ -1,6 +1,7 @@
 """Look-alikes of the chats' incoming webhooks: they refuse what the real ones refuse."""
 
 import json
+from abc import abstractmethod
 from typing import Any
 
 from tests.servers.webhook import Misbehaviour, Receiver, Reply, Request
@@ -32,8 +33,9 @@ class Vendor(Receiver):
     def answer(self, request: Request) -> Reply | Misbehaviour:
         return self.script.popleft() if self.script else self.judge(request)
 
+    @abstractmethod
     def judge(self, request: Request) -> Reply:
-        raise NotImplementedError
+        """The answer of a service that is well."""
 
     def lives(self, values: Any) -> Reply:
         """The good answer to a question."""
