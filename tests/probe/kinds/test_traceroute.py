@@ -64,7 +64,6 @@ async def test_a_host_that_says_nothing_is_down(
     assert seen.message.startswith(
         "8.8.8.8 did not answer; the last to answer was hop 2, 10.0.0.2, in "
     )
-    assert (seen.latency_ms or 0) < 850
 
 
 async def test_nobody_answers(check: Check, internet: Internet) -> None:
