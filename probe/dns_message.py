@@ -9,6 +9,7 @@ import ipaddress
 import re
 import socket
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -80,7 +81,8 @@ class Answer:
 
     `aliases` is the way from the name that was asked through CNAMEs, empty without one. `values`
     are the records of the type asked for at its end, as text. `loops`: the way bites its tail.
-    `failure` is the message itself where its rcode is another than NOERROR.
+    `strays` are names that the way does not lead to, whose records of the type came nevertheless:
+    they answer nothing. `failure` is the message itself where its rcode is another than NOERROR.
     """
 
     rcode: str
@@ -88,6 +90,7 @@ class Answer:
     aliases: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     loops: bool = False
+    strays: tuple[str, ...] = ()
     ttl_s: int | None = None
     failure: bytes = b""
 
@@ -153,9 +156,7 @@ def _extended_rcode(data: bytes, at: int, count: int) -> int:
 
 def _follow(data: bytes, at: int, count: int, name: str, record_type: int, rcode: str) -> Answer:
     """From the name that was asked along its aliases to its records."""
-    aliases: dict[str, str] = {}
-    found: dict[str, list[str]] = {}
-    ttls: list[int] = []
+    records: list[Record] = []
     for _ in range(count):
         owner, at = read_name(data, at)
         kind, cls, ttl_s, length = _RECORD.unpack_from(data, at)
@@ -164,20 +165,40 @@ def _follow(data: bytes, at: int, count: int, name: str, record_type: int, rcode
             raise MalformedError("a record is longer than the message")
         if cls == _IN and kind in (record_type, _CNAME):
             value = _read_value(data, at, length, kind)
-            if kind == record_type:
-                found.setdefault(owner, []).append(value)
-                ttls.append(ttl_s)
-            else:
-                aliases[owner] = value
+            records.append(Record(owner, kind, value, ttl_s))
         at += length
+    return follow(records, name, record_type, rcode)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    owner: str
+    kind: int
+    value: str
+    ttl_s: int
+
+
+def follow(
+    records: Sequence[Record], name: str, record_type: int, rcode: str = "NOERROR"
+) -> Answer:
+    """What records say to a question: those that the way of aliases from its name leads to."""
+    aliases = {one.owner: one.value for one in records if one.kind == _CNAME != record_type}
+    owners = {one.owner for one in records if one.kind == record_type}
     way = [name]
-    while way[-1] not in found and way[-1] in aliases:
+    while way[-1] not in owners and way[-1] in aliases:
         target = aliases[way[-1]]
         if target in way:
             return Answer(rcode, False, (*way[1:], target), (), loops=True)
         way.append(target)
-    values = tuple(found.get(way[-1], ()))
-    return Answer(rcode, False, tuple(way[1:]), values, ttl_s=min(ttls, default=None))
+    right = [one for one in records if one.kind == record_type and one.owner == way[-1]]
+    return Answer(
+        rcode,
+        False,
+        tuple(way[1:]),
+        tuple(one.value for one in right),
+        strays=tuple(sorted(owners - {way[-1]})),
+        ttl_s=min((one.ttl_s for one in right), default=None),
+    )
 
 
 def read_name(data: bytes, at: int) -> tuple[str, int]:

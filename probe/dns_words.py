@@ -40,6 +40,7 @@ class Wording:
 
     def failure(self, answer: Answer) -> tuple[Reason, str]:
         """Of an answer that is a failure, or has no records of the type."""
+        instead = _instead(answer.strays)
         if answer.rcode != "NOERROR":
             reason, text = self._rcode(answer)
         elif answer.loops:
@@ -50,11 +51,11 @@ class Wording:
             reason = Reason.DNS_NO_ANSWER
             text = (
                 f"{self.name} is an alias of {answer.aliases[-1]}, for which {self.server} gives"
-                f" no {self.records} record"
+                f" no {self.records} record{instead and f' (it{instead})'}"
             )
         else:
             reason = Reason.DNS_NO_ANSWER
-            text = f"{self.name} has no {self.records} record ({self.server})"
+            text = f"{self.name} has no {self.records} record ({self.server}{instead})"
         return reason, sentence(f"{text}{_in_the_servers_words(answer)}.")
 
     def _rcode(self, answer: Answer) -> tuple[Reason, str]:
@@ -67,6 +68,11 @@ class Wording:
         rare = (Reason.DNS_SERVFAIL, "{server} failed to resolve {name} (" + answer.rcode + ")")
         reason, text = _FAILURES.get(answer.rcode, rare)
         return reason, text.format(name=self.name, server=self.server)
+
+
+def _instead(strays: tuple[str, ...]) -> str:
+    """What came for what was asked."""
+    return f" answers for {', '.join(strays[:_SHOWN_ERRORS])} instead" if strays else ""
 
 
 def _in_the_servers_words(answer: Answer) -> str:

@@ -208,14 +208,14 @@ def check_ipv6(host: str, addresses: list[str]) -> None:
     says nothing of the host. Where it lacks but the way to this host, kinds call it unreachable."""
     if not all(":" in address for address in addresses):
         return
-    if not any(map(_has_way_to, (*addresses, _IPV6_INTERNET))):
+    if not any(map(has_way_to, (*addresses, _IPV6_INTERNET))):
         raise Trouble(
             Reason.CHECK_ERROR,
             f"This machine has no IPv6, which alone leads to {host} ({addresses[0]}).",
         )
 
 
-def _has_way_to(address: str) -> bool:
+def has_way_to(address: str) -> bool:
     """Whether the kernel has a route. A socket for datagrams that is given an address asks for one
     and sends nothing."""
     try:

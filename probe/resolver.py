@@ -1,14 +1,16 @@
 """Names to addresses, by c-ares on the running loop.
 
-A check that fails for its name is worth a second look: a question of our own (`dns_client`) finds
-what c-ares doesn't tell, the rarer answers of name servers and the alias that leads nowhere.
+What c-ares brings is judged here: records count where the way of aliases from the name that was
+asked leads to them. A check that fails for its name, or waits for it, is worth a second look: a
+question of our own (`dns_client`) finds what c-ares doesn't tell, the rarer answers of name
+servers, the alias that leads nowhere, the answer that TCP alone could give and doesn't.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pycares
@@ -23,12 +25,13 @@ from probe.dns_client import (
     own_server,
     system_servers,
 )
-from probe.dns_message import TYPES
+from probe.dns_message import TYPES, Record, follow
 from probe.dns_words import Wording, sentence
-from probe.net import Deadline, Trouble
+from probe.net import Deadline, Trouble, has_way_to
 from probe.values import Reason
 
 _FAMILIES = {"auto": socket.AF_UNSPEC, "4": socket.AF_INET, "6": socket.AF_INET6}
+_TYPES = {"auto": ("A", "AAAA"), "4": ("A",), "6": ("AAAA",)}
 _DNS_TROUBLE = {
     ares.ARES_ENOTFOUND: (Reason.DNS_NXDOMAIN, "{host} does not exist (NXDOMAIN from {server})."),
     ares.ARES_ESERVFAIL: (Reason.DNS_SERVFAIL, "{server} failed to resolve {host} (SERVFAIL)."),
@@ -46,6 +49,8 @@ _DNS_TROUBLE = {
 _RECORDS = {"auto": "A or AAAA", "4": "A", "6": "AAAA"}
 _PATIENCE = 0.25
 """The share of the time after which a name server that has not answered is asked once more."""
+_CARE = 0.9
+"""The share of the rest in which it has to say so where that leads nowhere either."""
 
 _WORTH_A_LOOK = {
     ares.ARES_ENODATA,
@@ -71,18 +76,19 @@ class Resolver:
         self, host: str, *, ip_version: str, server: str | None, deadline: Deadline
     ) -> list[str]:
         """The addresses of `host`, in the order to try them (RFC 6724). Raises Trouble."""
-        family = _FAMILIES[ip_version]
         if host == "localhost":
             server = None  # no business of a name server's, RFC 6761 section 6.3
+        if server is None and (known := self._channel(None).look_in_hosts(host, ip_version)):
+            return known
         try:
-            return await self._resolve(host, family, server, deadline)
+            return await self._resolve(host, _TYPES[ip_version], server, deadline)
         except pycares.AresError as error:
             code: int = error.args[0]
             if code == ares.ARES_ECONNREFUSED and server is not None:
                 check_own_end(own_server(server))  # c-ares calls any failing socket refused
-                await _look_closer(host, ip_version, server, deadline)
+                await _look_closer(host, ip_version, error, server, deadline)
             if code in _WORTH_A_LOOK:
-                await _look_closer(host, ip_version, server, deadline)
+                await _look_closer(host, ip_version, error, server, deadline)
             raise self._trouble(code, host, ip_version, server) from None
         except TimeoutError:
             check_own_end(_server(server))  # c-ares waits for a free port as for an answer
@@ -94,16 +100,16 @@ class Resolver:
             ) from None
 
     async def _resolve(
-        self, host: str, family: socket.AddressFamily, server: str | None, deadline: Deadline
+        self, host: str, types: tuple[str, ...], server: str | None, deadline: Deadline
     ) -> list[str]:
         try:
-            return await _ask(lambda: self._channel(server), host, family, deadline)
+            return await _ask(lambda: self._channel(server), host, types, server, deadline)
         except pycares.AresError as error:
             if error.args[0] not in _SHARED_FATE:
                 raise
         own = _Channel(server)
         try:
-            return await _ask(lambda: own, host, family, deadline)
+            return await _ask(lambda: own, host, types, server, deadline)
         finally:
             own.retire()
 
@@ -143,15 +149,20 @@ def _name(server: str | None) -> str:
     return f"the resolver {server}" if server else "the system's resolver"
 
 
-async def _look_closer(host: str, ip_version: str, server: str | None, deadline: Deadline) -> None:
+async def _look_closer(
+    host: str,
+    ip_version: str,
+    error: pycares.AresError,
+    server: str | None,
+    deadline: Deadline,
+) -> None:
     """Ask once more, by ourselves, why there is no address. Raises Trouble where that tells more
     than c-ares did."""
-    record_type = _RECORDS[ip_version].split()[0]
+    record_type: str = error.args[2]
     try:
         asked = _server(server)
-        question = Question(host.removesuffix("."), TYPES[record_type], record_type)
         brief = deadline.at_most(_CLOSER_LOOK_S)
-        answer = await ask(question, asked, "udp", brief)
+        answer = await ask(_question(host, record_type), asked, "udp", brief)
     except OverTcpError:
         raise
     except (Trouble, UnicodeError, ValueError):
@@ -161,50 +172,131 @@ async def _look_closer(host: str, ip_version: str, server: str | None, deadline:
     raise Trouble(*Wording(host, _RECORDS[ip_version], asked.title).failure(answer))
 
 
+def _question(host: str, record_type: str) -> Question:
+    return Question(host.removesuffix("."), TYPES[record_type], record_type)
+
+
 async def _ask(
     choose_channel: Callable[[], _Channel],
     host: str,
-    family: socket.AddressFamily,
+    types: tuple[str, ...],
+    server: str | None,
     deadline: Deadline,
 ) -> list[str]:
-    """Ask until there is an answer. Raises TimeoutError at the deadline, or AresError."""
+    """Ask until there is an answer. Raises TimeoutError at the deadline, OverTcpError where only
+    that was in the way, or AresError."""
+    second = _SecondLook(host, server, deadline)
     while (remaining_s := deadline.remaining_s) > 0:
         try:
             async with asyncio.timeout(remaining_s):
-                return await _look_up(choose_channel(), host, family, remaining_s * _PATIENCE)
+                return await _look_up(choose_channel(), host, types, second)
         except pycares.AresError as error:
             # c-ares gives up sooner than the check when it has seen faster answers
             if error.args[0] != ares.ARES_ETIMEOUT:
                 raise
+        except TimeoutError:
+            break
+    if second.trouble is not None:
+        raise second.trouble
     raise TimeoutError
 
 
 async def _look_up(
-    channel: _Channel, host: str, family: socket.AddressFamily, patience_s: float
+    channel: _Channel, host: str, types: tuple[str, ...], second: _SecondLook
 ) -> list[str]:
-    """Ask; where no answer has come after a while, ask again beside it, each family by itself.
+    """Ask for each type of address; where no answer has come after a while, look ourselves.
 
-    A datagram may have been lost, and some name servers never answer for AAAA: one family's
-    addresses will do then. Raises AresError.
+    Some name servers never answer for AAAA: one family's addresses will do then. Raises AresError.
     """
-    first = channel.lookup(host, family)
-    lookups = [first]
+    lookups = [channel.lookup(host, each) for each in types]
+    looks: list[asyncio.Task[list[str]]] = []
     try:
-        await asyncio.wait(lookups, timeout=patience_s)
-        if not first.done():
-            both = (socket.AF_INET, socket.AF_INET6)
-            families = both if family == socket.AF_UNSPEC else (family,)
-            lookups += (channel.lookup(host, each) for each in families)
-        while not first.done():
-            done, _ = await asyncio.wait(lookups, return_when=asyncio.FIRST_COMPLETED)
-            failed = [each for each in done if each.exception() is not None]
-            if answered := done.difference(failed):
-                return answered.pop().result()
-            lookups = [each for each in lookups if each not in failed]
-        return first.result()
+        _, pending = await asyncio.wait(lookups, timeout=second.patience_s)
+        if pending and not _addresses(lookups):
+            late = [each for each, lookup in zip(types, lookups, strict=True) if lookup in pending]
+            looks = second.begin(late)
+            while not all(lookup.done() for lookup in lookups):
+                open_yet = [each for each in (*lookups, *looks) if not each.done()]
+                await asyncio.wait(open_yet, return_when=asyncio.FIRST_COMPLETED)
+                if found := _addresses((*lookups, *looks)):
+                    return _in_order(found)
+        if found := _addresses(lookups):
+            return _in_order(found)
+        raise _most_telling(lookups)
     finally:
-        for each in lookups:
+        for each in (*lookups, *looks):
             each.cancel()
+
+
+def _addresses(lookups: Iterable[asyncio.Future[list[str]]]) -> list[str]:
+    """What those that have ended well have brought."""
+    ended = (each for each in lookups if each.done() and each.exception() is None)
+    return list(dict.fromkeys(address for each in ended for address in each.result()))
+
+
+def _most_telling(lookups: Iterable[asyncio.Future[list[str]]]) -> BaseException:
+    """Of failures the one that is more than an empty answer."""
+    errors = [error for each in lookups if (error := each.exception())]
+    telling = (error for error in errors if error.args[0] != ares.ARES_ENODATA)
+    return next(telling, errors[0])
+
+
+def _in_order(addresses: list[str]) -> list[str]:
+    """Addresses as RFC 6724 section 6 has them tried, as far as it tells IPv6 from IPv4: global
+    IPv6 first, where there is a way to it, and local IPv6 after IPv4."""
+    if {":" in address for address in addresses} != {True, False}:
+        return addresses
+    return sorted(addresses, key=_rank)
+
+
+def _rank(address: str) -> int:
+    if ":" not in address:
+        return 1
+    if not has_way_to(address):
+        return 3
+    return 2 if address.startswith(_LATE_IPV6) else 0
+
+
+_LATE_IPV6 = ("fc", "fd", "2002:", "2001:0:", "::ffff:")  # section 2.1: those below IPv4
+
+
+class _SecondLook:
+    """Asks the name servers beside c-ares, for which a lost datagram and a truncated answer look
+    alike. `trouble` is what was seen to be in the way of an answer."""
+
+    def __init__(self, host: str, server: str | None, deadline: Deadline) -> None:
+        self.trouble: OverTcpError | None = None
+        self._host = host
+        self._server = server
+        self._deadline = deadline
+
+    @property
+    def patience_s(self) -> float:
+        return self._deadline.remaining_s * _PATIENCE
+
+    def begin(self, types: Iterable[str]) -> list[asyncio.Task[list[str]]]:
+        """Looks whose result is addresses, none where they fail."""
+        servers = system_servers() if self._server is None else [own_server(self._server)]
+        return [
+            asyncio.create_task(self._look(_question(self._host, each), server))
+            for each in types
+            for server in servers
+        ]
+
+    async def _look(self, question: Question, server: Server) -> list[str]:
+        try:
+            answer = await ask(question, server, "udp", self._deadline.part(_CARE))
+        except OverTcpError as trouble:
+            self.trouble = trouble
+        except (Trouble, UnicodeError, ValueError):
+            pass
+        else:
+            return list(answer.values) if answer.rcode == "NOERROR" else []
+        return []
+
+
+def _plain(name: str) -> str:
+    return name.lower().removesuffix(".")
 
 
 class _Channel:
@@ -226,41 +318,77 @@ class _Channel:
         self._writers: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
         options: dict[str, Any] = {"timeout": 2.0, "tries": 4}
-        if server is not None:
-            # the server's own answer: no hosts file, no search domains
-            options |= {"servers": [server], "lookups": "b", "domains": []}
+        self._is_systems = server is None
+        if server is None:
+            self._hosts = pycares.Channel(lookups="f")
+        else:
+            options["servers"] = [server]
         self._ares = pycares.Channel(sock_state_cb=self._on_socket, **options)
 
     @property
     def is_stale(self) -> bool:
         return self._loop.time() - self._born_at > self.LIFETIME_S
 
-    def lookup(self, host: str, family: socket.AddressFamily) -> asyncio.Future[list[str]]:
+    def look_in_hosts(self, host: str, ip_version: str) -> list[str]:
+        """What this machine's own list, hosts(5), says; and localhost, which is in none."""
+        found: list[str] = []
+
+        def on_answer(answer: pycares.AddrInfoResult | None, _error: int | None) -> None:
+            if answer is not None:
+                found.extend(node.addr[0].decode() for node in answer.nodes)
+
+        family = _FAMILIES[ip_version]
+        self._hosts.getaddrinfo(
+            host, None, family=family, type=socket.SOCK_STREAM, callback=on_answer
+        )
+        return list(dict.fromkeys(found))
+
+    def lookup(self, host: str, record_type: str) -> asyncio.Future[list[str]]:
+        """The addresses of one type. The future fails with AresError, its third argument the type,
+        where there are none. The system's resolvers are asked under its search domains, too."""
         future: asyncio.Future[list[str]] = self._loop.create_future()
 
-        def on_answer(found: pycares.AddrInfoResult | None, error: int | None) -> None:
+        def fail(error: int) -> None:
+            text = pycares.errno.strerror(error)
+            future.set_exception(pycares.AresError(error, text, record_type))
+
+        def on_answer(found: pycares.DNSResult | None, error: int | None) -> None:
             self._open -= 1
             if not future.done():
-                if error is not None:
-                    future.set_exception(pycares.AresError(error, pycares.errno.strerror(error)))
+                if found is None:
+                    fail(error or ares.ARES_EBADRESP)
+                elif addresses := self._read(found, host, record_type):
+                    future.set_result(addresses)
                 else:
-                    assert found is not None
-                    addresses = (node.addr[0].decode() for node in found.nodes)
-                    future.set_result(list(dict.fromkeys(addresses)))
+                    fail(ares.ARES_ENODATA)
             if self._is_retired and not self._open and not self._is_closed:
                 self._loop.call_soon(self.close)  # not from inside c-ares' own callback
 
         self._open += 1
+        query = self._ares.search if self._is_systems else self._ares.query
         try:
-            self._ares.getaddrinfo(
-                host, None, family=family, type=socket.SOCK_STREAM, callback=on_answer
-            )
+            query(host, TYPES[record_type], callback=on_answer)
         except pycares.AresError as error:
             if not future.done():  # it raised before it called back; it may do both
                 self._open -= 1
-                future.set_exception(error)
+                fail(error.args[0])
         self._arm()
         return future
+
+    def _read(self, found: pycares.DNSResult, host: str, record_type: str) -> list[str]:
+        """The addresses in an answer that are those of `host`, or of what it is an alias of."""
+        records: list[Record] = []
+        for one in found.answer:
+            match one.data:
+                case pycares.ARecordData(addr=text) | pycares.AAAARecordData(addr=text):
+                    records.append(Record(_plain(one.name), one.type, text, one.ttl))
+                case pycares.CNAMERecordData(cname=name):
+                    records.append(Record(_plain(one.name), one.type, _plain(name), one.ttl))
+        owners = {record.owner for record in records}
+        asked = _plain(host)
+        if self._is_systems and asked not in owners:  # then it was found under a search domain
+            asked = next((each for each in owners if each.startswith(f"{asked}.")), asked)
+        return list(follow(records, asked, TYPES[record_type]).values)
 
     def retire(self) -> None:
         """Take no more questions; close when those under way have their answers."""
@@ -278,6 +406,8 @@ class _Channel:
         self._readers.clear()
         self._writers.clear()
         self._is_closed = True
+        if self._is_systems:
+            self._hosts.close()
         self._ares.cancel()  # here rather than in the thread that takes the channel apart
         self._ares.close()
 

@@ -173,6 +173,107 @@ async def test_an_alias_that_leads_nowhere_is_named(check: Check) -> None:
     )
 
 
+STRAYS = {
+    "another name": (
+        ["y.example. 5 IN A 127.0.0.1"],
+        "x.example has no A or AAAA record (the resolver AT answers for y.example instead).",
+    ),
+    "an alias, and another name": (
+        ["x.example. 5 IN CNAME z.example.", "y.example. 5 IN A 127.0.0.1"],
+        "x.example is an alias of z.example, for which the resolver AT gives no A or AAAA record"
+        " (it answers for y.example instead).",
+    ),
+    "a name below": (
+        ["x.example.example. 5 IN A 127.0.0.1"],
+        "x.example has no A or AAAA record (the resolver AT answers for x.example.example"
+        " instead).",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+@pytest.mark.parametrize("answer", STRAYS)
+async def test_addresses_of_another_name_do_not_count(answer: str, kind: str, check: Check) -> None:
+    records, message = STRAYS[answer]
+    async with (
+        serve(http.answer(http.OK)) as server,
+        serve_names({"x.example": dns.say(*records)}) as names,
+    ):
+        target = f"x.example:{server.port}"
+        target = f"http://{target}" if kind == "http" else target
+        seen = await check(kind, target, resolver=names.address)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.DNS_NO_ANSWER)
+    assert seen.message == message.replace("AT", names.address)
+
+
+RIGHT = {
+    "of the name, beside another's": ["X.example. 5 IN A 127.0.0.1", "y.example. 5 IN A 127.0.0.2"],
+    "of an alias": ["x.example. 5 IN CNAME Z.example.", "z.example. 5 IN A 127.0.0.1"],
+    "of an alias's alias, in any order": [
+        "z.example. 5 IN A 127.0.0.1",
+        "y.example. 5 IN CNAME z.example.",
+        "x.example. 5 IN CNAME y.example.",
+    ],
+}
+
+
+@pytest.mark.parametrize("answer", RIGHT)
+async def test_addresses_that_the_name_leads_to_count(answer: str) -> None:
+    resolver = Resolver()
+    try:
+        async with serve_names({"x.example": dns.say(*RIGHT[answer])}) as names:
+            found = await resolver.resolve(
+                "x.example", ip_version="4", server=names.address, deadline=Deadline(1)
+            )
+    finally:
+        resolver.close()
+    assert found == ["127.0.0.1"]
+
+
+async def test_an_address_under_a_search_domain_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCALDOMAIN", "inside.example")
+    make = pycares.Channel
+    zone = {"db.inside.example": dns.say("db.inside.example. 5 IN A 127.0.0.1")}
+    async with serve_names(zone) as names:
+        monkeypatch.setattr(
+            pycares, "Channel", lambda **options: make(servers=[names.address], **options)
+        )
+        resolver = Resolver()
+        try:
+            found = await resolver.resolve("db", ip_version="4", server=None, deadline=Deadline(2))
+        finally:
+            resolver.close()
+    assert found == ["127.0.0.1"]
+
+
+async def test_ipv6_is_tried_first_where_there_is_a_way() -> None:
+    zone = {"x.example": ["127.0.0.1", "fd00::1", "::1"]}
+    resolver = Resolver()
+    try:
+        async with serve_names(zone) as names:
+            found = await resolver.resolve(
+                "x.example", ip_version="auto", server=names.address, deadline=Deadline(2)
+            )
+    finally:
+        resolver.close()
+    assert found == ["::1", "127.0.0.1", "fd00::1"]
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_a_truncated_answer_that_tcp_keeps_back_is_told(kind: str, check: Check) -> None:
+    async with (
+        dns.serve_names_over_tcp({"x.example": dns.SILENCE}) as over_tcp,
+        serve_names({"x.example": dns.say(is_truncated=True)}, port=over_tcp.port) as names,
+    ):
+        target = "http://x.example" if kind == "http" else "x.example:80"
+        seen = await check(kind, target, resolver=names.address, timeout=0.4)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.DNS_TIMEOUT)
+    assert seen.message == (
+        f"The answer of the resolver {names.address} for x.example does not fit a datagram, and"
+        f" over TCP: The resolver {names.address} did not answer for x.example within 0.4 s."
+    )
+
+
 async def test_a_name_that_comes_back_at_the_closer_look_failed_all_the_same(check: Check) -> None:
     def recovers(query: bytes) -> bytes | list[bytes]:
         return dns.say(*(["x.example. 5 IN A 127.0.0.1"] if len(names.asked) > 2 else []))(query)

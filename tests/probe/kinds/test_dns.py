@@ -89,6 +89,13 @@ async def test_aliases_are_followed(check: Check) -> None:
     assert (seen.details or {})["aliases"] == ["y.example"]
 
 
+async def test_records_of_other_names_do_not_count(check: Check) -> None:
+    outcome = say(A, "y.example. 9 IN A 192.0.2.2")
+    seen = await ask(check, outcome, expected=["192.0.2.1"], match="exact")
+    assert seen.status == Status.UP
+    assert (seen.details or {})["ttl"] == 60
+
+
 # Failures
 
 FAILURES: dict[str, tuple[Outcome, Reason, str]] = {
@@ -161,7 +168,18 @@ FAILURES: dict[str, tuple[Outcome, Reason, str]] = {
     "records of another name": (
         say("y.example. 60 IN A 192.0.2.1"),
         Reason.DNS_NO_ANSWER,
-        "x.example has no A record (the resolver AT).",
+        "x.example has no A record (the resolver AT answers for y.example instead).",
+    ),
+    "alias and records of another name": (
+        say("x.example. 60 IN CNAME z.example.", "y.example. 60 IN A 192.0.2.1"),
+        Reason.DNS_NO_ANSWER,
+        "x.example is an alias of z.example, for which the resolver AT gives no A record (it"
+        " answers for y.example instead).",
+    ),
+    "alias of another name": (
+        say("z.example. 60 IN CNAME y.example.", "y.example. 60 IN A 192.0.2.1"),
+        Reason.DNS_NO_ANSWER,
+        "x.example has no A record (the resolver AT answers for y.example instead).",
     ),
     "alias to nowhere": (
         say("x.example. 60 IN CNAME gone.example.", rcode="NXDOMAIN"),
@@ -405,6 +423,19 @@ async def test_a_truncated_answer_without_tcp_is_told(check: Check) -> None:
     assert seen.message.startswith(
         "The answer of the resolver AT for x.example does not fit a"
         " datagram, and over TCP: Connection to 127.0.0.1 port "
+    )
+
+
+async def test_a_truncated_answer_that_tcp_keeps_back_is_told(check: Check) -> None:
+    async with (
+        serve_names_over_tcp({"x.example": SILENCE}) as over_tcp,
+        serve_names({"x.example": say(is_truncated=True)}, port=over_tcp.port) as names,
+    ):
+        seen = await check("dns", "x.example", resolver=names.address, timeout=0.3)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.DNS_TIMEOUT)
+    assert seen.message == (
+        f"The answer of the resolver {names.address} for x.example does not fit a datagram, and"
+        f" over TCP: The resolver {names.address} did not answer for x.example within 0.3 s."
     )
 
 
