@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Team
+from monitors.fields import HistogramField
 from probe.values import Status as CheckStatus
 from uptime.ids import uuid7
 
@@ -388,8 +389,7 @@ class Result(models.Model):
 class Rollup(models.Model):
     """What an assignment's checks of one stretch of time add up to; `monitors.rollups` writes it.
 
-    Latency is that of the checks that were answered: up or degraded. `counts[i]` of them lie in the
-    bucket `buckets[i]` of `monitors.histograms`; the buckets are ascending.
+    Latency is that of the checks that were answered: up or degraded.
     """
 
     # No constraint in the database: it would lock the hot row for every row that names it.
@@ -408,8 +408,7 @@ class Rollup(models.Model):
     degraded = models.IntegerField()
     down = models.IntegerField()
     unknown = models.IntegerField()
-    buckets = ArrayField(models.SmallIntegerField())
-    counts = ArrayField(models.IntegerField())
+    histogram = HistogramField()
 
     class Meta:
         abstract = True

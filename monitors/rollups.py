@@ -28,7 +28,7 @@ from monitors.chores import (
     next_assignments,
     start_over,
 )
-from monitors.histograms import BUCKET_SQL, Latencies
+from monitors.histograms import BUCKET_SQL, PACKED_SQL, Latencies, unpacked
 from monitors.history import Seen, read_seen
 from monitors.models import Chore, HourRollup, LateResult, PackedResults, Ping
 from monitors.partitions import existing_partitions
@@ -144,8 +144,12 @@ _COLUMNS = (
     "degraded",
     "down",
     "unknown",
-    "buckets",
-    "counts",
+    "histogram",
+)
+# What several rollups add up to, in the order of the columns.
+_SUMS = (
+    "sum(latency_sum_ms), min(latency_min_ms), max(latency_max_ms),"
+    " sum(up), sum(degraded), sum(down), sum(unknown), sum(histogram)"
 )
 _IS_TIMED = "(status IN ('up', 'degraded') AND latency_ms IS NOT NULL)"
 _REPLACE = "ON CONFLICT (assignment_id, started_at) DO UPDATE SET " + ", ".join(
@@ -192,8 +196,7 @@ def _hours_from(source: str) -> str:
         SELECT assignment_id, started_at,
             sum(latency_sum_ms), min(latency_min_ms), max(latency_max_ms),
             sum(up), sum(degraded), sum(down), sum(unknown),
-            coalesce(array_agg(bucket ORDER BY bucket) FILTER (WHERE bucket IS NOT NULL), '{{}}'),
-            coalesce(array_agg(checks ORDER BY bucket) FILTER (WHERE bucket IS NOT NULL), '{{}}')
+            coalesce(sum({PACKED_SQL}) FILTER (WHERE bucket IS NOT NULL), 0)
         FROM counted GROUP BY assignment_id, started_at
         {_REPLACE}
         """  # noqa: S608 - what is put in are literals of these modules
@@ -203,28 +206,11 @@ def store_days(assignment_ids: Sequence[int], *, since: datetime, until: datetim
     """Write these assignments' day rollups of the days from `since` to before `until`."""
     _execute(
         f"""
-        WITH hours AS MATERIALIZED (
-            SELECT *, date_trunc('day', started_at, 'UTC') AS day FROM monitors_hourrollup
-            WHERE assignment_id = ANY(%s) AND started_at >= %s AND started_at < %s
-        ), counted AS (
-            SELECT assignment_id, day, bucket, sum(checks) AS checks
-            FROM hours, unnest(buckets, counts) AS part (bucket, checks) GROUP BY 1, 2, 3
-        ), histograms AS (
-            SELECT assignment_id, day, array_agg(bucket ORDER BY bucket) AS buckets,
-                array_agg(checks ORDER BY bucket) AS counts
-            FROM counted GROUP BY 1, 2
-        ), totals AS (
-            SELECT assignment_id, day,
-                sum(latency_sum_ms) AS latency_sum_ms,
-                min(latency_min_ms) AS latency_min_ms, max(latency_max_ms) AS latency_max_ms,
-                sum(up) AS up, sum(degraded) AS degraded, sum(down) AS down,
-                sum(unknown) AS unknown
-            FROM hours GROUP BY 1, 2
-        )
         INSERT INTO monitors_dayrollup ({", ".join(_COLUMNS)})
-        SELECT assignment_id, day, latency_sum_ms, latency_min_ms, latency_max_ms,
-            up, degraded, down, unknown, coalesce(buckets, '{{}}'), coalesce(counts, '{{}}')
-        FROM totals LEFT JOIN histograms USING (assignment_id, day)
+        SELECT assignment_id, date_trunc('day', started_at, 'UTC'), {_SUMS}
+        FROM monitors_hourrollup
+        WHERE assignment_id = ANY(%s) AND started_at >= %s AND started_at < %s
+        GROUP BY 1, 2
         {_REPLACE}
         """,  # noqa: S608 - likewise
         [list(assignment_ids), since, until],
@@ -273,29 +259,22 @@ def read_rollups(
     if not tables:
         return Counts()
     parts = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {', '.join(_COLUMNS)} FROM {table}"  # noqa: S608 - literals
-        " WHERE assignment_id = ANY(%s) AND started_at >= %s AND started_at < %s) AS part"
+        f"SELECT {', '.join(_COLUMNS)} FROM {table}"  # noqa: S608 - literals
+        " WHERE assignment_id = ANY(%s) AND started_at >= %s AND started_at < %s"
         for table, _ in tables
     )
     with hot_cursor() as cursor:
         cursor.execute(
-            f"""
-            WITH part AS MATERIALIZED ({parts})
-            SELECT NULL AS bucket, coalesce(sum(up), 0)::bigint,
-                coalesce(sum(degraded), 0)::bigint, coalesce(sum(down), 0)::bigint,
-                coalesce(sum(unknown), 0)::bigint, coalesce(sum(latency_sum_ms), 0),
-                min(latency_min_ms), max(latency_max_ms)
-            FROM part
-            UNION ALL
-            SELECT bucket, sum(checks)::bigint, NULL, NULL, NULL, NULL, NULL, NULL
-            FROM part, unnest(buckets, counts) AS one (bucket, checks) GROUP BY bucket
-            """,  # noqa: S608 - likewise
+            f"SELECT {_SUMS} FROM ({parts}) AS part",  # noqa: S608 - likewise
             [value for _, one in tables for value in (list(assignment_ids), *one)],
         )
-        totals, *buckets = cursor.fetchall()
-    _, up, degraded, down, unknown, sum_ms, min_ms, max_ms = totals
-    histogram = Counter({bucket: checks for bucket, checks, *_ in buckets})
-    return Counts(up, degraded, down, unknown, Latencies(sum_ms, min_ms, max_ms, histogram))
+        row = cursor.fetchone()
+    assert row is not None
+    sum_ms, min_ms, max_ms, up, degraded, down, unknown, histogram = row
+    if histogram is None:
+        return Counts()
+    latencies = Latencies(sum_ms, min_ms, max_ms, unpacked(histogram))
+    return Counts(up, degraded, down, unknown, latencies)
 
 
 ANSWERED = (Status.UP.value, Status.DEGRADED.value)

@@ -65,8 +65,7 @@ def roll_up(monitor: Monitor, *, checks: int, latency_ms: float, **assignment: o
         degraded=0,
         down=0,
         unknown=0,
-        buckets=[],
-        counts=[],
+        histogram={},
     )
 
 

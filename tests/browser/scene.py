@@ -286,8 +286,7 @@ def _roll_up(assignment: int, wanted: Watched, now: datetime) -> None:
                     degraded=0,
                     down=0,
                     unknown=0,
-                    buckets=sorted(seen.buckets),
-                    counts=[seen.buckets[b] * checks // 12 for b in sorted(seen.buckets)],
+                    histogram={b: n * checks // 12 for b, n in seen.buckets.items()},
                 )
             )
         model.objects.bulk_create(rows, ignore_conflicts=True)

@@ -35,7 +35,7 @@ def test_rollups_of_one_step_are_one(name: str, rollup: type[HourRollup] | type[
         rollup.objects.create(
             assignment=assignment, started_at=step.at + place * zoom.step / 2, latency_sum_ms=60,
             latency_min_ms=9, latency_max_ms=48, up=10, degraded=0, down=0, unknown=0,
-            buckets=[bucket], counts=[10],
+            histogram={bucket: 10},
         )  # fmt: skip
     found = course_of(assignment.monitor, zoom, now=NOW)
     assert found[-3].checks == 20

@@ -77,8 +77,7 @@ def test_latency_is_the_mean_of_the_answered_checks_of_all_locations() -> None:
             degraded=0,
             down=0,
             unknown=0,
-            buckets=list(range(len(counts))),
-            counts=counts,
+            histogram=dict(enumerate(counts)),
         )
 
     found = hourly_latency([monitor.pk], since=NOW - DAY, until=NOW)

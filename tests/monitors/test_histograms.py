@@ -1,12 +1,13 @@
 """Percentiles from buckets are near those of the values, and buckets can be merged."""
 
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitors.histograms import Latencies
+from monitors.histograms import Latencies, packed, unpacked
 
 latencies = st.lists(st.floats(0, 120_000), min_size=1, max_size=200)
 
@@ -32,8 +33,20 @@ def test_merged_they_are_as_if_counted_together(some: list[float], others: list[
     assert merged.sum_ms == pytest.approx(together.sum_ms)
 
 
+@given(latencies, latencies)
+def test_stored_they_add_up_as_numbers(some: list[float], others: list[float]) -> None:
+    one, other = Latencies.of(some).buckets, Latencies.of([*others, 9e9]).buckets
+
+    # beyond the digits that a sum of decimals has here by default
+    total = Decimal(int(packed(one)) + int(packed(other)))
+
+    assert unpacked(packed(one)) == one
+    assert unpacked(total) == one + other
+
+
 def test_of_nothing_there_are_no_figures() -> None:
     nothing = Latencies.of([])
 
     assert nothing.avg_ms is None
     assert nothing.percentiles_ms([0.5, 0.99]) == [None, None]
+    assert unpacked(packed(nothing.buckets)) == {}

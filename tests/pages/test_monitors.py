@@ -302,8 +302,8 @@ def test_a_page_shows_the_course_that_is_asked_for_with_its_outages(
     HourRollup.objects.create(
         assignment=Assignment.objects.get(monitor=monitor), latency_sum_ms=100,
         started_at=now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=5),
-        latency_min_ms=10, latency_max_ms=10, up=10, degraded=0, down=0, unknown=0, buckets=[30],
-        counts=[10],
+        latency_min_ms=10, latency_max_ms=10, up=10, degraded=0, down=0, unknown=0,
+        histogram={30: 10},
     )  # fmt: skip
     shown = page(client, monitor.get_absolute_url(), zoom="7d")
     assert shown.count('class="mark mark-down"') == 1

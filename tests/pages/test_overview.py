@@ -152,7 +152,7 @@ def test_a_row_draws_its_latency_from_the_hours(client: Client, team: Team) -> N
     for ago in (1, 2, 3):
         HourRollup.objects.create(
             assignment=assignment, started_at=hour - timedelta(hours=ago), latency_sum_ms=10 * ago,
-            up=1, degraded=0, down=0, unknown=0, buckets=[30], counts=[1],
+            up=1, degraded=0, down=0, unknown=0, histogram={30: 1},
         )  # fmt: skip
     assert '<path d="M0 1L50 7L100 13"/>' in page(client)
 

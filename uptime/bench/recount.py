@@ -86,7 +86,7 @@ def _recount_checks(
     counts = (sum(one.up for one in rows), sum(one.down for one in rows))
     buckets: Counter[int] = Counter()
     for one in rows:
-        buckets.update(dict(zip(one.buckets, one.counts, strict=True)))
+        buckets.update(one.histogram)
     if (told.checks.up, told.checks.down, told.checks.latencies.buckets) == (*counts, buckets):
         return []
     return [f"checks {told.checks} instead of {counts}"]

@@ -25,7 +25,7 @@ from incidents.models import Incident
 from monitors import chores
 from monitors.archiving import check_packed, pack_results
 from monitors.figures import Figures, group_figures, monitor_figures
-from monitors.histograms import bucket_of
+from monitors.histograms import bucket_of, packed
 from monitors.models import Assignment, Chore, Monitor, StatusSpan
 from monitors.partitions import ensure_partitions
 from monitors.rollups import store_days, store_hours
@@ -190,16 +190,15 @@ def fill_rollups(now: datetime, *, days: timedelta, hours: timedelta) -> None:
             cursor.execute(
                 f"""
                 INSERT INTO {table} (assignment_id, started_at, latency_sum_ms, latency_min_ms,
-                    latency_max_ms, up, degraded, down, unknown, buckets, counts)
+                    latency_max_ms, up, degraded, down, unknown, histogram)
                 SELECT a.id, at, %(checks)s * 190, 121, 290, %(checks)s, 0, 0, 0,
-                    ARRAY(SELECT generate_series(%(first)s, %(first)s + 11))::smallint[],
-                    array_fill(%(checks)s / 12, ARRAY[12])
+                    %(histogram)s
                 FROM generate_series(%(since)s, %(until)s - interval '1 second', '{step}') AS at,
                     monitors_assignment AS a
                 """,  # noqa: S608 - literals
                 {
                     "checks": checks,
-                    "first": first,
+                    "histogram": packed(dict.fromkeys(range(first, first + 12), checks // 12)),
                     "since": chores.day_of(now) - since,
                     "until": until,
                 },
