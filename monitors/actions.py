@@ -135,7 +135,7 @@ def update_monitor(
         if is_regrouped:
             locked.members.set(accepted.members)
         if is_checked_anew:
-            hasten_checks(locked)
+            hasten_checks(locked, forgets=bool(changed & {"target", "settings"}))
         if locked.kind == GROUP and (is_regrouped or "settings" in changed):
             doubt_group(locked, database_now())
         moved = {"locations": is_moved, "depends_on": is_tied, "members": is_regrouped}

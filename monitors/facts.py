@@ -97,6 +97,7 @@ _CONNECTION: tuple[Line, ...] = (
     _text("Address", "address"),
     _text("Redirects", "redirects"),
     _text("HTTP version", "http_version"),
+    _text("HTTP/3", "http3"),
     _text("TLS version", "tls_version"),
     _text("Cipher", "cipher"),
     _text("Protocol (ALPN)", "alpn"),

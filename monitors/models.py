@@ -313,7 +313,7 @@ class Assignment(models.Model):
     last_seen_at = models.DateTimeField(null=True, blank=True, help_text="A heartbeat's last ping.")
     cert_expires_at = models.DateTimeField(null=True, blank=True)
     fingerprint = models.TextField(
-        blank=True, help_text="What the next answer is compared with, where its kind compares."
+        blank=True, help_text="What the next check is to know of the last, where its kind asks."
     )
 
     class Meta:

@@ -85,13 +85,16 @@ def change_pace(monitors: Collection[Monitor], interval: timedelta) -> None:
             hasten_checks(monitor)
 
 
-def hasten_checks(monitor: Monitor) -> None:
+def hasten_checks(monitor: Monitor, *, forgets: bool = False) -> None:
     """Check now, with the monitor's present settings; streaks go on.
 
-    A heartbeat's deadline is worked out anew from its last ping.
+    A heartbeat's deadline is worked out anew from its last ping. Where it `forgets`, another thing
+    is asked than before, and earlier answers say nothing of it.
     """
     for assignment in lock_assignments([monitor.pk]):
         changes: dict[str, object] = {"revision": monitor.revision}
+        if forgets:
+            changes["fingerprint"] = ""
         if assignment.is_active and assignment.next_due_at is not None:
             since = assignment.last_seen_at or database_now()
             changes |= {**_UNLEASED, "next_due_at": _first_due(monitor, assignment, since=since)}

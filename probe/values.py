@@ -79,8 +79,9 @@ class Observation:
     """What one check saw.
 
     `message` is one sentence for the engineer who is woken by it; empty when `status` is up.
-    `latency_ms` is the whole check, from name resolution to the last byte. `fingerprint` stands for
-    the answer where a kind looks for change: the next job brings it back as `last_fingerprint`.
+    `latency_ms` is the whole check, from name resolution to the last byte. `fingerprint` is
+    what the next check is to know of this one, such as its answer where a kind looks for change:
+    the next job brings it back as `last_fingerprint`; empty leaves it as it was.
     `details` are what else was seen (hops, records, certificates), as values that JSON can hold.
     """
 

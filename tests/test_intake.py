@@ -272,6 +272,20 @@ def test_an_edit_is_checked_at_once_and_drops_what_was_under_way() -> None:
     assert Assignment.objects.get().revision == 2
 
 
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ({"interval": 120}, "what it said"),
+        ({"target": "http://127.0.0.1:10/"}, ""),
+        ({"settings": {"http_version": "1.1"}}, ""),
+    ],
+)
+def test_what_was_asked_of_another_thing_is_forgotten(values: dict[str, object], kept: str) -> None:
+    monitor = checks(make_monitor(), replace(UP, fingerprint="what it said"), UP)
+    update_monitor(monitor=monitor, values=values)
+    assert Assignment.objects.get().fingerprint == kept
+
+
 def test_an_incident_resolved_by_hand_is_told_and_opens_anew_if_it_still_fails() -> None:
     team = TeamFactory()
     make_policy(team, WebhookFactory(team=team))

@@ -99,10 +99,10 @@ async def serve(
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def free_port(host: str = "127.0.0.1") -> int:
+def free_port(host: str = "127.0.0.1", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port on which nobody listens."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
+    with socket.socket(family, kind) as probe:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port

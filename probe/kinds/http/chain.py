@@ -23,7 +23,8 @@ from probe.kinds.http.exchange import (
     charset_of,
     spoken_version,
 )
-from probe.kinds.http.plan import HttpPlan, deprecated_tls_options
+from probe.kinds.http.offers import Offer
+from probe.kinds.http.plan import HTTP3_ONLY, HttpPlan, deprecated_tls_options
 from probe.kinds.http.target import Origin, as_reference, parse_url, without_login
 from probe.net import Deadline, Net, Trouble, guard, is_address
 from probe.values import Reason
@@ -38,7 +39,9 @@ class Chain:
     stays readable.
 
     `credentials` are headers that go to the user's own origin only, besides those of the plan. With
-    `headers_only` no body is waited for.
+    `headers_only` no body is waited for. With an `offer` the first hop is asked over HTTP/3, to
+    which it must connect within a part of the time; `is_quic` tells whether the last hop was.
+    `first_head` is what the first hop's answer said.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Chain:
         credentials: tuple[bytes, ...] = (),
         headers_only: bool = False,
         wants_details: bool = False,
+        offer: Offer | None = None,
     ) -> None:
         self._plan = plan
         self._net = net
@@ -63,7 +67,10 @@ class Chain:
         self._credentials = credentials
         self._headers_only = headers_only
         self._wants_details = wants_details
+        self._offer = offer
         self._tls_trouble = ""
+        self.is_quic = False
+        self.first_head: list[bytes] = []
         self.trail: list[str] = []
         self.addresses: list[str] = []
         self.received: Received | None = None
@@ -88,6 +95,7 @@ class Chain:
         while True:
             self.trail.append(url)
             hop = await self._ask(handle, url, origin, method, body, is_trusted=is_trusted)
+            self.first_head = self.first_head or hop.received.header_lines
             location = hop.received.location
             if not location:
                 return self._finish(handle, hop)
@@ -164,7 +172,9 @@ class Chain:
         is_trusted: bool,
     ) -> Hop:
         plan = self._plan
-        addresses, pins = await self._pin(handle, origin)
+        offer = self._offer if len(self.trail) == 1 else None
+        port = offer.port if offer else origin.port
+        addresses, pins = await self._pin(handle, origin, port)
         received = Received(
             plan.settings.max_body_bytes,
             keeps_body=plan.needs_body,
@@ -172,8 +182,8 @@ class Chain:
             headers_only=self._headers_only,
         )
         proxy = plan.proxy.place if plan.proxy else ""
-        is_quic = plan.settings.http_version == "3"
-        hop = Hop(url, origin, addresses, self._deadline, received, proxy, is_quic)
+        self.is_quic = offer is not None or plan.settings.http_version == "3"
+        hop = Hop(url, origin, addresses, self._deadline, received, proxy, self.is_quic, port)
         self.addresses, self.received = addresses, received
         headers = plan.headers.choose(is_trusted=is_trusted, has_body=body is not None)
         if is_trusted:
@@ -192,6 +202,9 @@ class Chain:
             options += plan.login_options
         if plan.settings.http_version in _NEEDS_CARE and not origin.is_tls:
             options += _in_the_clear(plan.settings.http_version, hop)
+        if offer is not None:
+            patience_s = self._deadline.remaining_s * _PATIENCE
+            options += [HTTP3_ONLY, (pycurl.CONNECTTIMEOUT_MS, max(int(patience_s * 1000), 1))]
         if origin.is_tls:
             options += plan.tls_options
             if is_trusted:
@@ -302,17 +315,19 @@ class Chain:
             return trouble_of(pycurl.E_RECV_ERROR, text, handle, hop)
         return certificates.trouble_of(result, text, certificate, hop.origin.host)
 
-    async def _pin(self, handle: Handle, origin: Origin) -> tuple[list[str], list[Option]]:
+    async def _pin(
+        self, handle: Handle, origin: Origin, port: int
+    ) -> tuple[list[str], list[Option]]:
         """A hop's addresses, judged, and the options that hold the transfer to them."""
         proxy = self._plan.proxy
         if proxy is None:
             addresses = await self._addresses(origin.host)
-            return addresses, [(pycurl.PROXY, ""), *_pin_options(handle, origin, addresses)]
+            return addresses, [(pycurl.PROXY, ""), *_pin_options(handle, origin, addresses, port)]
         through = await self._addresses(proxy.host)
         addresses, pins = [origin.host], []
         if proxy.scheme == "socks5":
             addresses = await self._addresses(origin.host)
-            pins = _pin_options(handle, origin, addresses[:1])
+            pins = _pin_options(handle, origin, addresses[:1], port)
         elif is_address(origin.host):
             guard(origin.host, addresses, allow_private=self._allow_private)
         url = f"{proxy.scheme}://{join_host_port(through[0], proxy.port)}"
@@ -333,17 +348,17 @@ class Chain:
                 self.timeline.add_dns(time.monotonic() - started_at)
 
 
-def _pin_options(handle: Handle, origin: Origin, addresses: list[str]) -> list[Option]:
+def _pin_options(handle: Handle, origin: Origin, addresses: list[str], port: int) -> list[Option]:
     """Hold a transfer to addresses: one by naming it, several by a name that only we know.
 
     The name belongs to the handle, so two checks of one host that were resolved differently can't
     meet in libcurl's cache, and the cache stays as small as the number of handles.
     """
-    if addresses == [origin.host]:
+    if addresses == [origin.host] and port == origin.port:
         return []
     if len(addresses) == 1:
-        return [(pycurl.CONNECT_TO, [f"::{join_host_port(addresses[0], origin.port)}"])]
-    name, port = f"h{id(handle):x}.invalid", origin.port
+        return [(pycurl.CONNECT_TO, [f"::{join_host_port(addresses[0], port)}"])]
+    name = f"h{id(handle):x}.invalid"
     return [
         (pycurl.RESOLVE, [f"-{name}:{port}", f"{name}:{port}:{','.join(addresses)}"]),
         (pycurl.CONNECT_TO, [f"::{name}:{port}"]),
@@ -351,6 +366,8 @@ def _pin_options(handle: Handle, origin: Origin, addresses: list[str]) -> list[O
 
 
 _NEEDS_CARE = {"2", "3"}
+_PATIENCE = 0.25
+"""The share of the time within which an offered HTTP/3 must have connected."""
 
 
 def _in_the_clear(http_version: str, hop: Hop) -> list[Option]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +13,7 @@ from probe.certificates import days_until, expiry_warning
 from probe.kinds.http.chain import Chain
 from probe.kinds.http.exchange import Answer
 from probe.kinds.http.exhibits import exhibits_of
+from probe.kinds.http.offers import Offer, fingerprint_of, read_offer, recall
 from probe.kinds.http.plan import HttpPlan, make_plan
 from probe.kinds.http.tokens import forget_token, take_token
 from probe.net import Deadline, Net, Trouble, is_address
@@ -37,13 +39,15 @@ Verdict = tuple[Status, Reason | None, str]
 async def observe(job: Job, net: Net) -> Observation:
     plan = net.plans.get(job.spec, make_plan)
     deadline = Deadline(job.spec.timeout.total_seconds())
-    attempt = Attempt(plan, net, deadline, job.spec.allow_private, job.wants_details)
+    offer = recall(job.last_fingerprint) if plan.takes_offers else None
+    attempt = Attempt(plan, net, deadline, job.spec.allow_private, job.wants_details, offer)
     if plan.settings.ip_version != "both":
         return await attempt.observe(plan.settings.ip_version)
     if plan.proxy or is_address(plan.origin.host):
         return await attempt.observe("auto")  # there is but one way
     over_4, over_6 = await asyncio.gather(attempt.observe("4"), attempt.observe("6"))
-    return join_families(over_4, over_6)
+    joined = join_families(over_4, over_6)
+    return replace(joined, fingerprint=over_4.fingerprint or over_6.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class Attempt:
     deadline: Deadline
     allow_private: bool
     wants_details: bool
+    offer: Offer | None
 
     async def observe(self, ip_version: str) -> Observation:
         method = self.plan.settings.method
@@ -94,12 +99,13 @@ class Attempt:
         is_used_before = bool(self.plan.token.text)
         try:
             credentials = await self._credentials()
-            seen = await self._ask_with(credentials, ip_version, method, headers_only)
+            request = Request(method, ip_version, headers_only, credentials)
+            seen = await self._ask_newest(request)
             if credentials and seen.http_status == 401:
                 forget_token(self.plan)
                 if is_used_before:  # it may have been withdrawn before its time
                     credentials = await self._credentials()
-                    seen = await self._ask_with(credentials, ip_version, method, headers_only)
+                    seen = await self._ask_newest(replace(request, credentials=credentials))
         except Trouble as trouble:
             return _troubled(trouble, self.deadline.elapsed_ms)
         return seen
@@ -116,21 +122,66 @@ class Attempt:
         )
         return (f"Authorization: Bearer {token}".encode(),)
 
-    async def _ask_with(
-        self, credentials: tuple[bytes, ...], ip_version: str, method: str, headers_only: bool
-    ) -> Observation:
+    async def _ask_newest(self, request: Request) -> Observation:
+        """Over HTTP/3 where that was offered; where it fails, over TCP, which is what counts then.
+
+        HTTP/3 has a quarter of the time to connect and half to answer: from then on TCP is asked
+        beside it.
+        """
+        # fetching a token is no part of it
+        begun_ms = self.deadline.elapsed_ms if request.credentials else 0.0
+        offer = self.offer
+        if offer is None or not offer.is_open(datetime.now(UTC)):
+            asked = await self._ask_over(None, begun_ms, request)
+            return self._with_offer(asked, offer)
+        over_udp = asyncio.create_task(self._ask_over(offer, begun_ms, request))
+        over_tcp: asyncio.Task[Asked] | None = None
+        try:
+            await asyncio.wait([over_udp], timeout=self.deadline.remaining_s / 2)
+            if not over_udp.done() or over_udp.result().is_void:
+                over_tcp = asyncio.create_task(
+                    self._ask_over(None, self.deadline.elapsed_ms, request)
+                )
+                await _until_one_is_good(over_udp, over_tcp)
+            if over_udp.done() and not over_udp.result().is_void:
+                return self._with_offer(over_udp.result(), Offer(offer.port))
+            assert over_tcp is not None
+            by_udp = over_udp.result().seen.reason if over_udp.done() else Reason.TIMEOUT
+            failed = offer.failed(by_udp or Reason.TIMEOUT, datetime.now(UTC))
+            return self._with_offer(over_tcp.result(), failed)
+        finally:
+            for task in filter(None, (over_udp, over_tcp)):
+                task.cancel()
+
+    def _with_offer(self, asked: Asked, offer: Offer | None) -> Observation:
+        """What was seen, with what the next check is to know of HTTP/3. `offer` is what is known of
+        it by now, but for what the answer says."""
+        seen = asked.seen
+        if not self.plan.takes_offers:
+            return seen
+        if asked.head:
+            said = read_offer(asked.head, self.plan.origin.host)
+            if said is None and not asked.is_quic:
+                offer = None
+            elif said and (offer is None or said.port != offer.port):
+                offer = said
+        if offer and seen.details:
+            seen = replace(seen, details={**seen.details, "http3": offer.told})
+        return replace(seen, fingerprint=fingerprint_of(self.offer, offer))
+
+    async def _ask_over(self, offer: Offer | None, begun_ms: float, request: Request) -> Asked:
         plan, deadline = self.plan, self.deadline
-        begun_ms = deadline.elapsed_ms if credentials else 0.0  # fetching a token is none of it
         chain = Chain(
             plan,
             self.net,
             deadline,
             allow_private=self.allow_private,
-            ip_version=ip_version,
-            method=method,
-            credentials=credentials,
-            headers_only=headers_only,
+            ip_version=request.ip_version,
+            method=request.method,
+            credentials=request.credentials,
+            headers_only=request.headers_only,
             wants_details=self.wants_details,
+            offer=offer,
         )
         answer: Answer | None = None
         try:
@@ -152,11 +203,59 @@ class Attempt:
             seen = plan.judge.grade(seen, _evidence(answer, seen))
         if len(chain.trail) > 1:
             seen = _with_trail(seen, chain)
-        if (seen.status == Status.UP) != plan.settings.upside_down and not self.wants_details:
-            return seen
-        sent = (*plan.headers.own, *credentials)
-        shown = exhibits_of(chain, answer, sent=sent, method=method)
-        return replace(seen, details={**(seen.details or {}), **shown})
+        is_over_offer = offer is not None and chain.is_quic  # rather than after a redirect
+        if is_over_offer and seen.message:
+            seen = replace(seen, message=f"{seen.message.removesuffix('.')} (over HTTP/3).")
+        if (seen.status == Status.UP) == plan.settings.upside_down or self.wants_details:
+            sent = (*plan.headers.own, *request.credentials)
+            shown = exhibits_of(chain, answer, sent=sent, method=request.method)
+            seen = replace(seen, details={**(seen.details or {}), **shown})
+        is_void = is_over_offer and answer is None and seen.reason in _OF_THE_NETWORK
+        return Asked(seen, chain.first_head, offer is not None, is_void)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    method: str
+    ip_version: str
+    headers_only: bool
+    credentials: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one request saw, and the head of the first answer that came. `is_quic`: the first hop
+    was asked over HTTP/3, as offered; `is_void`: that failed, which says little of the target."""
+
+    seen: Observation
+    head: list[bytes]
+    is_quic: bool
+    is_void: bool
+
+
+_OF_THE_NETWORK = {
+    Reason.CONNECT_REFUSED,
+    Reason.CONNECT_RESET,
+    Reason.CONNECT_TIMEOUT,
+    Reason.CONNECT_UNREACHABLE,
+    Reason.TLS_EXPIRED,
+    Reason.TLS_HANDSHAKE,
+    Reason.TLS_HOSTNAME,
+    Reason.TLS_NOT_YET_VALID,
+    Reason.TLS_UNTRUSTED,
+    Reason.TIMEOUT,
+    Reason.HTTP_PROTOCOL,
+    Reason.CHECK_ERROR,
+}
+
+
+async def _until_one_is_good(over_udp: asyncio.Task[Asked], over_tcp: asyncio.Task[Asked]) -> None:
+    """Until HTTP/3 has answered after all, or TCP has; until both have ended where neither does."""
+    await asyncio.wait([over_udp, over_tcp], return_when=asyncio.FIRST_COMPLETED)
+    if over_udp.done() and over_udp.result().is_void:
+        await over_tcp
+    elif over_tcp.done() and not over_tcp.result().head:
+        await over_udp
 
 
 def _overruled(by_head: Observation, by_get: Observation) -> Observation:

@@ -47,7 +47,8 @@ _UNCLOSED = "unexpected eof while reading"
 @dataclass(slots=True)
 class Hop:
     """One request of a chain: where it went, and what is known of it. `proxy` is the place of the
-    proxy that it went through, empty where there is none; `is_quic`: by HTTP/3 and nothing else."""
+    proxy that it went through, empty where there is none; `is_quic`: by HTTP/3 and nothing else;
+    `port` is the one connected to, where that isn't the origin's."""
 
     url: str
     origin: Origin
@@ -56,6 +57,7 @@ class Hop:
     received: Received
     proxy: str = ""
     is_quic: bool = False
+    port: int = 0
 
     @property
     def gate(self) -> str:
@@ -66,7 +68,7 @@ class Hop:
 
     @property
     def place(self) -> str:
-        host, port = self.origin.host, self.origin.port
+        host, port = self.origin.host, self.port or self.origin.port
         if self.addresses == [host]:
             return f"{host} port {port}"
         return f"{host} ({', '.join(self.addresses)}) port {port}"
@@ -155,7 +157,7 @@ def _timeout(handle: Handle, hop: Hop) -> Trouble:
     limit = f"{hop.deadline.timeout_s:g} s"
     if not handle.getinfo(pycurl.CONNECT_TIME):
         # libcurl waits for a free port as for an answer, where it connects over UDP
-        if hop.is_quic and (number := own_fault(hop.addresses[0], hop.origin.port)):
+        if hop.is_quic and (number := own_fault(hop.addresses[0], hop.port or hop.origin.port)):
             return _not_connected(number, hop)
         return Trouble(Reason.CONNECT_TIMEOUT, f"No connection to {hop.gate} within {limit}.")
     phase = _phase(handle, hop)

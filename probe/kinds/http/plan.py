@@ -19,6 +19,7 @@ from probe.assertions import Assertion, AssertionTree, Judge, Source
 from probe.certificates import system_authorities
 from probe.curl import Option
 from probe.kinds.http.decoding import ACCEPTED
+from probe.kinds.http.offers import SAFE_METHODS
 from probe.kinds.http.settings import (
     BasicAuth,
     BearerAuth,
@@ -46,6 +47,8 @@ _HTTP_VERSIONS = {
     "2": pycurl.CURL_HTTP_VERSION_2TLS,
     "3": pycurl.CURL_HTTP_VERSION_3ONLY,
 }
+
+HTTP3_ONLY: Option = (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_3ONLY)
 
 _READ_AS_TEXT = {Source.BODY, Source.JSON, Source.HTML, Source.XML}
 
@@ -115,6 +118,16 @@ class HttpPlan:
     needs_body: bool
     token_plan: HttpPlan | None = None
     token: Token = field(default_factory=Token)
+
+    @property
+    def takes_offers(self) -> bool:
+        """Whether HTTP/3 is spoken where the server offers it."""
+        return (
+            self.settings.http_version == "auto"
+            and self.origin.is_tls
+            and self.proxy is None
+            and self.settings.method in SAFE_METHODS
+        )
 
     def accepts(self, status: int) -> bool:
         return any(first <= status <= last for first, last in self.status_ranges)

@@ -176,8 +176,9 @@ class HttpSettings(AssertedSettings):
     http_version: HttpVersion = Field(
         default="auto",
         title="HTTP version",
-        description="auto: what client and server agree on of HTTP/1.1 and /2. 3: over UDP, and"
-        " nothing else. Another one than asked for is down.",
+        description="auto: what client and server agree on of HTTP/1.1 and /2, and /3 once the"
+        " server has offered it (Alt-Svc); where /3 fails, what TCP gives is what counts. 3: over"
+        " UDP, and nothing else. Another one than asked for is down.",
     )
     headers: Headers = Field(
         default_factory=dict,

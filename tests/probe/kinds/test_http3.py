@@ -2,17 +2,23 @@
 
 import asyncio
 import re
+import socket
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from probe.kinds.http.offers import Offer, read_offer, recall
+from probe.prober import Prober
 from probe.values import Observation, Reason, Status
-from tests.probe.conftest import Check
+from tests.probe.conftest import Check, make_job
 from tests.servers import http, http3
 from tests.servers.authority import Authority, Issued
 from tests.servers.http3 import Asked
-from tests.servers.raw import serve
+from tests.servers.raw import Conduct, free_port, serve
 
 AUTHORITY = Authority()
 GOOD = AUTHORITY.issue("127.0.0.1", ends=timedelta(days=90))
@@ -71,15 +77,11 @@ async def test_redirects_and_bodies_go_over_http3(check: Check) -> None:
     assert b"content-type: application/json\r\n" in server.requests[1]
 
 
-async def test_another_version_is_not_taken_for_what_it_offers_besides(check: Check) -> None:
-    """Each check is on its own, so Alt-Svc, which is for the next connection, changes nothing."""
-    offer = http.respond(headers={"Alt-Svc": 'h3=":1"; ma=86400'})
-    async with serve(http.answer(offer), tls=GOOD.server_context()) as server:
-        seen = await ask(check, server.port, http_version="auto")
-        chosen = await ask(check, server.port)
-    assert seen.status == Status.UP, seen.message
-    assert (chosen.status, chosen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
-    assert "over UDP (HTTP/3) was refused" in chosen.message
+async def test_http3_is_not_spoken_where_nobody_listens(check: Check) -> None:
+    async with serve(http.answer(http.OK), tls=GOOD.server_context()) as server:
+        seen = await ask(check, server.port)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
+    assert "over UDP (HTTP/3) was refused" in seen.message
 
 
 def begin_and_stop(then: Callable[[Asked], None]) -> http3.Conduct:
@@ -255,3 +257,164 @@ async def test_what_is_no_quic_is_named(
         transport.close()
     assert (seen.status, seen.reason) == (Status.DOWN, reason)
     assert re.match(told, seen.message), seen.message
+
+
+# HTTP/3 that is offered
+
+
+def offering(value: str) -> Conduct:
+    return http.answer(http.respond(b"fine", headers={"Alt-Svc": value}))
+
+
+async def observe(
+    prober: Prober, port: int, known: str = "", *, timeout: float = 2, **settings: Any
+) -> Observation:
+    """One check of several, `known` what the last one left for it."""
+    settings = {"ca_certificate": AUTHORITY.certificate_pem} | settings
+    job = make_job("http", f"https://127.0.0.1:{port}", timeout=timeout, **settings)
+    return await prober.observe(replace(job, last_fingerprint=known, wants_details=True))
+
+
+def spoken(seen: Observation) -> str:
+    return str((seen.details or {}).get("http_version"))
+
+
+async def test_an_offered_http3_is_spoken_from_the_next_check_on(prober: Prober) -> None:
+    async with http3.serve(http3.answer(body=b"fine"), GOOD) as over_udp:
+        offer = offering(f'h2=":1", h3=":{over_udp.port}"; ma=86400, h3-29=":2"')
+        async with serve(offer, tls=GOOD.server_context()) as over_tcp:
+            first = await observe(prober, over_tcp.port)
+            second = await observe(prober, over_tcp.port, first.fingerprint)
+    assert (first.status, spoken(first)) == (Status.UP, "1.1"), first.message
+    assert first.fingerprint == f"h3:{over_udp.port}"
+    assert (second.status, spoken(second)) == (Status.UP, "3"), second.message
+    assert second.fingerprint == ""  # nothing new
+    assert (second.details or {})["http3"] == f"offered at UDP port {over_udp.port}"
+    assert (over_tcp.connections, over_udp.connections) == (1, 1)
+
+
+VOID: dict[str, tuple[http3.Conduct, Issued, Reason]] = {
+    "reset": (lambda asked: asked.reset(0x102), GOOD, Reason.HTTP_PROTOCOL),
+    "cut short": (http3.answer(announced(40), b"abc"), GOOD, Reason.HTTP_PROTOCOL),
+    "silent": (http3.stay_silent, GOOD, Reason.TIMEOUT),
+    "with a certificate of another": (
+        http3.answer(),
+        AUTHORITY.issue("other.example", ends=timedelta(days=90)),
+        Reason.TLS_HOSTNAME,
+    ),
+}
+
+
+@pytest.mark.parametrize("failure", VOID)
+async def test_an_offered_http3_that_fails_is_no_trouble_of_the_target(
+    failure: str, prober: Prober
+) -> None:
+    conduct, issued, reason = VOID[failure]
+    timeout = 0.4 if reason == Reason.TIMEOUT else 5
+    async with http3.serve(conduct, issued) as over_udp:
+        offer = offering(f'h3=":{over_udp.port}"')
+        async with serve(offer, tls=GOOD.server_context()) as over_tcp:
+            known = f"h3:{over_udp.port}"
+            seen = await observe(prober, over_tcp.port, known, timeout=timeout)
+            tried = over_udp.connections
+            rested = await observe(prober, over_tcp.port, seen.fingerprint)
+    assert (seen.status, spoken(seen), seen.message) == (Status.UP, "1.1", "")
+    assert seen.fingerprint.startswith(f"{known} failed:1 until:")
+    assert f"it failed ({reason})" in (seen.details or {})["http3"]
+    assert (rested.status, rested.fingerprint) == (Status.UP, "")
+    assert over_udp.connections == tried > 0
+
+
+async def test_an_offer_where_nothing_answers_is_given_up_after_a_part_of_the_time(
+    prober: Prober,
+) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        async with serve(offering(f'h3=":{port}"'), tls=GOOD.server_context()) as over_tcp:
+            seen = await observe(prober, over_tcp.port, f"h3:{port}", timeout=0.8)
+    assert (seen.status, spoken(seen)) == (Status.UP, "1.1"), seen.message
+    assert f"reason:{Reason.CONNECT_TIMEOUT}" in seen.fingerprint
+
+
+async def test_an_offer_that_nobody_keeps_is_refused_at_once(prober: Prober) -> None:
+    port = free_port(kind=socket.SOCK_DGRAM)
+    async with serve(offering(f'h3=":{port}"'), tls=GOOD.server_context()) as over_tcp:
+        seen = await observe(prober, over_tcp.port, f"h3:{port}")
+    assert (seen.status, spoken(seen)) == (Status.UP, "1.1"), seen.message
+    assert f"reason:{Reason.CONNECT_REFUSED}" in seen.fingerprint
+
+
+async def test_an_answer_over_an_offered_http3_is_what_counts(prober: Prober) -> None:
+    async with (
+        http3.serve(http3.answer([(":status", "500")]), GOOD) as over_udp,
+        serve(offering(f'h3=":{over_udp.port}"'), tls=GOOD.server_context()) as over_tcp,
+    ):
+        seen = await observe(prober, over_tcp.port, f"h3:{over_udp.port}")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.HTTP_STATUS)
+    assert seen.message.endswith(" expected 200-299 (over HTTP/3).")
+    assert over_tcp.connections == 0
+
+
+async def test_what_fails_over_tcp_as_well_is_down(prober: Prober) -> None:
+    seen = await observe(prober, free_port(), f"h3:{free_port(kind=socket.SOCK_DGRAM)}")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
+    assert "UDP" not in seen.message
+    assert "failed:1" in seen.fingerprint
+
+
+async def test_an_answer_without_an_offer_takes_it_back(prober: Prober) -> None:
+    known = f"h3:{free_port(kind=socket.SOCK_DGRAM)}"
+    async with serve(http.answer(http.OK), tls=GOOD.server_context()) as server:
+        seen = await observe(prober, server.port, known)
+        later = await observe(prober, server.port, seen.fingerprint)
+    assert (seen.status, recall(seen.fingerprint)) == (Status.UP, None)
+    assert (later.status, later.fingerprint) == (Status.UP, "")
+
+
+@pytest.mark.parametrize(
+    "settings", [{"http_version": "1.1"}, {"method": "POST"}, {"proxy": "http://127.0.0.1:1"}]
+)
+async def test_no_offer_is_taken_where_another_way_is_wanted(
+    settings: dict[str, str], prober: Prober
+) -> None:
+    async with (
+        http3.serve(http3.answer(), GOOD) as over_udp,
+        serve(offering(f'h3=":{over_udp.port}"'), tls=GOOD.server_context()) as over_tcp,
+    ):
+        seen = await observe(prober, over_tcp.port, f"h3:{over_udp.port}", **settings)
+    assert seen.fingerprint == ""
+    assert over_udp.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "port"),
+    [
+        (b'h3=":443"', 443),
+        (b'h3="x.example:8443"; ma=60', 8443),
+        (b'h2=":443"; ma=1, h3=":444"; persist=1', 444),
+        (b'h3="other.example:443", h3=":445"', 445),
+        (b'h3=":443"; ma=0', None),
+        (b'h3=":0", h3=":65536", h3=":99999999"', None),
+        (b'h3-29=":443"', None),
+        (b"clear", None),
+        (b'h3=":443', None),
+        (b"\xff" * 3000 + b', h3=":443"', None),
+    ],
+)
+def test_offers_are_read(value: bytes, port: int | None) -> None:
+    offer = read_offer([b"HTTP/2 200\r\n", b"Alt-Svc: " + value + b"\r\n"], "x.example")
+    assert offer == (Offer(port) if port else None)
+
+
+def test_an_offer_rests_ever_longer() -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    offer, rests = Offer(443), []
+    for _ in range(30):
+        offer = offer.failed("timeout", now)
+        rests.append(offer.rests_until - now.timestamp())
+        assert recall(str(offer)) == offer
+    assert rests[:3] == [300, 600, 1200]
+    assert max(rests) == rests[-1] == 8 * 3600
+    assert not offer.is_open(now)
+    assert offer.is_open(now + timedelta(hours=8))
