@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, tzinfo
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.http import Http404, HttpResponse, StreamingHttpResponse
@@ -24,7 +23,8 @@ from probe.values import Status
 from uptime.api.pagination import Cursor
 from uptime.errors import Invalid
 from uptime.files import csv_rows, json_list, stream_file
-from uptime.pages import render_page
+from uptime.pages import render_page, zone_of
+from uptime.time_forms import ReaderTimes, WallTimeField
 
 LISTED = 50
 AT_ONCE = 1000
@@ -52,8 +52,7 @@ COLUMNS = (
 class ResultsForm(forms.Form):
     """Which of a monitor's results; what makes no sense filters nothing.
 
-    Times are by the clocks of `zone`, which the page's script fills in: the browser's, where the
-    profile has none.
+    Times are by the reader's clocks.
     """
 
     status = forms.ChoiceField(
@@ -62,27 +61,18 @@ class ResultsForm(forms.Form):
         choices=[("", "Any result"), *((one.value, one.value.capitalize()) for one in Status)],
     )
     location = forms.ChoiceField(required=False, label="Location")
-    since = forms.DateTimeField(
-        required=False,
-        label="From",
-        widget=forms.DateTimeInput({"type": "datetime-local"}, "%Y-%m-%dT%H:%M"),
-    )
-    until = forms.DateTimeField(
-        required=False,
-        label="Before",
-        widget=forms.DateTimeInput({"type": "datetime-local"}, "%Y-%m-%dT%H:%M"),
-    )
+    since = WallTimeField(label="From")
+    until = WallTimeField(label="Before")
 
-    def __init__(self, data: Any, places: dict[int, str], zone_name: str) -> None:
+    def __init__(self, data: Any, places: dict[int, str], zone: ZoneInfo) -> None:
         super().__init__(data)
         self.places = places
-        self.zone = _zone(data.get("zone")) or _zone(zone_name) or UTC
+        self.times = ReaderTimes(data, zone)
         chooser = self.fields["location"]
         assert isinstance(chooser, forms.ChoiceField)
         slugs = sorted(set(places.values()))
         chooser.choices = [("", "Any location"), *((slug, slug) for slug in slugs)]
-        with timezone.override(self.zone):
-            self.is_valid()
+        self.is_valid()
 
     @property
     def wanted(self) -> Wanted:
@@ -90,14 +80,10 @@ class ResultsForm(forms.Form):
         place, status = found.get("location"), found.get("status")
         return Wanted(
             [pk for pk, slug in self.places.items() if place in ("", None, slug)],
-            since=found.get("since"),
-            until=found.get("until"),
+            since=self.times.meant(found.get("since")),
+            until=self.times.meant(found.get("until")),
             statuses=[status] if status else (),
         )
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    return ZoneInfo(name) if name in available_timezones() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +100,7 @@ class Line:
 def result_list(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
     """A monitor's results, newest first, page by page as far back as they are kept."""
     monitor, places = _monitor(request, monitor_id)
-    form = ResultsForm(request.GET, places, request.user.time_zone)
+    form = ResultsForm(request.GET, places, zone_of(request))
     cursor = _cursor(request.GET.get("page", ""))
     wanted = form.wanted
     is_backward = cursor is not None and cursor.is_backward
@@ -147,9 +133,7 @@ def export_results(request: TeamRequest, monitor_id: UUID, form: str) -> Streami
     if form not in ("csv", "json"):
         raise Http404("Results come as csv or json.")
     monitor, places = _monitor(request, monitor_id)
-    wanted = replace(
-        ResultsForm(request.GET, places, request.user.time_zone).wanted, is_ascending=True
-    )
+    wanted = replace(ResultsForm(request.GET, places, zone_of(request)).wanted, is_ascending=True)
     batches = _batches(monitor, places, wanted)
     name = f"results-{monitor.pk}.{form}"
     if form == "csv":

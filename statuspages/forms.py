@@ -1,7 +1,9 @@
 """The forms of status pages: from a page's fields to the values that the actions take."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 
@@ -20,8 +22,9 @@ from statuspages.models import (
     Theme,
     Visibility,
 )
+from uptime.time_forms import ReaderTimes, WallTimeField
 
-_MOMENT = "%Y-%m-%dT%H:%M"
+_TIMES = ("starts_at", "ends_at")
 
 
 class ActionForm(forms.Form):
@@ -37,15 +40,6 @@ class ActionForm(forms.Form):
     def values(self) -> dict[str, Any]:
         """What was entered, under the API's names."""
         return dict(self.cleaned_data)
-
-
-class MomentField(forms.DateTimeField):
-    """A point in time, entered and shown in UTC."""
-
-    widget = forms.DateTimeInput({"type": "datetime-local"}, format=_MOMENT)
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(input_formats=[_MOMENT, f"{_MOMENT}:%S"], **kwargs)
 
 
 class PageForm(ActionForm):
@@ -227,8 +221,8 @@ class PostForm(_AffectedMixin):
 
     title = forms.CharField(label="Title", required=False)
     phase = forms.ChoiceField(label="Phase")
-    starts_at = MomentField(label="Starts (UTC)", required=False)
-    ends_at = MomentField(label="Ends (UTC)", required=False)
+    starts_at = WallTimeField(label="Starts")
+    ends_at = WallTimeField(label="Ends")
     body = forms.CharField(
         label="What readers should know",
         required=False,
@@ -243,8 +237,10 @@ class PostForm(_AffectedMixin):
         *,
         page: StatusPage,
         kind: PostKind,
+        zone: ZoneInfo,
         template: PostTemplate | None = None,
     ) -> None:
+        self.times = ReaderTimes(data, zone)
         words = template and {
             "title": template.title,
             "phase": template.phase,
@@ -260,23 +256,25 @@ class PostForm(_AffectedMixin):
     def values(self) -> dict[str, Any]:
         names = [name for name in self.base_fields if name in self.fields]
         given = {name: self.cleaned_data.get(name) for name in names}
-        return {**given, "kind": self._kind, "affected": self.affected()}
+        meant = _meant(self.times, given)
+        return {**given, **meant, "kind": self._kind, "affected": self.affected()}
 
 
 class PostChangeForm(_AffectedMixin):
     title = forms.CharField(label="Title", required=False)
-    starts_at = MomentField(label="Began (UTC)")
-    ends_at = MomentField(label="Ended or ends (UTC)", required=False)
+    starts_at = WallTimeField(label="Began", required=True)
+    ends_at = WallTimeField(label="Ended or ends")
 
-    def __init__(self, data: Any = None, *, post: Post) -> None:
-        initial = {name: getattr(post, name) for name in ("title", "starts_at", "ends_at")}
-        super().__init__(data, initial=initial)
+    def __init__(self, data: Any = None, *, post: Post, zone: ZoneInfo) -> None:
+        self.times = ReaderTimes(data, zone)
+        shown = {name: self.times.shown(getattr(post, name)) for name in _TIMES}
+        super().__init__(data, initial={"title": post.title, **shown})
         impacts = dict(post.affected.values_list("component_id", "impact"))
         self.offer_components(post.page, impacts)
 
     def values(self) -> dict[str, Any]:
         given = {name: self.cleaned_data.get(name) for name in self.base_fields}
-        return {**given, "affected": self.affected()}
+        return {**given, **_meant(self.times, given), "affected": self.affected()}
 
 
 class UpdateForm(ActionForm):
@@ -307,6 +305,10 @@ class TemplateForm(ActionForm):
 
     def values(self) -> dict[str, Any]:
         return {**self.cleaned_data, "kind": self._kind}
+
+
+def _meant(times: ReaderTimes, given: Mapping[str, Any]) -> dict[str, datetime | None]:
+    return {name: times.meant(given[name]) for name in _TIMES if name in given}
 
 
 def _offer_phases(form: forms.Form, kind: PostKind) -> None:

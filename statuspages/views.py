@@ -59,7 +59,7 @@ from statuspages.places import BADGES
 from statuspages.reads import page_view
 from statuspages.subscriptions import unsubscribe
 from uptime.errors import Conflict, Invalid
-from uptime.pages import paged, render_page
+from uptime.pages import paged, render_page, zone_of
 
 SECTION = "status-pages"
 
@@ -280,7 +280,9 @@ def new_post(request: TeamRequest, page_id: UUID, kind: str) -> HttpResponse:
     page, of_kind = _page(request.team, page_id), _kind(kind)
     templates = PostTemplate.objects.filter(team=request.team, kind=of_kind)
     chosen = next((one for one in templates if str(one.pk) == request.GET.get("template")), None)
-    form = PostForm(request.POST or None, page=page, kind=of_kind, template=chosen)
+    form = PostForm(
+        request.POST or None, page=page, kind=of_kind, zone=zone_of(request), template=chosen
+    )
     if form.is_valid():
         try:
             post = publish_post(page=page, values=form.values(), by=request.user)
@@ -327,7 +329,7 @@ def update_post_phase(request: TeamRequest, post_id: UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def edit_post(request: TeamRequest, post_id: UUID) -> HttpResponse:
     post = _post(request.team, post_id)
-    form = PostChangeForm(request.POST or None, post=post)
+    form = PostChangeForm(request.POST or None, post=post, zone=zone_of(request))
     if form.is_valid():
         try:
             update_post(post=post, values=form.values())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
@@ -12,6 +13,7 @@ from django.utils.functional import SimpleLazyObject
 
 from accounts.access import membership_of, memberships_of
 from uptime.secrets import decrypt, encrypt
+from uptime.wall_clock import zone_or_none
 
 PAGE_SIZE = 50
 _SHOWN_ONCE = "shown_once"
@@ -48,8 +50,18 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "membership": SimpleLazyObject(lambda: membership_of(request)),
         "memberships": SimpleLazyObject(lambda: memberships_of(request)),
         "theme": SimpleLazyObject(lambda: _theme(request)),
-        "zone_name": SimpleLazyObject(lambda: _chosen(request, "time_zone")),
+        "chosen_zone": SimpleLazyObject(lambda: _chosen(request, "time_zone")),
+        "reader_zone": SimpleLazyObject(lambda: zone_of(request).key),
     }
+
+
+def zone_of(request: HttpRequest) -> ZoneInfo:
+    """By whose clocks this reader reads and enters times.
+
+    Their profile's zone, else their browser's, of which its script last told by a cookie.
+    """
+    name = _chosen(request, "time_zone") or request.COOKIES.get("zone")
+    return zone_or_none(name) or ZoneInfo("UTC")
 
 
 def _theme(request: HttpRequest) -> str:

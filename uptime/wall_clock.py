@@ -61,6 +61,11 @@ def is_zone(name: str) -> bool:
     return name in _zones()
 
 
+def zone_or_none(name: object) -> ZoneInfo | None:
+    """The zone of that name, if it is one."""
+    return ZoneInfo(name) if isinstance(name, str) and is_zone(name) else None
+
+
 def _known_zone(name: str) -> str:
     if not is_zone(name):
         raise ValueError("This is not the name of a time zone, such as Europe/Berlin.")

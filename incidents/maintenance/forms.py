@@ -15,11 +15,11 @@ from incidents.maintenance.actions import LONGEST_EXTENSION_MIN, window_values
 from incidents.models import MaintenanceWindow
 from monitors.models import Monitor
 from uptime.settings_forms import ListField
+from uptime.time_forms import WallTimeField
 from uptime.wall_clock import instant_of, is_zone, wall_time
 
 MONITORS_OFFERED = 50
 
-_MOMENT = "%Y-%m-%dT%H:%M"
 _DAYS = {
     "MO": "Monday",
     "TU": "Tuesday",
@@ -30,19 +30,6 @@ _DAYS = {
     "SU": "Sunday",
 }
 _WEEKLY = re.compile(rf"FREQ=WEEKLY;BYDAY=((?:{'|'.join(_DAYS)})(?:,(?:{'|'.join(_DAYS)}))*)")
-
-
-class WallTimeField(forms.DateTimeField):
-    """What the clocks of a zone show that another field names."""
-
-    widget = forms.DateTimeInput({"type": "datetime-local"}, format=_MOMENT)
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(required=False, input_formats=[_MOMENT, f"{_MOMENT}:%S"], **kwargs)
-
-    def to_python(self, value: Any) -> datetime | None:
-        found = super().to_python(value)
-        return found.replace(tzinfo=None) if found else None
 
 
 def first_hour_of(day: str) -> dict[str, datetime]:

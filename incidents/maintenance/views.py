@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from itertools import islice
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -29,7 +28,7 @@ from incidents.maintenance.reads import coming, roll
 from incidents.models import MaintenanceWindow
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
-from uptime.pages import paged, render_page
+from uptime.pages import paged, render_page, zone_of
 
 SHOWN = timedelta(days=366)
 SHOWN_AT_MOST = 12
@@ -52,7 +51,7 @@ def window_list(request: TeamRequest) -> HttpResponse:
 @require_GET
 def calendar(request: TeamRequest) -> HttpResponse:
     """A month, by the clocks of the reader's zone: what is on on each of its days."""
-    now, zone = database_now(), ZoneInfo(request.user.time_zone or "UTC")
+    now, zone = database_now(), zone_of(request)
     first = read_month(request.GET.get("month", ""), now, zone)
     since, until = stretch_of(first, zone)
     windows = list(MaintenanceWindow.objects.visible_to(request.team).between(since, until))
@@ -62,7 +61,6 @@ def calendar(request: TeamRequest) -> HttpResponse:
     context = {
         "section": "incidents",
         "month": month,
-        "zone": zone.key,
         "weekdays": day_name,
         "is_present": first == read_month("", now, zone),
         "is_free": not any(day.entries for week in month.weeks for day in week),
@@ -94,7 +92,7 @@ def window_page(request: TeamRequest, window_id: UUID) -> HttpResponse:
 def new_window(request: TeamRequest) -> HttpResponse:
     chosen = {
         "monitors": request.GET.getlist("monitor"),
-        "timezone": request.user.time_zone or "UTC",
+        "timezone": zone_of(request).key,
         **first_hour_of(request.GET.get("day", "")),
     }
     search = request.GET.get("q", "")

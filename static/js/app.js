@@ -373,12 +373,10 @@ function placeErrors() {
   }
 }
 
-// Times that are typed are by the browser's clock where the profile names no zone.
-function nameBrowserZone() {
-  for (const field of document.querySelectorAll("[data-browser-zone]")) {
-    field.value = new Intl.DateTimeFormat().resolvedOptions().timeZone || field.value;
-    field.nextElementSibling.textContent = field.value;
-  }
+// The server learns by whose clocks times are typed where the profile names no zone.
+function tellZone() {
+  const zone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax`;
 }
 
 // ------------------------------------------------------------------ start
@@ -392,7 +390,7 @@ function revealScripted() {
 function start() {
   revealScripted();
   dropBlankRows();
-  nameBrowserZone();
+  tellZone();
   equipCharts();
   showChosen(document);
   setClock(document);

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import Team, User
+from accounts.models import Team
 from incidents.maintenance.actions import create_window, end_window
 from incidents.models import Incident, MaintenanceWindow
 from monitors.models import Monitor
@@ -143,7 +143,7 @@ def test_an_incident_tells_of_the_maintenance_that_it_outlasted(client: Client, 
 def test_the_calendar_shows_a_month_of_what_is_planned(client: Client, team: Team) -> None:
     plan = {"starts_at": "2030-07-04T22:00Z", "ends_at": "2030-07-05T02:00Z", "all": True}
     window = create_window(team=team, values={"name": "Upgrade", **plan})
-    User.objects.update(time_zone="Europe/Berlin")
+    client.cookies["zone"] = "Europe/Berlin"
     page = client.get(reverse("maintenance-calendar") + "?month=2030-07").content.decode()
     assert "July 2030" in page
     assert "Europe/Berlin" in page

@@ -97,6 +97,10 @@ def test_times_are_by_the_viewers_clock(
     assert minutes(listed(client, monitor, since="2026-11-20T12:02")) == [2]
     kolkata = {"since": "2026-11-20T17:31", "zone": "Asia/Kolkata"}
     assert minutes(listed(client, monitor, **kolkata)) == [2, 1]
+    client.cookies["zone"] = "Asia/Kolkata"
+    assert minutes(listed(client, monitor, since="2026-11-20T17:31")) == [2, 1]
+    client.cookies["zone"] = "../../etc/passwd"
+    assert minutes(listed(client, monitor, since="2026-11-20T12:02")) == [2]
     owner.user.time_zone = "Europe/Berlin"
     owner.user.save()
     assert minutes(listed(client, monitor, since="2026-11-20T13:02")) == [2]

@@ -110,17 +110,31 @@ def test_an_incident_is_told_with_a_template_and_followed_up(
     assert post.affected.get().impact == "degraded"
 
 
-def test_a_maintenance_is_entered_in_utc(client: Client, page: StatusPage) -> None:
+def test_a_maintenance_is_entered_by_the_readers_clocks(client: Client, page: StatusPage) -> None:
     fields = {
         "title": "Move",
         "phase": "scheduled",
         "starts_at": "2030-01-01T22:00",
         "ends_at": "2030-01-02T01:00",
     }
-    client.post(reverse("status-post-new", args=[page.pk, "maintenance"]), fields)
+    address = reverse("status-post-new", args=[page.pk, "maintenance"])
+    client.post(address, fields)
     post = Post.objects.get()
     assert f"{post.starts_at:%Y-%m-%d %H:%M %Z}" == "2030-01-01 22:00 UTC"
-    assert 'value="2030-01-01T22:00"' in shown(client, "status-post-edit", post.pk)
+
+    client.cookies["zone"] = "Europe/Berlin"
+    assert 'name="zone" value="Europe/Berlin"' in client.get(address).content.decode()
+    edited = shown(client, "status-post-edit", post.pk)
+    assert 'value="2030-01-01T23:00"' in edited
+    assert "By the clocks of Europe/Berlin." in edited
+    edit = reverse("status-post-edit", args=[post.pk])
+    client.post(edit, {**fields, "title": "Later", "starts_at": "2030-01-01T23:30"})
+    post.refresh_from_db()
+    assert f"{post.starts_at:%H:%M}" == "22:30"
+    # the page may have been opened before the browser moved
+    client.post(edit, {**fields, "starts_at": "2030-01-02T00:30", "zone": "Asia/Tokyo"})
+    post.refresh_from_db()
+    assert f"{post.starts_at:%d %H:%M}" == "01 15:30"
     assert client.get(reverse("status-post-new", args=[page.pk, "party"])).status_code == 404
 
 

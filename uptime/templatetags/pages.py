@@ -216,7 +216,7 @@ def place(context: Context, section: str, label: str, url_name: str) -> SafeStri
 
 
 def _zone(context: Context) -> tzinfo:
-    name = str(context.get("zone_name") or "")
+    name = str(context.get("reader_zone") or "")
     return ZoneInfo(name) if name else UTC
 
 
