@@ -2,7 +2,8 @@
 
 Times come from status spans and are exact. Counts and latencies come from the rollups and, where
 those don't reach (the hours at the window's edges, and what was checked just now), from single
-results, plain or packed. Each function is a fixed number of queries.
+results, plain or packed. Each function is a fixed number of queries, written in SQL: half of the
+time that the figures of one monitor take would be spent on composing them.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, DurationField, F, QuerySet, Sum
+from django.db.models import QuerySet
 
 from monitors.chores import DAYS, HOURS
 from monitors.history import read_seen
-from monitors.models import Assignment, Chore, Monitor, Status
+from monitors.models import Monitor, Status
 from monitors.rollups import Counts, read_rollups
 from monitors.statistics import (
     Incidents,
@@ -47,8 +48,7 @@ class GroupFigures(Figures):
 
 
 def monitor_figures(monitor: Monitor, *, since: datetime, until: datetime) -> Figures:
-    ids = list(Assignment.objects.filter(monitor=monitor).values_list("id", flat=True))
-    parts = _tile(since, until)
+    ids, parts = _find_checks([monitor.pk], since, until)
     checks = read_rollups(ids, days=parts.days, hours=parts.hours)
     checks.add(Counts.of(read_seen(ids, parts.rest)))
     spent = time_spent([monitor.pk], since=since, until=until)
@@ -65,14 +65,11 @@ def group_figures(monitors: QuerySet[Monitor], *, since: datetime, until: dateti
     of_each = time_spent(list(targets), since=since, until=until)
     unseen = statistics_of({}, until - since)
     spent = {pk: of_each.get(pk, unseen) for pk in targets}
-    ids = Assignment.objects.filter(monitor__in=monitors.order_by().values("pk"))
-    parts = _tile(since, until)
+    ids, parts = _find_checks(list(targets), since, until)
     return GroupFigures(
         spent=add_statistics(spent.values()),
         incidents=incidents_within(list(targets), since=since, until=until),
-        checks=read_rollups(
-            list(ids.values_list("id", flat=True)), days=parts.days, hours=parts.hours
-        ),
+        checks=read_rollups(ids, days=parts.days, hours=parts.hours),
         monitors=len(targets),
         promises={
             pk: judge_promise(spent[pk], per_mille=target)
@@ -93,20 +90,21 @@ def time_spent(
     with hot_cursor() as cursor:
         cursor.execute(
             """
-            SELECT m.id, s.status,
-                sum(least(coalesce(s.ended_at, %(until)s), %(until)s)
-                    - greatest(s.started_at, %(since)s))
-            FROM unnest(%(ids)s::uuid[]) AS m (id), LATERAL (
-                -- Spans meet, so of those that began before the window only the last reaches it.
-                (SELECT * FROM monitors_statusspan
-                    WHERE monitor_id = m.id AND started_at <= %(since)s
-                    ORDER BY started_at DESC LIMIT 1)
-                UNION ALL
-                SELECT * FROM monitors_statusspan
+            SELECT m.id, spent.* FROM unnest(%(ids)s::uuid[]) AS m (id), LATERAL (
+                SELECT status, sum(ended_at - started_at) FROM (
+                    -- Spans meet: of those that began before the window only the last reaches it.
+                    (SELECT status, %(since)s::timestamptz AS started_at,
+                            least(ended_at, %(until)s) AS ended_at
+                        FROM monitors_statusspan
+                        WHERE monitor_id = m.id AND started_at <= %(since)s
+                            AND (ended_at IS NULL OR ended_at > %(since)s)
+                        ORDER BY monitors_statusspan.started_at DESC LIMIT 1)
+                    UNION ALL
+                    SELECT status, started_at, least(ended_at, %(until)s)
+                    FROM monitors_statusspan
                     WHERE monitor_id = m.id AND started_at > %(since)s AND started_at < %(until)s
-            ) AS s
-            WHERE (s.ended_at IS NULL OR s.ended_at > %(since)s) AND s.started_at < %(until)s
-            GROUP BY m.id, s.status
+                ) AS span GROUP BY status
+            ) AS spent
             """,
             {"ids": list(monitor_ids), "since": since, "until": until},
         )
@@ -117,20 +115,36 @@ def time_spent(
 
 
 def incidents_within(monitor_ids: Sequence[UUID], *, since: datetime, until: datetime) -> Incidents:
-    """The incidents that began in the window, by their reverse name: they live a storey higher."""
-    began = Monitor.objects.filter(
-        pk__in=monitor_ids, incidents__started_at__gte=since, incidents__started_at__lt=until
-    )
-    found = began.aggregate(
-        count=Count("incidents"),
-        resolved=Count("incidents__resolved_at"),
-        repair=Sum(
-            F("incidents__resolved_at") - F("incidents__started_at"), output_field=DurationField()
-        ),
-    )
-    return Incidents(found["count"], found["resolved"], found["repair"] or timedelta())
+    """The incidents that began in the window, by their table: they live a storey higher."""
+    with hot_cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT count(*), count(resolved_at), sum(resolved_at - started_at)
+            FROM incidents_incident
+            WHERE monitor_id = ANY(%s) AND started_at >= %s AND started_at < %s
+            """,
+            [list(monitor_ids), since, until],
+        )
+        row = cursor.fetchone()
+    assert row is not None
+    count, resolved, repair = row
+    return Incidents(count, resolved, repair or timedelta())
 
 
-def _tile(since: datetime, until: datetime) -> Tiling:
-    done = dict(Chore.objects.filter(pk__in=(HOURS, DAYS)).values_list("pk", "done_until"))
-    return tile(since, until, hours_until=done.get(HOURS), days_until=done.get(DAYS))
+def _find_checks(
+    monitor_ids: Sequence[UUID], since: datetime, until: datetime
+) -> tuple[list[int], Tiling]:
+    """The monitors' assignments, and what of the window is rolled up."""
+    with hot_cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT ARRAY(SELECT id FROM monitors_assignment WHERE monitor_id = ANY(%s)),
+                (SELECT done_until FROM monitors_chore WHERE name = %s),
+                (SELECT done_until FROM monitors_chore WHERE name = %s)
+            """,
+            [list(monitor_ids), HOURS, DAYS],
+        )
+        row = cursor.fetchone()
+    assert row is not None
+    ids, hours_until, days_until = row
+    return ids, tile(since, until, hours_until=hours_until, days_until=days_until)

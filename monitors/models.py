@@ -507,8 +507,12 @@ class StatusSpan(models.Model):
             ),
         ]
         indexes = [
-            # uptime over a window, and the history of a monitor
-            models.Index(fields=["monitor", "-started_at"], name="span_history"),
+            # the history of a monitor, and uptime over a window, which reads nothing else
+            models.Index(
+                fields=["monitor", "-started_at"],
+                include=["status", "ended_at"],
+                name="span_history",
+            ),
         ]
 
     def __str__(self) -> str:
