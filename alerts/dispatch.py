@@ -101,39 +101,47 @@ class Dispatcher:
 
     def step(self, now: datetime) -> bool:
         """Record what has ended, start what is due. True if there may be more: look again."""
+        was_busy = self.is_busy
         self._record()
         self._renew(now)
         is_more = self._escalate(now)
-        leased = self._lease_of_idle(now) or self._lease(now)
-        for one in leased:
-            self._start(one)
-        return bool(leased) or is_more
-
-    def _lease_of_idle(self, now: datetime) -> list[Leased]:
-        began = time.monotonic()
-        if not self._in_flight or began < self._look_aside_at:
-            return []
-        leased = lease_deliveries(
-            owner=self._owner,
-            now=now,
-            limit=AT_ONCE - len(self._in_flight),
-            per_channel=lambda _: 1,
-            in_flight=self._in_flight.values(),
+        started = (was_busy and self._start_of_idle(now)) or self._start_due(
+            now, limit=AT_ONCE - KEPT_FREE, per_channel=self._allowances.of
         )
+        return bool(started) or is_more
+
+    def _start_of_idle(self, now: datetime) -> int:
+        """Start one of each channel that has nothing in flight; how many there were.
+
+        One look finds those of the first channels only, whose queues may be longer than a look.
+        Any of them may have nothing in flight at this moment, so it takes another one beyond them.
+        """
+        began = time.monotonic()
+        if began < self._look_aside_at:
+            return 0
+        started = 0
+        while found := self._start_due(now, limit=AT_ONCE, per_channel=lambda _: 1):
+            started += found
         ended = time.monotonic()
         # On a busy machine a look takes long that costs little.
         pause_s = min((ended - began) / LOOK_ASIDE_SHARE, LOOK_ASIDE_EVERY_S)
         self._look_aside_at = ended + pause_s
-        return leased
+        return started
 
-    def _lease(self, now: datetime) -> list[Leased]:
-        return lease_deliveries(
+    def _start_due(
+        self, now: datetime, *, limit: int, per_channel: Callable[[UUID | None], int]
+    ) -> int:
+        """Start what one look finds, up to `limit` in flight; how many that were."""
+        leased = lease_deliveries(
             owner=self._owner,
             now=now,
-            limit=AT_ONCE - KEPT_FREE - len(self._in_flight),
-            per_channel=self._allowances.of,
+            limit=limit - len(self._in_flight),
+            per_channel=per_channel,
             in_flight=self._in_flight.values(),
         )
+        for one in leased:
+            self._start(one)
+        return len(leased)
 
     @property
     def is_busy(self) -> bool:

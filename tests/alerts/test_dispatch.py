@@ -313,6 +313,29 @@ def test_a_long_queue_leaves_room_for_a_lone_message_of_another_channel(
     assert status_of(delivery) == DeliveryStatus.SENT
 
 
+def test_a_lone_message_waits_for_no_queue_of_channels_that_are_idle_just_now(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("alerts.outbox.LOOK", 3)
+    with Receiver() as hanging:
+        hanging.default = HANG
+        for _ in range(3):
+            other = make_team()
+            queue_many(other, make_webhook(other, hanging.url), 4)
+        [delivery] = queue_many(team, make_webhook(team, receiver.url), 1)
+        now = database_now()
+
+        dispatcher.step(now)  # a look finds the first queue alone
+        assert status_of(delivery) == DeliveryStatus.QUEUED
+        dispatcher.step(now)
+
+        assert status_of(delivery) == DeliveryStatus.SENDING
+        sending = Delivery.objects.filter(status=DeliveryStatus.SENDING)
+        assert sending.count() == AT_ONCE_PER_CHANNEL + 3
+    assert dispatcher.drain(5)
+    assert status_of(delivery) == DeliveryStatus.SENT
+
+
 def test_a_receiver_that_is_quick_gets_more_at_once_until_it_hangs(
     team: Team, receiver: Receiver, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
