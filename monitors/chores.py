@@ -20,11 +20,12 @@ from uptime.clock import database_now
 log = structlog.get_logger(__name__)
 
 # The chores' names.
-HOURS, DAYS, LATE, RETENTION = "hour rollups", "day rollups", "late results", "retention"
+HOURS, DAYS, WEEKS = "hour rollups", "day rollups", "week rollups"
+LATE, RETENTION = "late results", "retention"
 PACKING, CHECKING = "packing", "checking of packed results"
 DELIVERIES = "retention of deliveries"
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
 
 _LOCK_KEY = 0x7570_6368_6F72
 # A step that takes this long is stuck; one that waits this long for a lock holds others up.
@@ -109,3 +110,9 @@ def hour_of(moment: datetime) -> datetime:
 def day_of(moment: datetime) -> datetime:
     """The beginning of its UTC day."""
     return hour_of(moment).replace(hour=0)
+
+
+def week_of(moment: datetime) -> datetime:
+    """The beginning of its UTC week, a Monday."""
+    day = day_of(moment)
+    return day - day.weekday() * DAY

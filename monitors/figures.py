@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from monitors.chores import DAYS, HOURS
+from monitors.chores import DAYS, HOURS, WEEKS
 from monitors.history import read_seen
 from monitors.models import Monitor, Status
 from monitors.rollups import Counts, read_rollups
@@ -49,7 +49,7 @@ class GroupFigures(Figures):
 
 def monitor_figures(monitor: Monitor, *, since: datetime, until: datetime) -> Figures:
     ids, parts = _find_checks([monitor.pk], since, until)
-    checks = read_rollups(ids, days=parts.days, hours=parts.hours)
+    checks = read_rollups(ids, weeks=parts.weeks, days=parts.days, hours=parts.hours)
     checks.add(Counts.of(read_seen(ids, parts.rest)))
     spent = time_spent([monitor.pk], since=since, until=until)
     return Figures(
@@ -69,7 +69,7 @@ def group_figures(monitors: QuerySet[Monitor], *, since: datetime, until: dateti
     return GroupFigures(
         spent=add_statistics(spent.values()),
         incidents=incidents_within(list(targets), since=since, until=until),
-        checks=read_rollups(ids, days=parts.days, hours=parts.hours),
+        checks=read_rollups(ids, weeks=parts.weeks, days=parts.days, hours=parts.hours),
         monitors=len(targets),
         promises={
             pk: judge_promise(spent[pk], per_mille=target)
@@ -140,11 +140,12 @@ def _find_checks(
             """
             SELECT ARRAY(SELECT id FROM monitors_assignment WHERE monitor_id = ANY(%s)),
                 (SELECT done_until FROM monitors_chore WHERE name = %s),
+                (SELECT done_until FROM monitors_chore WHERE name = %s),
                 (SELECT done_until FROM monitors_chore WHERE name = %s)
             """,
-            [list(monitor_ids), HOURS, DAYS],
+            [list(monitor_ids), HOURS, DAYS, WEEKS],
         )
         row = cursor.fetchone()
     assert row is not None
-    ids, hours_until, days_until = row
-    return ids, tile(since, until, hours_until=hours_until, days_until=days_until)
+    ids, hours, days, weeks = row
+    return ids, tile(since, until, hours_until=hours, days_until=days, weeks_until=weeks)

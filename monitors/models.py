@@ -427,6 +427,12 @@ class DayRollup(Rollup):
     pk = models.CompositePrimaryKey("assignment_id", "started_at")
 
 
+class WeekRollup(Rollup):
+    """Seven UTC days from Monday."""
+
+    pk = models.CompositePrimaryKey("assignment_id", "started_at")
+
+
 class PackedResults(models.Model):
     """Results of one assignment within one UTC day, as one row; see `monitors.history`."""
 

@@ -145,37 +145,48 @@ def judge_promise(spent: Statistics, *, per_mille: int) -> Promise:
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """A window cut into whole UTC days, whole hours, and the rest; together they are the window.
+    """A window cut into whole UTC weeks, days, hours, and the rest; together they are the window.
 
     Each is a list of stretches (from, to before).
     """
 
+    weeks: list[tuple[datetime, datetime]]
     days: list[tuple[datetime, datetime]]
     hours: list[tuple[datetime, datetime]]
     rest: list[tuple[datetime, datetime]]
 
 
 def tile(
-    since: datetime, until: datetime, *, hours_until: datetime | None, days_until: datetime | None
+    since: datetime,
+    until: datetime,
+    *,
+    hours_until: datetime | None,
+    days_until: datetime | None,
+    weeks_until: datetime | None,
 ) -> Tiling:
-    """Cut a window into what is rolled up by day, then by hour, and what is not.
+    """Cut a window into what is rolled up by week, then by day, by hour, and what is not.
 
-    `hours_until` and `days_until` say how far there are rollups, on whole hours and days; None: not
-    at all.
+    `hours_until` and the others say how far there are rollups, on whole hours, days, weeks; None:
+    not at all.
     """
-    first, last = _up(since, _HOUR), _down(min(until, hours_until or since), _HOUR)
-    if last <= first:
-        return Tiling([], [], _stretches((since, until)))
-    rest = _stretches((since, first), (last, until))
-    first_day, last_day = _up(first, _DAY), _down(min(last, days_until or first), _DAY)
-    if last_day <= first_day:
-        return Tiling([], [(first, last)], rest)
-    hours = _stretches((first, first_day), (last_day, last))
-    return Tiling([(first_day, last_day)], hours, rest)
+    found = Tiling([], [], [], _stretches((since, until)))
+    begin, end = since, until
+    for outer, inner, step, done_until in (
+        (found.rest, found.hours, _HOUR, hours_until),
+        (found.hours, found.days, _DAY, days_until),
+        (found.days, found.weeks, _WEEK, weeks_until),
+    ):
+        first, last = _up(begin, step), _down(min(end, done_until or begin), step)
+        if last <= first:
+            break
+        outer[:] = _stretches((begin, first), (last, end))
+        inner.append((first, last))
+        begin, end = first, last
+    return found
 
 
-_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR, _DAY, _WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
+_EPOCH = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday
 
 
 def _down(moment: datetime, step: timedelta) -> datetime:

@@ -26,6 +26,7 @@ IDEMPOTENCY_KEPT = timedelta(hours=24)
 CHORES: dict[str, chores.Step] = {
     chores.HOURS: rollups.roll_up_hours,
     chores.DAYS: rollups.roll_up_days,
+    chores.WEEKS: rollups.roll_up_weeks,
     chores.LATE: rollups.fold_in_late,
     chores.PACKING: archiving.pack_results,
     chores.CHECKING: archiving.check_packed,

@@ -10,7 +10,15 @@ from django.test.utils import CaptureQueriesContext
 from incidents.models import Incident
 from monitors.figures import Figures, group_figures, monitor_figures, time_spent
 from monitors.histograms import Latencies
-from monitors.models import Assignment, Chore, Monitor, PackedResults, Status, StatusSpan
+from monitors.models import (
+    Assignment,
+    Chore,
+    Monitor,
+    PackedResults,
+    Status,
+    StatusSpan,
+    WeekRollup,
+)
 from monitors.partitions import drop_partitions
 from monitors.statistics import Span, summarize
 from tests.factories import TeamFactory, make_monitor
@@ -65,6 +73,7 @@ def test_rollups_tell_what_the_single_results_tell(
         assert getattr(rolled, name) == getattr(single, name)
     assert rolled.latencies.buckets == single.latencies.buckets
     assert PackedResults.objects.exists()
+    assert WeekRollup.objects.exists()
     assert rolled.latencies.sum_ms == pytest.approx(single.latencies.sum_ms)
     assert rolled.latencies.min_ms == pytest.approx(single.latencies.min_ms)
     assert rolled.latencies.max_ms == pytest.approx(single.latencies.max_ms)

@@ -18,6 +18,7 @@ from monitors.models import (
     Monitor,
     Ping,
     PingKind,
+    WeekRollup,
 )
 from monitors.partitions import drop_partitions, existing_partitions
 from tests.factories import make_monitor
@@ -111,8 +112,32 @@ def test_a_day_is_the_sum_of_its_hours(assignment: Assignment) -> None:
     assert (next_day.started_at, next_day.down) == (midnight + DAY, 1)
 
 
+@pytest.mark.django_db
+def test_a_week_is_the_sum_of_its_days_from_monday_on(assignment: Assignment) -> None:
+    other = Assignment.objects.get(monitor=make_monitor(assignment.monitor.team))
+    monday, values = NOON - 6 * DAY - 12 * HOUR, [float(n) for n in range(1, 15)]
+    for n, value in enumerate(values):
+        DayRollup.objects.create(
+            assignment=assignment if n != 3 else other, started_at=monday + n * DAY, up=1, down=n,
+            degraded=0, unknown=0, latency_sum_ms=value, latency_min_ms=value,
+            latency_max_ms=value, histogram=Latencies.of([value]).buckets,
+        )  # fmt: skip
+    Chore.objects.create(name=chores.DAYS, done_until=monday + 13 * DAY)
+
+    keep_history(NOON, only=chores.WEEKS)
+
+    one = WeekRollup.objects.get(assignment=assignment)
+    seen = values[:3] + values[4:7]
+    assert (one.started_at, one.up, one.down) == (monday, 6, 0 + 1 + 2 + 4 + 5 + 6)
+    assert (one.latency_sum_ms, one.latency_min_ms, one.latency_max_ms) == (sum(seen), 1, 7)
+    assert one.histogram == Latencies.of(seen).buckets
+    assert WeekRollup.objects.get(assignment=other).up == 1
+    assert Chore.objects.get(pk=chores.WEEKS).done_until == monday + 7 * DAY
+
+
 def everything() -> list[tuple[object, ...]]:
-    return [*HourRollup.objects.order_by("pk").values_list(), *DayRollup.objects.values_list()]
+    kinds = (HourRollup, DayRollup, WeekRollup)
+    return [row for kind in kinds for row in kind.objects.order_by("pk").values_list()]
 
 
 @pytest.mark.django_db
@@ -153,7 +178,7 @@ def test_it_goes_on_where_it_was_cut_off(
 
 
 @pytest.mark.django_db
-def test_late_results_are_folded_into_hour_and_day(assignment: Assignment) -> None:
+def test_late_results_are_folded_into_hour_day_and_week(assignment: Assignment) -> None:
     store_checks(finished_check(assignment, NOON, latency_ms=10.0))
     keep_history(A_DAY_ON)
 
@@ -164,7 +189,7 @@ def test_late_results_are_folded_into_hour_and_day(assignment: Assignment) -> No
     keep_history(A_DAY_ON)
 
     assert (hour(assignment, NOON).up, hour(assignment, NOON).down) == (1, 1)
-    assert DayRollup.objects.get().down == 1
+    assert (DayRollup.objects.get().down, WeekRollup.objects.get().down) == (1, 1)
     assert not LateResult.objects.exists()
 
 
@@ -244,8 +269,7 @@ def test_rollups_go_with_their_monitor(assignment: Assignment) -> None:
 
     delete_monitor(monitor=Monitor.objects.get())
 
-    assert not HourRollup.objects.exists()
-    assert not DayRollup.objects.exists()
+    assert not everything()
 
 
 @pytest.mark.django_db

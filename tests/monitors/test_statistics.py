@@ -183,26 +183,38 @@ def test_sums_of_several() -> None:
     )
 
 
-moments = durations.map(lambda d: datetime(2026, 1, 1, tzinfo=UTC) + d % timedelta(days=8))
+moments = durations.map(lambda d: datetime(2026, 1, 1, tzinfo=UTC) + d % timedelta(days=40))
 
 
-@given(moments, moments, st.none() | st.integers(0, 200), st.none() | st.integers(0, 8))
+@given(
+    moments,
+    moments,
+    st.none() | st.integers(0, 1000),
+    st.none() | st.integers(0, 40),
+    st.none() | st.integers(0, 6),
+)
 def test_tiles_are_the_window_and_no_wider_than_the_rollups(
-    one: datetime, other: datetime, hours: int | None, days: int | None
+    one: datetime, other: datetime, hours: int | None, days: int | None, weeks: int | None
 ) -> None:
     since, until = min(one, other), max(one, other)
-    start = datetime(2026, 1, 1, tzinfo=UTC)
+    start = datetime(2025, 12, 29, tzinfo=UTC)  # a Monday
     hours_until = None if hours is None else start + hours * HOUR
     days_until = None if days is None else start + 24 * days * HOUR
+    weeks_until = None if weeks is None else start + 7 * 24 * weeks * HOUR
 
-    found = tile(since, until, hours_until=hours_until, days_until=days_until)
+    found = tile(
+        since, until, hours_until=hours_until, days_until=days_until, weeks_until=weeks_until
+    )
 
-    parts = sorted(found.days + found.hours + found.rest)
+    rolled_up = found.weeks + found.days + found.hours
+    parts = sorted(rolled_up + found.rest)
     assert [begin for begin, _ in parts] == [since, *(end for _, end in parts)][: len(parts)]
     assert not parts or parts[-1][1] == until
-    assert all(end <= hours_until for _, end in found.days + found.hours if hours_until)
-    assert all(end <= days_until for _, end in found.days if days_until)
-    for stretches, step in ((found.days, 24 * HOUR), (found.hours, HOUR)):
+    assert all(end <= hours_until for _, end in rolled_up if hours_until)
+    assert all(end <= days_until for _, end in found.weeks + found.days if days_until)
+    assert all(end <= weeks_until for _, end in found.weeks if weeks_until)
+    day, week = 24 * HOUR, 7 * 24 * HOUR
+    for stretches, step in ((found.weeks, week), (found.days, day), (found.hours, HOUR)):
         for begin, end in stretches:
             assert (begin - start) % step == (end - start) % step == timedelta()
     if hours_until is not None and hours_until >= until:

@@ -1,8 +1,8 @@
 """Statistics: the figures of one monitor and of a whole team, on a year of synthetic history.
 
-On a scratch database: each monitor has a year of day rollups, 90 days of hour rollups and a status
-span for each incident and each recovery; one has 90 days of results as well, all but the last day
-packed. The floor is one row read by its primary key.
+On a scratch database: each monitor has a year of day and week rollups, 90 days of hour rollups and
+a status span for each incident and each recovery; one has 90 days of results as well, all but the
+last day packed. The floor is one row read by its primary key.
 
 A sample of the figures is counted once more by brute force; each discrepancy is printed, and the
 exit status is 1.
@@ -28,7 +28,7 @@ from monitors.figures import Figures, group_figures, monitor_figures
 from monitors.histograms import bucket_of, packed
 from monitors.models import Assignment, Chore, Monitor, StatusSpan
 from monitors.partitions import ensure_partitions
-from monitors.rollups import store_days, store_hours
+from monitors.rollups import roll_up_weeks, store_days, store_hours, store_weeks
 from monitors.storing import copy_results
 from uptime.bench.engine import scratch_database, seed
 from uptime.bench.multitude import multiply
@@ -203,6 +203,7 @@ def fill_rollups(now: datetime, *, days: timedelta, hours: timedelta) -> None:
                     "until": until,
                 },
             )
+    chores.run_chore(chores.WEEKS, roll_up_weeks, budget=timedelta(minutes=10))
 
 
 def _fill_spans(now: datetime, incidents: int) -> None:
@@ -275,6 +276,7 @@ def fill_results(now: datetime, *, days: int) -> Assignment:
     copy_results(list(synthetic_checks(assignment.pk, since=since, until=now, chance=chance)))
     store_hours([assignment.pk], since=since, until=chores.hour_of(now))
     store_days([assignment.pk], since=since, until=chores.day_of(now))
+    store_weeks([assignment.pk], since=chores.week_of(since), until=chores.week_of(now))
     chores.run_chore(chores.PACKING, pack_results, budget=timedelta(minutes=10))
     chores.run_chore(chores.CHECKING, check_packed, budget=timedelta(minutes=10))
     return assignment
