@@ -21,6 +21,7 @@ from typing import Literal
 from probe.dns_message import Answer, MalformedError, UnrelatedError, encode_query, read_answer
 from probe.dns_words import sentence
 from probe.net import Deadline, Trouble, describe_errno, is_address, own_fault, reason_of_errno
+from probe.readiness import IN, readiness
 from probe.streams import Stream, connect
 from probe.values import Reason
 
@@ -146,12 +147,13 @@ async def _ask_udp(
             # connected: the kernel keeps other senders out, and tells of a port that is closed
             sock.connect((server.address, server.port))
             exchange = _Exchange(loop, sock, question, deadline, has_edns=has_edns)
-            loop.add_reader(sock.fileno(), exchange.read)
+            ready = readiness()
+            ready.watch(sock.fileno(), IN, exchange.read)
             try:
                 exchange.send()
                 return await exchange.answer
             finally:
-                loop.remove_reader(sock.fileno())
+                ready.forget(sock.fileno())
                 exchange.close()
     except MalformedError as error:
         raise _malformed(question, server, error) from None

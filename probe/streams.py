@@ -17,6 +17,7 @@ from functools import lru_cache
 
 from probe import certificates
 from probe.net import Trouble, describe_errno, reason_of_errno
+from probe.readiness import IN, OUT, readiness
 from probe.values import Reason
 
 _STAGGER_S = 0.25  # between attempts at the addresses of one name, RFC 8305 section 5
@@ -42,7 +43,8 @@ class Stream:
     def __init__(self, sock: socket.socket, address: str) -> None:
         self.address = address
         self._sock = sock
-        self._loop = asyncio.get_running_loop()
+        self._fd = sock.fileno()
+        self._readiness = readiness()
         self._received = 0
         self._tls: ssl.SSLObject | None = None
         self._incoming: ssl.MemoryBIO
@@ -55,7 +57,7 @@ class Stream:
             except ssl.SSLError as error:  # the other end has left TLS
                 raise _tls_trouble(error, self.address) from None
             data = self._outgoing.read()
-        await self._loop.sock_sendall(self._sock, data)
+        await self._send(data)
 
     async def receive(self) -> bytes:
         """The next bytes; none when the other end has closed."""
@@ -114,7 +116,18 @@ class Stream:
         return version.removeprefix("TLSv") if "." in version else "1.0"
 
     def close(self) -> None:
-        self._sock.close()
+        if self._fd >= 0:
+            self._readiness.forget(self._fd)
+            self._fd = -1  # the number is another's from here on
+            self._sock.close()
+
+    async def _send(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self._sock.send(left) :]
+            except BlockingIOError:
+                await self._readiness.until(self._fd, OUT)
 
     async def _receive(self) -> bytes:
         """The next bytes off the socket. Where they always lie ready, others must have their turn
@@ -122,7 +135,11 @@ class Stream:
         self._received += 1
         if self._received % _TURN == 0:
             await asyncio.sleep(0)
-        return await self._loop.sock_recv(self._sock, _CHUNK)
+        while True:
+            try:
+                return self._sock.recv(_CHUNK)
+            except BlockingIOError:
+                await self._readiness.until(self._fd, IN)
 
     async def _send_alert(self) -> None:
         """Tell the other end why a handshake failed, if it is still there."""
@@ -132,7 +149,7 @@ class Stream:
     async def _flush(self) -> None:
         """Send what OpenSSL has to say."""
         if data := self._outgoing.read():
-            await self._loop.sock_sendall(self._sock, data)
+            await self._send(data)
 
     async def _feed(self) -> bool:
         """Send what OpenSSL has to say, and give it what comes back. False at the stream's end."""
@@ -192,34 +209,20 @@ class _AllFailedError(Exception):
 async def _connect(address: str, port: int) -> Stream:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    stream = Stream(sock, address)
     try:
         # by hand: the loop's own way takes each address apart again, for a tenth of a check's cost
         error = sock.connect_ex((address, port))
         if error == errno.EINPROGRESS:
-            await _until_writable(sock)
+            await readiness().until(sock.fileno(), OUT)
             error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         # reset by now: it was accepted all the same, and what comes of it is for others to see
         if error and error != errno.ECONNRESET:
             raise OSError(error, os.strerror(error))
     except BaseException:
-        sock.close()
+        stream.close()
         raise
-    return Stream(sock, address)
-
-
-async def _until_writable(sock: socket.socket) -> None:
-    loop, fd = asyncio.get_running_loop(), sock.fileno()
-    writable: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(fd, _tell, writable)
-    try:
-        await writable
-    finally:
-        loop.remove_writer(fd)
-
-
-def _tell(writable: asyncio.Future[None]) -> None:
-    if not writable.done():
-        writable.set_result(None)
+    return stream
 
 
 async def _connect_any(addresses: list[str], port: int) -> Stream:
