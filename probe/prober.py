@@ -6,7 +6,6 @@ async with Prober() as prober:
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -17,6 +16,7 @@ from probe.curl import Transfers
 from probe.icmp import Pings
 from probe.kinds import KINDS
 from probe.net import Net, Plans
+from probe.overruns import Overruns
 from probe.pulse import Pulse
 from probe.resolver import Resolver
 from probe.upside_down import is_upside_down, turn
@@ -24,7 +24,7 @@ from probe.values import Job, Observation, Reason, Status
 
 log = structlog.get_logger(__name__)
 
-GRACE_S = 0.2
+GRACE_S = 0.15
 """How much longer than its timeout a check may take. Kinds end sooner, with the phase named."""
 
 _LOST_SHARE = 0.5
@@ -50,10 +50,12 @@ class Prober:
     def __init__(self) -> None:
         self._net: Net | None = None
         self._pulse: Pulse
+        self._overruns: Overruns
 
     async def __aenter__(self) -> Self:
         self._net = Net(Resolver(), Transfers(), Plans(), Pings())
         self._pulse = Pulse()
+        self._overruns = Overruns()
         return self
 
     async def __aexit__(
@@ -64,6 +66,7 @@ class Prober:
     ) -> None:
         if self._net is not None:
             self._pulse.stop()
+            self._overruns.stop()
             self._net.transfers.close()
             self._net.resolver.close()
             self._net.pings.close()
@@ -90,8 +93,8 @@ class Prober:
     async def _observe(self, job: Job, net: Net, timeout_s: float) -> Observation:
         spec = job.spec
         try:
-            async with asyncio.timeout(timeout_s + GRACE_S):
-                observation = await KINDS[spec.kind].observe(job, net)
+            work = KINDS[spec.kind].observe(job, net)
+            observation = await self._overruns.bound(work, timeout_s + GRACE_S)
         except TimeoutError:
             message = f"The check did not end within {timeout_s:g} s."
             return Observation(Status.DOWN, Reason.TIMEOUT, message, timeout_s * 1000)
