@@ -12,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 TYPES = {
     "A": 1,
@@ -170,8 +171,7 @@ def _follow(data: bytes, at: int, count: int, name: str, record_type: int, rcode
     return follow(records, name, record_type, rcode)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     owner: str
     kind: int
     value: str
@@ -181,23 +181,29 @@ class Record:
 def follow(
     records: Sequence[Record], name: str, record_type: int, rcode: str = "NOERROR"
 ) -> Answer:
-    """What records say to a question: those that the way of aliases from its name leads to."""
-    aliases = {one.owner: one.value for one in records if one.kind == _CNAME != record_type}
-    owners = {one.owner for one in records if one.kind == record_type}
+    """What records say to a question: those of the type that the way of aliases from its name leads
+    to. Others than of the type are CNAMEs."""
+    aliases: dict[str, str] = {}
+    found: dict[str, list[Record]] = {}
+    for one in records:
+        if one.kind == record_type:
+            found.setdefault(one.owner, []).append(one)
+        else:
+            aliases[one.owner] = one.value
     way = [name]
-    while way[-1] not in owners and way[-1] in aliases:
+    while way[-1] not in found and way[-1] in aliases:
         target = aliases[way[-1]]
         if target in way:
             return Answer(rcode, False, (*way[1:], target), (), loops=True)
         way.append(target)
-    right = [one for one in records if one.kind == record_type and one.owner == way[-1]]
+    right = found.pop(way[-1], [])
     return Answer(
         rcode,
         False,
         tuple(way[1:]),
-        tuple(one.value for one in right),
-        strays=tuple(sorted(owners - {way[-1]})),
-        ttl_s=min((one.ttl_s for one in right), default=None),
+        tuple([one.value for one in right]),
+        strays=tuple(sorted(found)) if found else (),
+        ttl_s=min([one.ttl_s for one in right], default=None),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pycares
@@ -185,60 +185,108 @@ async def _ask(
 ) -> list[str]:
     """Ask until there is an answer. Raises TimeoutError at the deadline, OverTcpError where only
     that was in the way, or AresError."""
-    second = _SecondLook(host, server, deadline)
-    while (remaining_s := deadline.remaining_s) > 0:
+    while deadline.remaining_s > 0:
+        lookup = _Lookup(host, types, server, deadline)
         try:
-            async with asyncio.timeout(remaining_s):
-                return await _look_up(choose_channel(), host, types, second)
+            return _in_order(await lookup.addresses(choose_channel()))
         except pycares.AresError as error:
             # c-ares gives up sooner than the check when it has seen faster answers
             if error.args[0] != ares.ARES_ETIMEOUT:
                 raise
         except TimeoutError:
-            break
-    if second.trouble is not None:
-        raise second.trouble
+            if lookup.trouble is not None:
+                raise lookup.trouble from None
+            raise
     raise TimeoutError
 
 
-async def _look_up(
-    channel: _Channel, host: str, types: tuple[str, ...], second: _SecondLook
-) -> list[str]:
-    """Ask for each type of address; where no answer has come after a while, look ourselves.
+class _Lookup:
+    """A name under way to its addresses: c-ares is asked for each type of them. Where no answer has
+    come after a while, the name servers are asked beside it by ourselves, because a lost datagram
+    and a truncated answer look alike to c-ares: `trouble` is what was seen to be in the way.
 
-    Some name servers never answer for AAAA: one family's addresses will do then. Raises AresError.
+    Some name servers never answer for AAAA: after a while one family's addresses will do.
     """
-    lookups = [channel.lookup(host, each) for each in types]
-    looks: list[asyncio.Task[list[str]]] = []
-    try:
-        _, pending = await asyncio.wait(lookups, timeout=second.patience_s)
-        if pending and not _addresses(lookups):
-            late = [each for each, lookup in zip(types, lookups, strict=True) if lookup in pending]
-            looks = second.begin(late)
-            while not all(lookup.done() for lookup in lookups):
-                open_yet = [each for each in (*lookups, *looks) if not each.done()]
-                await asyncio.wait(open_yet, return_when=asyncio.FIRST_COMPLETED)
-                if found := _addresses((*lookups, *looks)):
-                    return _in_order(found)
-        if found := _addresses(lookups):
-            return _in_order(found)
-        raise _most_telling(lookups)
-    finally:
-        for each in (*lookups, *looks):
-            each.cancel()
 
+    def __init__(
+        self, host: str, types: tuple[str, ...], server: str | None, deadline: Deadline
+    ) -> None:
+        self.trouble: OverTcpError | None = None
+        self._host = host
+        self._types = types
+        self._server = server
+        self._deadline = deadline
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[list[str]] = self._loop.create_future()
+        self._waiting = list(types)
+        self._found: list[str] = []
+        self._errors: list[pycares.AresError] = []
+        self._is_late = False
+        self._looks: list[asyncio.Task[None]] = []
 
-def _addresses(lookups: Iterable[asyncio.Future[list[str]]]) -> list[str]:
-    """What those that have ended well have brought."""
-    ended = (each for each in lookups if each.done() and each.exception() is None)
-    return list(dict.fromkeys(address for each in ended for address in each.result()))
+    async def addresses(self, channel: _Channel) -> list[str]:
+        """Raises AresError, its third argument the type that was asked for, or TimeoutError."""
+        for each in self._types:
+            channel.ask(self._host, each, self._take)
+        if self._answer.done():
+            return self._answer.result()
+        patience_s = self._deadline.remaining_s * _PATIENCE
+        self._timer = self._loop.call_later(patience_s, self._grow_impatient)
+        try:
+            return await self._answer
+        finally:
+            self._timer.cancel()
+            for look in self._looks:
+                look.cancel()
 
+    def _take(self, record_type: str, addresses: list[str], error: int) -> None:
+        """What c-ares says: addresses of one type, or an error."""
+        self._waiting.remove(record_type)
+        self._found += addresses
+        if not addresses:
+            text = pycares.errno.strerror(error)
+            self._errors.append(pycares.AresError(error, text, record_type))
+        if not self._waiting or (self._is_late and self._found):
+            self._settle()
 
-def _most_telling(lookups: Iterable[asyncio.Future[list[str]]]) -> BaseException:
-    """Of failures the one that is more than an empty answer."""
-    errors = [error for each in lookups if (error := each.exception())]
-    telling = (error for error in errors if error.args[0] != ares.ARES_ENODATA)
-    return next(telling, errors[0])
+    def _settle(self) -> None:
+        if self._answer.done():
+            return
+        if self._found:
+            self._answer.set_result(list(dict.fromkeys(self._found)))
+        else:
+            # an empty answer for one type tells less than a failure for the other
+            telling = (each for each in self._errors if each.args[0] != ares.ARES_ENODATA)
+            self._answer.set_exception(next(telling, self._errors[0]))
+
+    def _give_up(self) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(TimeoutError())
+
+    def _grow_impatient(self) -> None:
+        self._is_late = True
+        self._timer = self._loop.call_at(self._deadline.ends_at, self._give_up)
+        if self._found:
+            self._settle()
+            return
+        servers = system_servers() if self._server is None else [own_server(self._server)]
+        self._looks = [
+            self._loop.create_task(self._look(_question(self._host, each), server))
+            for each in self._waiting
+            for server in servers
+        ]
+
+    async def _look(self, question: Question, server: Server) -> None:
+        try:
+            answer = await ask(question, server, "udp", self._deadline.part(_CARE))
+        except OverTcpError as trouble:
+            self.trouble = trouble
+        except (Trouble, UnicodeError, ValueError):
+            pass
+        else:
+            if answer.rcode == "NOERROR" and answer.values:
+                self._found += answer.values
+                self._settle()
 
 
 def _in_order(addresses: list[str]) -> list[str]:
@@ -258,41 +306,6 @@ def _rank(address: str) -> int:
 
 
 _LATE_IPV6 = ("fc", "fd", "2002:", "2001:0:", "::ffff:")  # section 2.1: those below IPv4
-
-
-class _SecondLook:
-    """Asks the name servers beside c-ares, for which a lost datagram and a truncated answer look
-    alike. `trouble` is what was seen to be in the way of an answer."""
-
-    def __init__(self, host: str, server: str | None, deadline: Deadline) -> None:
-        self.trouble: OverTcpError | None = None
-        self._host = host
-        self._server = server
-        self._deadline = deadline
-
-    @property
-    def patience_s(self) -> float:
-        return self._deadline.remaining_s * _PATIENCE
-
-    def begin(self, types: Iterable[str]) -> list[asyncio.Task[list[str]]]:
-        """Looks whose result is addresses, none where they fail."""
-        servers = system_servers() if self._server is None else [own_server(self._server)]
-        return [
-            asyncio.create_task(self._look(_question(self._host, each), server))
-            for each in types
-            for server in servers
-        ]
-
-    async def _look(self, question: Question, server: Server) -> list[str]:
-        try:
-            answer = await ask(question, server, "udp", self._deadline.part(_CARE))
-        except OverTcpError as trouble:
-            self.trouble = trouble
-        except (Trouble, UnicodeError, ValueError):
-            pass
-        else:
-            return list(answer.values) if answer.rcode == "NOERROR" else []
-        return []
 
 
 def _plain(name: str) -> str:
@@ -343,24 +356,19 @@ class _Channel:
         )
         return list(dict.fromkeys(found))
 
-    def lookup(self, host: str, record_type: str) -> asyncio.Future[list[str]]:
-        """The addresses of one type. The future fails with AresError, its third argument the type,
-        where there are none. The system's resolvers are asked under its search domains, too."""
-        future: asyncio.Future[list[str]] = self._loop.create_future()
-
-        def fail(error: int) -> None:
-            text = pycares.errno.strerror(error)
-            future.set_exception(pycares.AresError(error, text, record_type))
+    def ask(self, host: str, record_type: str, take: Callable[[str, list[str], int], None]) -> None:
+        """Ask for the addresses of one type: `take` is called once with the type and them, or with
+        an error of c-ares'. The system's resolvers are asked under its search domains, too."""
+        is_taken = False
 
         def on_answer(found: pycares.DNSResult | None, error: int | None) -> None:
+            nonlocal is_taken
+            is_taken = True
             self._open -= 1
-            if not future.done():
-                if found is None:
-                    fail(error or ares.ARES_EBADRESP)
-                elif addresses := self._read(found, host, record_type):
-                    future.set_result(addresses)
-                else:
-                    fail(ares.ARES_ENODATA)
+            if found is None:
+                take(record_type, [], error or ares.ARES_EBADRESP)
+            else:
+                take(record_type, self._read(found, host, record_type), ares.ARES_ENODATA)
             if self._is_retired and not self._open and not self._is_closed:
                 self._loop.call_soon(self.close)  # not from inside c-ares' own callback
 
@@ -369,26 +377,26 @@ class _Channel:
         try:
             query(host, TYPES[record_type], callback=on_answer)
         except pycares.AresError as error:
-            if not future.done():  # it raised before it called back; it may do both
-                self._open -= 1
-                fail(error.args[0])
+            if not is_taken:  # it raised before it called back; it may do both
+                on_answer(None, error.args[0])
         self._arm()
-        return future
 
     def _read(self, found: pycares.DNSResult, host: str, record_type: str) -> list[str]:
         """The addresses in an answer that are those of `host`, or of what it is an alias of."""
+        wanted = TYPES[record_type]
         records: list[Record] = []
         for one in found.answer:
             match one.data:
                 case pycares.ARecordData(addr=text) | pycares.AAAARecordData(addr=text):
-                    records.append(Record(_plain(one.name), one.type, text, one.ttl))
+                    if one.type == wanted:
+                        records.append(Record(_plain(one.name), wanted, text, one.ttl))
                 case pycares.CNAMERecordData(cname=name):
                     records.append(Record(_plain(one.name), one.type, _plain(name), one.ttl))
         owners = {record.owner for record in records}
         asked = _plain(host)
         if self._is_systems and asked not in owners:  # then it was found under a search domain
             asked = next((each for each in owners if each.startswith(f"{asked}.")), asked)
-        return list(follow(records, asked, TYPES[record_type]).values)
+        return list(follow(records, asked, wanted).values)
 
     def retire(self) -> None:
         """Take no more questions; close when those under way have their answers."""
