@@ -8,7 +8,8 @@ _NOT_THE_TARGETS = {Reason.CHECK_ERROR, Reason.TARGET_FORBIDDEN}
 
 
 def is_upside_down(job: Job) -> bool:
-    return bool(getattr(job.spec.settings, "upside_down", False))
+    settings = job.spec.settings
+    return settings is not None and settings.is_upside_down  # none: they could not be made
 
 
 def turn(seen: Observation) -> Observation:

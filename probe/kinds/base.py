@@ -43,6 +43,11 @@ class KindSettings(BaseModel):
     )
 
     @property
+    def is_upside_down(self) -> bool:
+        """Whether the target is expected to fail."""
+        return False
+
+    @property
     def shortest_interval(self) -> timedelta:
         """How often a check with these settings may be made: out of manners, where it asks
         somebody else's server."""

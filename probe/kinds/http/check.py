@@ -167,7 +167,8 @@ class Attempt:
                 offer = said
         if offer and seen.details:
             seen = replace(seen, details={**seen.details, "http3": offer.told})
-        return replace(seen, fingerprint=fingerprint_of(self.offer, offer))
+        known = fingerprint_of(self.offer, offer)
+        return replace(seen, fingerprint=known) if known else seen
 
     async def _ask_over(self, offer: Offer | None, begun_ms: float, request: Request) -> Asked:
         plan, deadline = self.plan, self.deadline

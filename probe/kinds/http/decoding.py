@@ -53,6 +53,8 @@ class Decoder:
 
 def codings_of(header: str) -> list[str]:
     """The codings that a Content-Encoding names, but for those that change nothing."""
+    if not header:
+        return []
     names = (name.strip().lower() for name in header.split(","))
     return [name for name in names if name not in ("", "identity", "none")]
 

@@ -19,6 +19,14 @@ KEPT = 4096  # of the body, in case that the check fails
 _EXCESS = re.compile(rb"Excess found .*?excess = (\d+)")
 _STRAY_LINE_END = 2
 _LINE_ENDS = (b"\r\n", b"\n")
+_TELLING = {
+    b"Exce",
+    b"TLSv",
+    b"SSLv",
+    b"SSL ",
+    b"fail",
+    b"QUIC",
+}  # beginnings of `Received.on_debug`'s
 _REDIRECTS = (b"301", b"302", b"303", b"307", b"308")
 _KNOWN_VERSIONS = (b"HTTP/1.", b"HTTP/2 ", b"HTTP/3 ")
 _WITHOUT_BODY = (b"204", b"304")  # what follows these regardless does no harm
@@ -34,6 +42,8 @@ class Received:
         "_follows_redirects",
         "_has_body",
         "_headers_only",
+        "_status",
+        "_status_line",
         "beginning",
         "body",
         "excess",
@@ -67,13 +77,16 @@ class Received:
         self.is_refused = False
         self._has_body = False
         self._decoder: Decoder | None = None
+        self._status_line = self._status = b""
 
     def on_header(self, line: bytes) -> int | None:
         """Take a line of the headers. Where those end that no body is wanted of, or the connection
         has become one of another protocol, any number that isn't the line's length ends the
         transfer."""
         self.header_lines.append(line)
-        if line in _LINE_ENDS and (self.is_left or self.interim_status == "101"):
+        if line[:5] == b"HTTP/":
+            self._status_line, self._status = line, line.partition(b" ")[2][:3]
+        elif line in _LINE_ENDS and (self.is_left or self._status == b"101"):
             return -1
         return None
 
@@ -99,8 +112,8 @@ class Received:
         try:
             if not self._has_body:
                 self._has_body = True
-                codings = codings_of(self._coding)
-                self._decoder = Decoder(codings) if codings else None
+                if codings := codings_of(self._coding):
+                    self._decoder = Decoder(codings)
             if self._decoder is not None:
                 chunk = self._decoder.decode(chunk, self.limit - self.size)
         except DecodingError:
@@ -119,7 +132,8 @@ class Received:
     def on_debug(self, kind: int, text: bytes) -> None:
         """libcurl's own words, the only place where it tells of bytes that it threw away, of a
         certificate that was asked of us, of the version of TLS, and why HTTP/3 was not begun."""
-        if kind:  # not pycurl.INFOTYPE_TEXT, which is 0: this is called a dozen times a check
+        # not pycurl.INFOTYPE_TEXT, which is 0: this is called a dozen times a check
+        if kind or text[:4] not in _TELLING:
             return
         if text.startswith(b"Excess"):
             found = _EXCESS.match(text)
@@ -168,20 +182,16 @@ class Received:
         return status if status.startswith("1") else ""
 
     @property
-    def _status(self) -> bytes:
-        return self._status_line.partition(b" ")[2][:3]
-
-    @property
-    def _status_line(self) -> bytes:
-        return next((line for line in reversed(self.header_lines) if line[:5] == b"HTTP/"), b"")
-
-    @property
     def _coding(self) -> str:
         return self.headers.get("content-encoding", "") if self._names_coding() else ""
 
     def _names_coding(self) -> bool:
         """Whether it is worth a closer look; mostly it isn't."""
-        return any(line[:17].lower() == b"content-encoding:" for line in self.header_lines)
+        # `any` takes twice as long
+        for line in self.header_lines:  # noqa: SIM110
+            if line[:17].lower() == b"content-encoding:":
+                return True
+        return False
 
     @property
     def headers(self) -> dict[str, str]:

@@ -77,6 +77,8 @@ def fingerprint_of(before: Offer | None, after: Offer | None) -> str:
 def read_offer(lines: Iterable[bytes], host: str) -> Offer | None:
     """What the lines of an answer's headers offer at the host itself, the first choice."""
     values = [line[8:] for line in lines if line[:8].lower() == b"alt-svc:"]
+    if not values:
+        return None
     text = b",".join(value.strip() for value in values)[:_MOST_READ].decode("latin-1")
     for alternative in _ALTERNATIVE.finditer(text):
         at, digits, parameters = alternative.groups()

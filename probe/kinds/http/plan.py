@@ -130,7 +130,11 @@ class HttpPlan:
         )
 
     def accepts(self, status: int) -> bool:
-        return any(first <= status <= last for first, last in self.status_ranges)
+        # asked twice a check; `any` takes twice as long
+        for first, last in self.status_ranges:  # noqa: SIM110
+            if first <= status <= last:
+                return True
+        return False
 
 
 def make_plan(spec: Spec) -> HttpPlan:

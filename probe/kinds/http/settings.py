@@ -270,6 +270,10 @@ class HttpSettings(AssertedSettings):
         description="The target is expected to fail: down when it answers well.",
     )
 
+    @property
+    def is_upside_down(self) -> bool:
+        return self.upside_down
+
     @field_validator("proxy_username")
     @classmethod
     def _check_proxy_username(cls, name: str | None) -> str | None:
