@@ -267,9 +267,10 @@ def offering(value: str) -> Conduct:
 
 
 async def observe(
-    prober: Prober, port: int, known: str = "", *, timeout: float = 2, **settings: Any
+    prober: Prober, port: int, known: str = "", *, timeout: float = 40, **settings: Any
 ) -> Observation:
-    """One check of several, `known` what the last one left for it."""
+    """One check of several, `known` what the last one left for it. HTTP/3 has a part of its time,
+    which must do on a busy machine as well."""
     settings = {"ca_certificate": AUTHORITY.certificate_pem} | settings
     job = make_job("http", f"https://127.0.0.1:{port}", timeout=timeout, **settings)
     return await prober.observe(replace(job, last_fingerprint=known, wants_details=True))
@@ -296,7 +297,6 @@ async def test_an_offered_http3_is_spoken_from_the_next_check_on(prober: Prober)
 VOID: dict[str, tuple[http3.Conduct, Issued, Reason]] = {
     "reset": (lambda asked: asked.reset(0x102), GOOD, Reason.HTTP_PROTOCOL),
     "cut short": (http3.answer(announced(40), b"abc"), GOOD, Reason.HTTP_PROTOCOL),
-    "silent": (http3.stay_silent, GOOD, Reason.TIMEOUT),
     "with a certificate of another": (
         http3.answer(),
         AUTHORITY.issue("other.example", ends=timedelta(days=90)),
@@ -310,12 +310,11 @@ async def test_an_offered_http3_that_fails_is_no_trouble_of_the_target(
     failure: str, prober: Prober
 ) -> None:
     conduct, issued, reason = VOID[failure]
-    timeout = 0.4 if reason == Reason.TIMEOUT else 5
     async with http3.serve(conduct, issued) as over_udp:
         offer = offering(f'h3=":{over_udp.port}"')
         async with serve(offer, tls=GOOD.server_context()) as over_tcp:
             known = f"h3:{over_udp.port}"
-            seen = await observe(prober, over_tcp.port, known, timeout=timeout)
+            seen = await observe(prober, over_tcp.port, known)
             tried = over_udp.connections
             rested = await observe(prober, over_tcp.port, seen.fingerprint)
     assert (seen.status, spoken(seen), seen.message) == (Status.UP, "1.1", "")
@@ -325,6 +324,19 @@ async def test_an_offered_http3_that_fails_is_no_trouble_of_the_target(
     assert over_udp.connections == tried > 0
 
 
+async def test_an_offered_http3_that_is_silent_gives_way_to_tcp(prober: Prober) -> None:
+    async with http3.serve(http3.stay_silent, GOOD) as over_udp:
+        known = f"h3:{over_udp.port}"
+        offer = offering(f'h3=":{over_udp.port}"')
+        async with serve(offer, tls=GOOD.server_context()) as over_tcp:
+            for timeout in (0.4, 2, 8):  # on a busy machine it may take longer to connect
+                seen = await observe(prober, over_tcp.port, known, timeout=timeout)
+                if over_udp.requests and seen.status == Status.UP:
+                    break
+    assert (seen.status, spoken(seen)) == (Status.UP, "1.1"), seen.message
+    assert f"reason:{Reason.TIMEOUT}" in seen.fingerprint
+
+
 async def test_an_offer_where_nothing_answers_is_given_up_after_a_part_of_the_time(
     prober: Prober,
 ) -> None:
@@ -332,7 +344,7 @@ async def test_an_offer_where_nothing_answers_is_given_up_after_a_part_of_the_ti
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
         async with serve(offering(f'h3=":{port}"'), tls=GOOD.server_context()) as over_tcp:
-            seen = await observe(prober, over_tcp.port, f"h3:{port}", timeout=0.8)
+            seen = await observe(prober, over_tcp.port, f"h3:{port}", timeout=1.6)
     assert (seen.status, spoken(seen)) == (Status.UP, "1.1"), seen.message
     assert f"reason:{Reason.CONNECT_TIMEOUT}" in seen.fingerprint
 
