@@ -18,6 +18,7 @@ from incidents.models import Evidence, Incident
 from monitors.masking import harmless, secrets_in
 from monitors.models import Status
 from monitors.storing import Stored, storable
+from probe.route import is_worth_a_trace
 from probe.values import Observation
 from probe.values import Status as Seen
 
@@ -89,6 +90,7 @@ def _evidence(one: Stored) -> Evidence:
         phases={name: ms for name, ms in asdict(seen.phases).items() if ms is not None},
         cert_expires_at=seen.cert_expires_at,
         details=_details(seen, hidden),
+        wants_trace=is_worth_a_trace(job.spec, seen),
     )
 
 

@@ -222,6 +222,8 @@ class Evidence(models.Model):
     phases = models.JSONField(default=dict)
     cert_expires_at = models.DateTimeField(null=True)
     details = models.JSONField(default=dict)
+    # The way to the host is still to be traced: see `incidents.routes`.
+    wants_trace = models.BooleanField(default=False)
 
     class Meta:
         verbose_name_plural = "evidence"
@@ -231,6 +233,11 @@ class Evidence(models.Model):
         indexes = [
             # what is too old, looked for every hour
             models.Index(fields=["checked_at"], name="evidence_by_age"),
+            models.Index(
+                fields=["checked_at"],
+                name="evidence_untraced",
+                condition=models.Q(wants_trace=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -238,8 +245,9 @@ class Evidence(models.Model):
 
     @property
     def other_details(self) -> str:
-        """The details but for an http answer, to be read."""
-        rest = {name: value for name, value in self.details.items() if name != "response"}
+        """The details that the page shows in no other way, to be read."""
+        shown = ("response", "route")
+        rest = {name: value for name, value in self.details.items() if name not in shown}
         return json.dumps(rest, indent=2, ensure_ascii=False) if rest else ""
 
 

@@ -52,6 +52,7 @@ from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
 from uptime.operations import review_incidents
 from uptime.process import allow_many_files
 from uptime.sight import report_sight
+from uptime.tracing import trace_routes
 
 log = structlog.get_logger(__name__)
 
@@ -340,15 +341,19 @@ async def run_engine(
         is_blind=shift.blind_since is not None,
         were_up=await leases.run(lambda: hosts_up(location.id)),
     )
-    looking = asyncio.create_task(sight.watch())
+    beside = [
+        asyncio.create_task(sight.watch()),
+        asyncio.create_task(trace_routes(location.id, observe, results)),
+    ]
     try:
         limits = _limits()
         engine = Engine(source=source, sink=sink, observe=sight.observe, limits=limits)
         meter.filled = lambda: engine.filled
         await engine.run(stop, hurry=hurry)
     finally:
-        looking.cancel()
-        await asyncio.wait([looking])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
 
 
 def _limits() -> Limits:

@@ -10,7 +10,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Team
 from alerts.models import Escalation
-from incidents.models import Incident, IncidentEvent, IncidentStatus
+from incidents.models import Evidence, Incident, IncidentEvent, IncidentStatus
+from incidents.routes import keep_route
+from probe.values import Observation, Status
 from tests.factories import MembershipFactory, WebhookFactory, make_monitor, make_policy
 from tests.incidents.scenes import REFUSED, observe
 from uptime.clock import database_now
@@ -135,6 +137,22 @@ def test_the_page_shows_what_was_seen(client: Client, team: Team) -> None:
     assert "&lt;b&gt;Away&lt;/b&gt;" in shown
     assert "192.0.2.7" in shown
     assert "Confirmed by local" in " ".join(shown.split())
+
+
+def test_the_page_shows_the_way_to_what_was_not_reached(client: Client, team: Team) -> None:
+    monitor = observe(make_monitor(team, name="Shop"), REFUSED, REFUSED, REFUSED)
+    hops = [
+        {"hop": 1, "addresses": ["10.0.0.1"], "loss_percent": 0.0, "average_ms": 0.8},
+        {"hop": 2, "addresses": [], "loss_percent": 100.0},
+    ]
+    told = Observation(Status.DOWN, message="It ends there.", details={"hops": hops})
+    keep_route(Evidence.objects.get().pk, told, database_now())
+    address = Incident.objects.get(monitor=monitor).get_absolute_url()
+    shown = client.get(address).content.decode()
+    assert "The way there: It ends there." in shown
+    assert "<td>10.0.0.1</td>" in shown
+    assert "<td>nobody</td>" in shown
+    assert "What else was seen" not in shown
 
 
 def test_it_is_assigned_from_the_page(client: Client, team: Team) -> None:
