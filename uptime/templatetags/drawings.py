@@ -1,45 +1,41 @@
-"""The marks of a monitor's charts: they are hundreds, and a template's loop costs ten times."""
+"""The marks and numbers of a monitor's charts: hundreds, for which a template takes ten times.
 
-from collections.abc import Callable, Iterable
+Only titles are escaped, once each: what stands beside them are numbers and names of ours.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django import template
-from django.utils.html import format_html_join
-from django.utils.safestring import SafeString
+from django.template import Context
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from monitors.charts import Bar
-from uptime.templatetags.pages import duration, ms, percent, svg
+from uptime.templatetags.pages import duration, moment, ms, percent, svg
 
 if TYPE_CHECKING:
     from monitors.views import DayCell, Slot
 
 register = template.Library()
 
-_DAY = '<rect class="fill-{}" x="{}" y="{}" width="10" height="10" rx="2"><title>{}</title></rect>'
-_OVER_CHART = '<rect class="chart-hit{}" x="{}" width="{}" height="100"><title>{}</title></rect>'
-
 
 @register.simple_tag
 def draw_band(bars: Iterable[Bar]) -> SafeString:
     """The states of a day, each with what it was and from when to when."""
-    return format_html_join(
-        "",
-        '<rect class="fill-{}" x="{}" width="{}" height="28"><title>{}</title></rect>',
-        ((bar.name, svg(bar.x), svg(bar.width), _stretch(bar)) for bar in bars),
+    return _together(
+        f'<rect class="fill-{bar.name}" x="{svg(bar.x)}" width="{svg(bar.width)}" height="28">'
+        f"<title>{escape(_stretch(bar))}</title></rect>"
+        for bar in bars
     )
 
 
 @register.simple_tag
 def draw_checks(bars: Iterable[Bar]) -> SafeString:
     """What lies over single checks: each one's instant, status and latency."""
-    return format_html_join(
-        "",
-        _OVER_CHART,
-        (
-            ("" if bar.name == "up" else f" is-{bar.name}", svg(bar.x), svg(bar.width), _check(bar))
-            for bar in bars
-        ),
+    return _together(
+        _over_chart(bar, _check(bar), "" if bar.name == "up" else f" is-{bar.name}") for bar in bars
     )
 
 
@@ -58,23 +54,48 @@ def draw_phases(slots: Iterable["Slot"]) -> SafeString:
 @register.simple_tag
 def draw_calendar(cells: Iterable["DayCell"]) -> SafeString:
     """The days of a year, a column a week."""
-    return format_html_join(
-        "",
-        _DAY,
-        ((cell.name, cell.column * 12, cell.line * 12, _day(cell)) for cell in cells),
+    return _together(
+        f'<rect class="fill-{cell.name}" x="{cell.column * 12}" y="{cell.line * 12}" width="10"'
+        f' height="10" rx="2"><title>{escape(_day(cell))}</title></rect>'
+        for cell in cells
     )
+
+
+@register.simple_tag(takes_context=True)
+def draw_numbers(context: Context, slots: Sequence["Slot"], phases: Sequence[object]) -> SafeString:
+    """The rows of a table that says what the charts draw, the last step first."""
+    return _together(
+        f"<tr><td>{moment(context, slot.step.at)}</td>{_cells(slot, len(phases))}</tr>"
+        for slot in reversed(slots)
+        if slot.step.checks or slot.marks
+    )
+
+
+def _cells(slot: "Slot", phases: int) -> str:
+    spent: list[float | None] = [spent_ms for _, spent_ms in slot.phases] or [None] * phases
+    numbers = [*map(ms, (*slot.step.percentiles_ms, *spent)), str(slot.step.checks)]
+    marks = escape(", ".join(slot.marks))
+    return "".join(f'<td class="number">{one}</td>' for one in numbers) + f"<td>{marks}</td>"
 
 
 def _over_steps(slots: Iterable["Slot"], told: Callable[["Slot"], str]) -> SafeString:
-    marks = (
-        (slot, ", ".join([f"{slot.step.at:%d %b %H:%M} UTC{told(slot)}", *slot.marks]))
+    return _together(
+        _over_chart(
+            slot.bar, ", ".join([f"{slot.step.at:%d %b %H:%M} UTC{told(slot)}", *slot.marks])
+        )
         for slot in slots
     )
-    return format_html_join(
-        "",
-        _OVER_CHART,
-        (("", svg(slot.bar.x), svg(slot.bar.width), title) for slot, title in marks),
+
+
+def _over_chart(bar: Bar, title: str, more: str = "") -> str:
+    return (
+        f'<rect class="chart-hit{more}" x="{svg(bar.x)}" width="{svg(bar.width)}" height="100">'
+        f"<title>{escape(title)}</title></rect>"
     )
+
+
+def _together(marks: Iterable[str]) -> SafeString:
+    return mark_safe("".join(marks))  # noqa: S308 - each has escaped what is not ours
 
 
 def _percentiles(slot: "Slot") -> str:
