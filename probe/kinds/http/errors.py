@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from dataclasses import dataclass
 
 import pycurl
@@ -38,6 +39,8 @@ _PROTOCOL_TEXTS = {
     pycurl.E_BAD_CONTENT_ENCODING: "sent a body that can't be decompressed",
     _E_TOO_LARGE: "sent headers that are too large",
 }
+_TLS_RECORDS = (b"\x15", b"\x16")  # alert and handshake
+_SHOWN = 80  # bytes of what is no HTTP
 _REFUSED_STREAM = "Connection died, tried"
 _ENDED_BY_SERVER = "ERR_DRAINING"  # of ngtcp2
 _ENDED_BY_US = "ERR_CLOSING"
@@ -97,6 +100,11 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
             f"{hop.seen_at} switched to another protocol (status 101), which nobody asked for,"
             f" {hop.after}.",
         )
+    if hop.received.foreign:
+        return Trouble(
+            Reason.HTTP_PROTOCOL,
+            f"{hop.seen_at} {_no_http(hop.received.foreign, hop)}, {hop.after}.",
+        )
     if hop.received.undecodable:
         return Trouble(
             Reason.HTTP_PROTOCOL, f"{hop.seen_at} {hop.received.undecodable}, {hop.after}."
@@ -134,6 +142,13 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
     if code in _OURS:
         return Trouble(Reason.CHECK_ERROR, f"libcurl error {code}: {text}")
     return _protocol(code, handle, text, hop)
+
+
+def _no_http(said: bytes, hop: Hop) -> str:
+    if said[:1] in _TLS_RECORDS and said[1:2] == b"\x03" and not hop.origin.is_tls:
+        return "speaks TLS, but is asked without it: its URL should begin with https://"
+    text = json.dumps(said[:_SHOWN].decode("utf-8", "backslashreplace"), ensure_ascii=False)
+    return f"did not answer with HTTP but {text}{'…' if len(said) > _SHOWN else ''}"
 
 
 def _phase(handle: Handle, hop: Hop) -> str:

@@ -47,6 +47,7 @@ class Received:
         "beginning",
         "body",
         "excess",
+        "foreign",
         "has_asked_certificate",
         "header_lines",
         "is_refused",
@@ -70,6 +71,7 @@ class Received:
         self.header_lines: list[bytes] = []
         self.is_too_large = False
         self.undecodable = ""
+        self.foreign = b""  # what came that is no HTTP
         self.excess = 0
         self.has_asked_certificate = False
         self.tls_version = ""
@@ -111,6 +113,9 @@ class Received:
         """Take a piece of the body; any number that isn't its length ends the transfer."""
         try:
             if not self._has_body:
+                if not self._status_line:  # libcurl takes it for an answer of HTTP/0.9
+                    self.foreign = chunk
+                    return -1
                 self._has_body = True
                 if codings := codings_of(self._coding):
                     self._decoder = Decoder(codings)

@@ -58,6 +58,7 @@ _SAME_FOR_ALL: tuple[Option, ...] = (
     (pycurl.FORBID_REUSE, 1),
     (pycurl.SSL_SESSIONID_CACHE, 0),  # each check is a full handshake
     (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+    (pycurl.HTTP09_ALLOWED, 1),  # shows what it is that is no HTTP
     (pycurl.VERBOSE, 1),  # for `Received.on_debug`
 )
 

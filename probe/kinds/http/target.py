@@ -70,7 +70,9 @@ def as_reference(location: bytes) -> str:
         text = location.decode()
     except UnicodeDecodeError:
         text = "".join(chr(byte) if byte < 0x80 else f"%{byte:02X}" for byte in location)
-    return re.sub(r"[\x00-\x20\x7f]", lambda found: f"%{ord(found[0]):02X}", text)
+    path = re.split("[?#]", text, maxsplit=1)[0]
+    text = path.replace("\\", "/") + text[len(path) :]  # as the URL standard has it
+    return re.sub(r"[\x00-\x20\x7f\\]", lambda found: f"%{ord(found[0]):02X}", text)
 
 
 def without_login(url: str) -> str:

@@ -17,6 +17,7 @@ START = b"HTTP/1.1 200 OK\r\n"
 NULLS = b"\0" * 20_000_000
 PROSE = b"The quick brown fox jumps over the lazy dog. " * 20
 NO_HTTP = r"HOST did not answer with HTTP, after \d+ ms\."
+FOREIGN = r"HOST did not answer with HTTP but \"{}\", after \d+ ms\."
 BROKEN = r"HOST broke the HTTP protocol: {}, after \d+ ms\."
 TOO_LARGE = r"The body is larger than 1,048,576 bytes \(max_body_bytes\), after \d+ ms\."
 UNPACKED = r"HOST sent a body that can't be decompressed \({}\), after \d+ ms\."
@@ -103,12 +104,12 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
     "it speaks no HTTP": (
         http.answer(b"\x00\x01\x02 what?\r\n"),
         Reason.HTTP_PROTOCOL,
-        r"HOST did not answer with HTTP, after \d+ ms\.",
+        FOREIGN.format(r"\\u0000\\u0001\\u0002 what\?\\r\\n"),
     ),
     "it speaks HTTP 0.9": (
         http.answer(b"<html>hello</html>"),
         Reason.HTTP_PROTOCOL,
-        r"HOST did not answer with HTTP, after \d+ ms\.",
+        FOREIGN.format("<html>hello</html>"),
     ),
     "its gzip is none": (
         packed(b"plain", "gzip"),
@@ -379,16 +380,21 @@ MISBEHAVIOURS: dict[str, tuple[Conduct, Reason, str]] = {
         Reason.HTTP_PROTOCOL,
         r"HOST sent headers that are too large, after \d+ ms\.",
     ),
-    "it speaks SSH": (http.answer(b"SSH-2.0-OpenSSH_9.9\r\n"), Reason.HTTP_PROTOCOL, NO_HTTP),
+    "it speaks SSH": (
+        http.answer(b"SSH-2.0-OpenSSH_9.9\r\n"),
+        Reason.HTTP_PROTOCOL,
+        FOREIGN.format(r"SSH-2\.0-OpenSSH_9\.9\\r\\n"),
+    ),
     "it speaks TLS": (
         http.answer(b"\x15\x03\x01\x00\x02\x02\x28"),
         Reason.HTTP_PROTOCOL,
-        NO_HTTP,
+        r"HOST speaks TLS, but is asked without it: its URL should begin with https://,"
+        r" after \d+ ms\.",
     ),
     "it speaks HTTP/2 only": (
         http.answer(b"\0\0\0\4\0\0\0\0\0"),
         Reason.HTTP_PROTOCOL,
-        NO_HTTP,
+        FOREIGN.format(r"(\\u000\d)+"),
     ),
     "it redirects to itself": (
         http.answer(http.redirect("/")),

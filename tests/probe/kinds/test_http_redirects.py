@@ -28,6 +28,7 @@ async def test_relative_redirects_are_followed(check: Check) -> None:
         (b"../c/./d", "/c/d"),
         (b"/a b", "/a%20b"),
         (b"?q=1#part", "/?q=1"),
+        (rb"\a\b?x\y", "/a/b?x%5Cy"),
     ],
 )
 async def test_locations_are_read_as_browsers_do(location: bytes, path: str, check: Check) -> None:
