@@ -377,7 +377,6 @@ class BulkForm(forms.Form):
     monitor = forms.TypedMultipleChoiceField(required=False, coerce=UUID)
     everything = forms.BooleanField(required=False)
     query = forms.CharField(max_length=1000, required=False)
-    is_confirmed = forms.BooleanField(required=False)
 
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data)

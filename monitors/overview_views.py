@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import TeamRequest, editor, viewer
 from accounts.models import Team
@@ -112,10 +112,11 @@ def remove_view(request: TeamRequest, view_id: UUID) -> HttpResponse:
 
 
 @editor
-@require_POST
+@require_http_methods(["GET", "POST"])
 def change_many(request: TeamRequest) -> HttpResponse:
-    """Do one thing to many monitors: ask first, then do it, some hundreds at a time."""
-    form = BulkForm(request.POST)
+    """Do one thing to many monitors: GET asks first, POST does it, some hundreds at a time."""
+    is_confirmed = request.method == "POST"
+    form = BulkForm(request.POST if is_confirmed else request.GET)
     if not form.is_valid():
         messages.warning(request, "Choose what to do with the ticked monitors.")
         return redirect("home")
@@ -125,7 +126,6 @@ def change_many(request: TeamRequest) -> HttpResponse:
     if not total:
         messages.warning(request, "Tick at least one monitor first.")
         return redirect(back)
-    is_confirmed = form.cleaned_data["is_confirmed"]
     detail = _detail_form(form.cleaned_data["action"], request.POST if is_confirmed else None)
     if is_confirmed and (detail is None or detail.is_valid()):
         values = detail.cleaned_data if detail else {}

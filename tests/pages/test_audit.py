@@ -183,7 +183,6 @@ def test_each_of_many_monitors_is_recorded(
         {
             "action": action,
             "monitor": [one.pk for one in monitors],
-            "is_confirmed": "on",
             "tag": "web",
             "interval": "120",
         },

@@ -191,7 +191,12 @@ def test_a_view_is_saved_under_a_name_shown_and_forgotten(
     assert not SavedView.objects.exists()
 
 
-def ask(client: Client, action: str, monitors: list[Monitor], **more: str) -> str:
+def ask(client: Client, action: str, monitors: list[Monitor]) -> str:
+    data = {"action": action, "monitor": [str(one.pk) for one in monitors]}
+    return client.get(BULK, data, follow=True).content.decode()
+
+
+def do(client: Client, action: str, monitors: list[Monitor], **more: str) -> str:
     data = {"action": action, "monitor": [str(one.pk) for one in monitors], **more}
     return client.post(BULK, data, follow=True).content.decode()
 
@@ -202,7 +207,7 @@ def test_many_are_asked_about_before_anything_is_done(client: Client, team: Team
     assert "Delete: 22 monitors?" in shown
     assert "and 2 more" in shown
     assert Monitor.objects.count() == 22
-    shown = ask(client, "delete", monitors[:20], is_confirmed="1")
+    shown = do(client, "delete", monitors[:20])
     assert "Delete: 20 of 20 monitors." in shown
     assert Monitor.objects.count() == 2
 
@@ -214,7 +219,7 @@ def test_many_are_paused_and_resumed_as_one_is(client: Client, team: Team) -> No
     incident = Incident.objects.create(
         team=team, monitor=monitors[0], severity="down", started_at=now, confirmed_at=now
     )
-    ask(client, "pause", monitors, is_confirmed="1")
+    do(client, "pause", monitors)
     assert {one.status for one in Monitor.objects.all()} == {Status.PAUSED}
     assert not Assignment.objects.exclude(next_due_at=None).exists()
     incident.refresh_from_db()
@@ -222,7 +227,7 @@ def test_many_are_paused_and_resumed_as_one_is(client: Client, team: Team) -> No
     assert incident.events.get().message == "The monitor was paused."
     assert StatusSpan.objects.filter(status="paused", ended_at=None).count() == 3
 
-    shown = ask(client, "resume", monitors[:2], is_confirmed="1")
+    shown = do(client, "resume", monitors[:2])
     assert "Resume: 2 of 2" in shown
     assert Monitor.objects.filter(enabled=True, status=Status.PENDING).count() == 2
     assert Assignment.objects.filter(next_due_at__lte=now + timedelta(minutes=1)).count() == 2
@@ -232,21 +237,19 @@ def test_pausing_many_takes_as_many_statements_as_pausing_two(client: Client, te
     counts = []
     for number in (2, 30):
         monitors = [make_monitor(team) for _ in range(number)]
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
-            ask(client, "pause", monitors, is_confirmed="1")
+        with CaptureQueriesContext(connection) as queries:
+            do(client, "pause", monitors)
         counts.append(len(queries))
     assert counts[0] == counts[1]
 
 
 def test_many_get_and_lose_a_tag(client: Client, team: Team) -> None:
     one, other = make_monitor(team, tags=["a"]), make_monitor(team)
-    assert "This field is required" in ask(client, "tag", [one, other], is_confirmed="1")
-    shown = ask(client, "tag", [one, other], tag=" a ", is_confirmed="1")
+    assert "This field is required" in do(client, "tag", [one, other])
+    shown = do(client, "tag", [one, other], tag=" a ")
     assert "Add a tag: 1 of 2 monitors; 1 stay as they are." in shown
     assert [m.tags for m in Monitor.objects.all()] == [["a"], ["a"]]
-    ask(client, "untag", [one], tag="a", is_confirmed="1")
+    do(client, "untag", [one], tag="a")
     one.refresh_from_db()
     assert one.tags == []
 
@@ -257,8 +260,8 @@ def test_many_change_their_pace_and_keep_what_their_kind_needs(client: Client, t
     domain = make_monitor(team, kind="domain", target="example.org", interval=7200)
     now = database_now()
     Assignment.objects.filter(monitor=site).update(next_due_at=now + timedelta(minutes=9))
-    assert "Between 1 s" in ask(client, "interval", [site], interval="2 d", is_confirmed="1")
-    shown = ask(client, "interval", [site, job, domain], interval="1 min", is_confirmed="1")
+    assert "Between 1 s" in do(client, "interval", [site], interval="2 d")
+    shown = do(client, "interval", [site, job, domain], interval="1 min")
     assert "2 of 3" in shown
     for monitor, interval in ((site, 60), (job, 60), (domain, 7200)):
         monitor.refresh_from_db()
@@ -274,14 +277,14 @@ def test_all_that_the_filters_let_through_are_meant_at_once(client: Client, team
     for _ in range(2):
         make_monitor(team, tags=["night"])
     make_monitor(team)
-    data = {"action": "pause", "everything": "1", "query": "tag=night", "is_confirmed": "1"}
+    data = {"action": "pause", "everything": "1", "query": "tag=night"}
     client.post(BULK, data)
     assert Monitor.objects.filter(status=Status.PAUSED).count() == 2
 
 
 def test_monitors_of_others_are_not_among_the_many(client: Client, team: Team) -> None:
     foreign = make_monitor(TeamFactory())
-    assert "Tick at least one" in ask(client, "delete", [foreign], is_confirmed="1")
+    assert "Tick at least one" in do(client, "delete", [foreign])
     assert "Choose what to do" in ask(client, "explode", [foreign])
     assert Monitor.objects.filter(pk=foreign.pk).exists()
 
@@ -294,11 +297,11 @@ def test_a_viewer_is_offered_nothing_to_tick(viewer_client: Client, team: Team) 
 def test_many_are_snoozed_and_woken_at_once(client: Client, team: Team) -> None:
     some = make_some(team, Status.UP, Status.DOWN, Status.UP)
     assert "nobody is told" in ask(client, "snooze", some[:2])
-    shown = ask(client, "snooze", some[:2], hours="8", is_confirmed="1")
+    shown = do(client, "snooze", some[:2], hours="8")
     assert "Snooze: 2 of 2 monitors" in shown
     for one in some:
         one.refresh_from_db()
     assert [one.snoozed_until is not None for one in some] == [True, True, False]
     assert some[0].snoozed_at == some[1].snoozed_at
-    shown = ask(client, "unsnooze", some, is_confirmed="1")
+    shown = do(client, "unsnooze", some)
     assert "End the snooze: 2 of 3 monitors; 1 stay as they are" in shown
