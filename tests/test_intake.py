@@ -7,13 +7,16 @@ from threading import Thread
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
+from django.test import override_settings
+from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerts.models import Delivery
 from incidents.actions import resume_monitor
 from incidents.models import EventKind, Incident, IncidentStatus
+from incidents.transitions import Transition
 from monitors.actions import update_monitor
 from monitors.models import Assignment, Monitor, Ping, PingKind, Result, Status, StatusSpan
 from monitors.partitions import partition_name
@@ -29,6 +32,7 @@ from tests.factories import (
     make_policy,
 )
 from tests.locks import wait_for_a_waiter
+from uptime import operations
 from uptime.clock import database_now
 from uptime.intake import record_ping, take_in
 from uptime.operations import delete_monitor, pause_monitor, resolve_incident
@@ -344,6 +348,51 @@ def test_a_poisoned_check_is_parked_and_the_others_are_taken_in() -> None:
     kept = Result.objects.filter(assignment_id__in=[one.job.assignment_id for one in batch])
     assert kept.filter(status="up").count() == 4
     assert kept.get(reason="check_error").assignment_id == batch[2].job.assignment_id
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_storm_is_taken_in_part_by_part_and_each_part_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("uptime.intake.CHANGES_AT_ONCE", 2)
+    team, owner = TeamFactory(), uuid4()
+    make_policy(team, WebhookFactory(team=team))
+    batch = []
+    for _ in range(5):
+        monitor = make_monitor(team, failure_threshold=1)
+        check(monitor, UP)
+        assignment = lease_of(monitor, owner)
+        assert assignment.next_due_at is not None
+        job, now = Job(assignment.id, spec_of(monitor), assignment.next_due_at), database_now()
+        batch.append(Finished(job, REFUSED, now, now))
+    told = []
+
+    def tell_until_the_database_goes(transitions: list[Transition]) -> None:
+        told.append(len(transitions))
+        if len(told) == 3:
+            raise OperationalError
+        operations.tell(transitions)
+
+    monkeypatch.setattr("uptime.intake.tell", tell_until_the_database_goes)
+    with pytest.raises(OperationalError):
+        take_in(batch, owner=owner)
+    assert Delivery.objects.filter(event="down").count() == 4
+
+    assert take_in(batch, owner=owner) == 1
+    assert told == [2, 2, 1, 1]
+    assert Delivery.objects.filter(event="down").count() == 5
+    assert Incident.objects.count() == 5
+
+
+def test_what_is_told_of_a_failure_needs_none_of_the_pages() -> None:
+    team = TeamFactory()
+    make_policy(team, WebhookFactory(team=team))
+    with override_settings(ROOT_URLCONF="there.is.no.such.module"):
+        monitor = checks(make_monitor(team), UP, REFUSED, REFUSED)
+    facts = Delivery.objects.get().facts
+    assert facts["monitor"]["url"].endswith(reverse("monitor", args=[monitor.pk]))
+    incident = Incident.objects.get()
+    assert incident.get_absolute_url() == reverse("incident", args=[incident.pk])
 
 
 @settings(

@@ -31,6 +31,9 @@ from uptime.operations import tell
 
 log = structlog.get_logger(__name__)
 
+# So many monitors change together at most. Each takes milliseconds, and nobody hears of any of them
+# before all are in: a storm that is heard of in long pieces is not told as one.
+CHANGES_AT_ONCE = 100
 # A ping's start is paired with an end that comes within this time, as its rival does.
 LONGEST_RUN = timedelta(hours=72)
 LARGEST_PING_BODY = 100_000
@@ -38,16 +41,24 @@ LARGEST_PING_BODY = 100_000
 _T = TypeVar("_T")
 
 
+class _Storm(Exception):
+    """Too many monitors would change in one transaction."""
+
+
 def take_in(batch: Sequence[Finished], *, owner: UUID) -> int:
     """Take in what `owner` observed under its leases; returns how many checks counted.
 
     A batch that comes again changes nothing: its leases are gone. Raises what `may_pass` when the
     database is away; deadlocks and missing partitions are mended here. A check that can't be taken
-    in is parked as a check error and keeps none of the others.
+    in is parked as a check error and keeps none of the others. A storm is taken in part by part.
     """
     started = time.perf_counter()
     try:
         stored = _persistently(lambda: _take_in(batch, owner), days=_days_of(batch))
+    except _Storm:
+        size = CHANGES_AT_ONCE
+        parts = [batch[at : at + size] for at in range(0, len(batch), size)]
+        return sum(take_in(part, owner=owner) for part in parts)
     except Exception as error:  # the loop's edge: one poisoned check must not hold up all others
         if may_pass(error):
             raise
@@ -77,6 +88,8 @@ def _take_in_apart(batch: Sequence[Finished], owner: UUID) -> int:
 def _take_in(batch: Sequence[Finished], owner: UUID) -> list[Stored]:
     with transaction.atomic():
         stored = store_batch(batch, owner=owner)
+        if sum(one.may_change_monitor for one in stored) > CHANGES_AT_ONCE:
+            raise _Storm
         keep_evidence(stored)
         keep_details(stored)
         failing = [one for one in stored if one.is_first_failure]
