@@ -23,6 +23,19 @@ _SELF_SIGNED = 18
 _SELF_SIGNED_IN_CHAIN = 19
 _NAME_MISMATCH = {62, 64}
 _TOO_WEAK = {66, 67, 68}  # the server's key, an authority's key, a signature
+# what OpenSSL says of a handshake that failed
+_ALERTS = {
+    "tlsv1 alert protocol version": "it speaks no version of TLS that is known here",
+    "unsupported protocol": "it speaks no version of TLS that is known here",
+    "wrong version number": "it does not speak TLS",
+    "packet length too long": "it does not speak TLS",
+    "record layer failure": "it does not speak TLS",
+    "tlsv13 alert certificate required": "it requires a client certificate",
+    "tlsv1 alert no application protocol": "it knows none of the protocols offered (ALPN)",
+    "no application protocol": "it knows none of the protocols offered (ALPN)",
+    "tlsv1 unrecognized name": "it does not know the name asked for (SNI)",
+    "unexpected eof while reading": "it closed the connection",
+}
 
 
 def is_about_strength(result: int) -> bool:
@@ -226,6 +239,11 @@ def _stretch(time: timedelta) -> str:
 
 def days_until(moment: datetime) -> float:
     return round((moment - datetime.now(UTC)).total_seconds() / 86400, 1)
+
+
+def in_words(failure: str) -> str:
+    """OpenSSL's words for what failed in a handshake, in plainer ones where there are any."""
+    return _ALERTS.get(failure, failure)
 
 
 def tail(text: str) -> str:

@@ -140,7 +140,9 @@ def _read_answer(data: bytes, identity: int, name: str, record_type: int) -> Ans
         return Answer(_EXTENDED_RCODES.get(number, f"RCODE {number}"), False, failure=data)
     if flags & 0x0200 or not answers:
         return Answer(rcode, bool(flags & 0x0200), failure=failure)
-    answer = _follow(data, at, answers, name.removesuffix("."), record_type, rcode)
+    records, at = _read_records(data, at, answers, record_type)
+    _read_records(data, at, authorities + additional, 0)  # to the end, or it was cut off
+    answer = follow(records, name.removesuffix("."), record_type, rcode)
     return replace(answer, failure=failure) if failure else answer
 
 
@@ -155,8 +157,8 @@ def _extended_rcode(data: bytes, at: int, count: int) -> int:
     return 0
 
 
-def _follow(data: bytes, at: int, count: int, name: str, record_type: int, rcode: str) -> Answer:
-    """From the name that was asked along its aliases to its records."""
+def _read_records(data: bytes, at: int, count: int, record_type: int) -> tuple[list[Record], int]:
+    """Of so many records those of the type, and CNAMEs; and where they end."""
     records: list[Record] = []
     for _ in range(count):
         owner, at = read_name(data, at)
@@ -164,11 +166,11 @@ def _follow(data: bytes, at: int, count: int, name: str, record_type: int, rcode
         at += 10
         if at + length > len(data):
             raise MalformedError("a record is longer than the message")
-        if cls == _IN and kind in (record_type, _CNAME):
+        if record_type and cls == _IN and kind in (record_type, _CNAME):
             value = _read_value(data, at, length, kind)
             records.append(Record(owner, kind, value, ttl_s))
         at += length
-    return follow(records, name, record_type, rcode)
+    return records, at
 
 
 class Record(NamedTuple):

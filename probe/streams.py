@@ -161,7 +161,8 @@ class Stream:
 
 def _tls_trouble(error: ssl.SSLError, host: str) -> Trouble:
     detail = (error.reason or str(error)).replace("_", " ").lower()
-    return Trouble(Reason.TLS_HANDSHAKE, f"The TLS handshake with {host} failed: {detail}.")
+    how = certificates.in_words(detail)
+    return Trouble(Reason.TLS_HANDSHAKE, f"The TLS handshake with {host} failed: {how}.")
 
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)

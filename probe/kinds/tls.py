@@ -65,18 +65,6 @@ _FLAWS = {
     79: "an authority in its chain is not a valid one",
 }
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-_ALERTS = {
-    "tlsv1 alert protocol version": "it speaks no version of TLS that is known here",
-    "unsupported protocol": "it speaks no version of TLS that is known here",
-    "wrong version number": "it does not speak TLS",
-    "packet length too long": "it does not speak TLS",
-    "record layer failure": "it does not speak TLS",
-    "tlsv13 alert certificate required": "it requires a client certificate",
-    "tlsv1 alert no application protocol": "it knows none of the protocols offered (ALPN)",
-    "no application protocol": "it knows none of the protocols offered (ALPN)",
-    "tlsv1 unrecognized name": "it does not know the name asked for (SNI)",
-    "unexpected eof while reading": "it closed the connection",
-}
 
 
 class TlsSettings(StreamSettings):
@@ -343,7 +331,7 @@ class Handshake:
             await self._stream.send(data)
 
     def _failed(self, words: str) -> Trouble:
-        how = _ALERTS.get(words, words)
+        how = certificates.in_words(words)
         if self.seen.asks_for_certificate and ("handshake failure" in words or "alert" in words):
             how = "it requires a client certificate"
             if self._plan.tls.client_certificate is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pycurl
 
-from probe.certificates import tail
+from probe.certificates import in_words, tail
 from probe.curl import Handle
 from probe.kinds.http.exchange import Received
 from probe.kinds.http.target import Origin
@@ -238,7 +238,7 @@ def _of_quic(code: int, text: str, handle: Handle, hop: Hop) -> Trouble | None:
 
 def _handshake(handle: Handle, text: str, hop: Hop) -> Trouble:
     number = handle.getinfo(pycurl.OS_ERRNO)
-    detail = describe_errno(number) if number in _RESETS else tail(text)
+    detail = describe_errno(number) if number in _RESETS else in_words(tail(text))
     return Trouble(
         Reason.TLS_HANDSHAKE, f"The TLS handshake with {hop.place} failed {hop.after}: {detail}."
     )

@@ -239,6 +239,11 @@ FAILURES: dict[str, tuple[Outcome, Reason, str]] = {
         "The resolver AT gave a malformed answer for x.example: a record is longer than the"
         " message.",
     ),
+    "cut off behind the answer": (
+        tamper(say(A), lambda data: data[:-3]),
+        Reason.DNS_SERVFAIL,
+        "The resolver AT gave a malformed answer for x.example: it ends too early.",
+    ),
     "header only": (
         tamper(say(A), lambda data: data[:12]),
         Reason.DNS_SERVFAIL,

@@ -154,7 +154,7 @@ async def test_plain_text_on_a_tls_check_is_a_failed_handshake(check: Check) -> 
     async with serve(greet) as server:
         seen = await check("tcp", f"127.0.0.1:{server.port}", tls=True)
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
-    assert seen.message == "The TLS handshake with 127.0.0.1 failed: wrong version number."
+    assert seen.message == "The TLS handshake with 127.0.0.1 failed: it does not speak TLS."
 
 
 @pytest.mark.parametrize(
