@@ -115,7 +115,10 @@ def _expiration(events: Any) -> datetime | None:
     for event in _items(events):
         if isinstance(event, Mapping) and event.get("eventAction") == "expiration":
             moment = datetime.fromisoformat(str(event.get("eventDate")))
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            try:
+                return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            except OverflowError:
+                raise ValueError("its end lies beyond the calendar") from None
     return None
 
 

@@ -5,6 +5,7 @@ import struct
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import dns.edns
@@ -613,12 +614,14 @@ async def test_answers_can_be_asserted(check: Check) -> None:
 
 
 async def test_silence_keeps_nobody_waiting(prober: Prober) -> None:
+    """What is answered has time for a busy machine; that it does not wait is seen below."""
     zone: dict[str, Outcome] = {"x.example": ["192.0.2.1"], "y.example": SILENCE}
     async with serve_names(zone) as names:
         jobs = [
-            make_job("dns", name, resolver=names.address, timeout=1)
-            for name in ["x.example", "y.example"] * 250
+            make_job("dns", name, resolver=names.address, timeout=timeout)
+            for name, timeout in [("x.example", 20), ("y.example", 1)] * 250
         ]
-        done = [await one for one in asyncio.as_completed([prober.observe(job) for job in jobs])]
-    assert {one.status for one in done[:250]} == {Status.UP}
-    assert {one.reason for one in done[250:]} == {Reason.DNS_TIMEOUT}
+        seen = await asyncio.gather(*map(prober.observe, jobs))
+    assert {one.status for one in seen[::2]} == {Status.UP}
+    assert {one.reason for one in seen[1::2]} == {Reason.DNS_TIMEOUT}
+    assert median(one.latency_ms or 0 for one in seen[::2]) < 1000

@@ -97,6 +97,15 @@ VERDICTS: dict[str, tuple[bytes, Status, Reason, str]] = {
         Reason.CHECK_ERROR,
         "The registration of x.example says nothing of its end.",
     ),
+    "an end before all time": (
+        registration(
+            events=[{"eventAction": "expiration", "eventDate": "0001-01-01T00:00:00+14:00"}]
+        ),
+        Status.UNKNOWN,
+        Reason.CHECK_ERROR,
+        "The registration of x.example can't be looked up: URL/domain/x.example can't be read: its"
+        " end lies beyond the calendar.",
+    ),
     "too many questions": (
         http.respond(b"", status="429 Too Many Requests"),
         Status.UNKNOWN,
