@@ -54,8 +54,8 @@ class Prober:
 
     async def __aenter__(self) -> Self:
         self._net = Net(Resolver(), Transfers(), Plans(), Pings())
-        self._pulse = Pulse()
         self._overruns = Overruns()
+        self._pulse = Pulse(self._overruns.look)
         return self
 
     async def __aexit__(
@@ -66,7 +66,6 @@ class Prober:
     ) -> None:
         if self._net is not None:
             self._pulse.stop()
-            self._overruns.stop()
             self._net.transfers.close()
             self._net.resolver.close()
             self._net.pings.close()

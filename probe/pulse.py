@@ -7,14 +7,17 @@ answered all along.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 _BEAT_S = 0.05
 
 
 class Pulse:
-    """A beat on the running loop; what a beat is late by is time that the loop did not serve."""
+    """A beat on the running loop; what a beat is late by is time that the loop did not serve.
+    `on_beat` is called with each."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_beat: Callable[[], None]) -> None:
+        self._on_beat = on_beat
         self._loop = asyncio.get_running_loop()
         self._lost_s = 0.0
         self._next_at = self._loop.time() + _BEAT_S
@@ -33,3 +36,4 @@ class Pulse:
         self._lost_s = self.lost_s
         self._next_at = self._loop.time() + _BEAT_S
         self._timer = self._loop.call_at(self._next_at, self._beat)
+        self._on_beat()

@@ -7,13 +7,15 @@ import pytest
 import pytest_asyncio
 
 from probe.overruns import Overruns
+from probe.pulse import Pulse
 
 
 @pytest_asyncio.fixture
 async def overruns() -> AsyncIterator[Overruns]:
     overruns = Overruns()
+    pulse = Pulse(overruns.look)
     yield overruns
-    overruns.stop()
+    pulse.stop()
 
 
 async def hang() -> None:
