@@ -92,7 +92,7 @@ def mail_invitation(invitation: Invitation, token: str) -> bool:
     except (smtplib.SMTPException, OSError) as error:
         log.warning("accounts.invitation.not_sent", id=str(invitation.pk), error=str(error))
         return False
-    return settings.EMAIL_BACKEND != CONSOLE
+    return str(settings.EMAIL_BACKEND) != CONSOLE
 
 
 def link_of(token: str) -> str:

@@ -1,7 +1,10 @@
 """The e-mail channel, against an SMTP server on loopback."""
 
+import contextlib
 import socket
+import time
 from collections.abc import Iterator
+from threading import Thread
 from uuid import uuid4
 
 import pytest
@@ -185,6 +188,36 @@ def test_a_server_that_says_nothing_is_given_up_and_tried_again(
         with pytest.raises(DeliveryError, match="timed out") as raised:
             send(message, TO_ANN, DOOR)
     assert not raised.value.is_permanent
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_a_server_that_drips_is_given_up_and_tried_again(
+    is_tls: bool,
+    message: Message,
+    mail_server: MailServer,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("uptime.smtp.LONGEST_S", 0.4)
+    settings.EMAIL_USE_SSL = is_tls
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings.EMAIL_PORT = listener.getsockname()[1]
+        thread = Thread(target=drip, args=[listener, b"\x16\x03\x03\x40\0" if is_tls else b"2"])
+        thread.start()
+        with pytest.raises(DeliveryError, match="EOF" if is_tls else "longer than 0.4 s") as raised:
+            send(message, TO_ANN, DOOR)
+        thread.join()
+    assert not raised.value.is_permanent
+
+
+def drip(listener: socket.socket, beginning: bytes) -> None:
+    """Say something, then a byte now and then, for as long as anybody listens."""
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.send(beginning)
+        while True:
+            connection.send(b"2")
+            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("to", [[], ["nobody"], ["a@example.com\nBcc: b@example.com"]])

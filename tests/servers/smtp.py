@@ -41,7 +41,7 @@ class MailServer:
     def settings(self) -> dict[str, Any]:
         """Django's settings that lead here."""
         return {
-            "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+            "EMAIL_BACKEND": "uptime.smtp.EmailBackend",
             "EMAIL_HOST": "127.0.0.1",
             "EMAIL_PORT": self.port,
             "EMAIL_TIMEOUT": 2,
