@@ -146,7 +146,7 @@ class Attempt:
             if over_udp.done() and not over_udp.result().is_void:
                 return self._with_offer(over_udp.result(), Offer(offer.port))
             assert over_tcp is not None
-            by_udp = over_udp.result().seen.reason if over_udp.done() else Reason.TIMEOUT
+            by_udp = over_udp.result().seen.reason if over_udp.done() else None
             failed = offer.failed(by_udp or Reason.TIMEOUT, datetime.now(UTC))
             return self._with_offer(over_tcp.result(), failed)
         finally:
@@ -211,7 +211,10 @@ class Attempt:
             sent = (*plan.headers.own, *request.credentials)
             shown = exhibits_of(chain, answer, sent=sent, method=request.method)
             seen = replace(seen, details={**(seen.details or {}), **shown})
-        is_void = is_over_offer and answer is None and seen.reason in _OF_THE_NETWORK
+        is_void = is_over_offer and (
+            seen.http_status == HTTPStatus.MISDIRECTED_REQUEST  # not to be asked there, RFC 7838
+            or (answer is None and seen.reason in _OF_THE_NETWORK)
+        )
         return Asked(seen, chain.first_head, offer is not None, is_void)
 
 

@@ -297,6 +297,7 @@ async def test_an_offered_http3_is_spoken_from_the_next_check_on(prober: Prober)
 VOID: dict[str, tuple[http3.Conduct, Issued, Reason]] = {
     "reset": (lambda asked: asked.reset(0x102), GOOD, Reason.HTTP_PROTOCOL),
     "cut short": (http3.answer(announced(40), b"abc"), GOOD, Reason.HTTP_PROTOCOL),
+    "misdirected": (http3.answer([(":status", "421")]), GOOD, Reason.HTTP_STATUS),
     "with a certificate of another": (
         http3.answer(),
         AUTHORITY.issue("other.example", ends=timedelta(days=90)),
