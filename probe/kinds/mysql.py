@@ -134,6 +134,7 @@ _STUMBLES = (
     TypeError,
     AttributeError,
     AssertionError,
+    UnboundLocalError,  # a greeting that breaks off
     RuntimeError,  # asked for a file of ours, which it doesn't get
     struct.error,
 )

@@ -240,6 +240,16 @@ async def test_what_speaks_no_mysql_is_told_so(check: Check) -> None:
     )
 
 
+async def test_a_greeting_of_mysql_that_breaks_off_is_told(check: Check) -> None:
+    async def break_off(connection: Connection) -> None:
+        await connection.send(mysql.packet(mysql.greeting()[:22], 0))
+
+    async with serve(break_off) as server:
+        seen = await check("mysql", f"127.0.0.1:{server.port}")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert "can't be read" in seen.message
+
+
 async def test_packets_of_mysql_without_end_are_not_taken_in(check: Check) -> None:
     async def flood(connection: Connection) -> None:
         while True:
