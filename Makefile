@@ -26,7 +26,7 @@ run: $(RUN_STAMP) ## Start everything: database, web and workers; Ctrl-C stops i
 
 .PHONY: test
 test: $(DEV_STAMP) ## Run all tests
-	@exec $(PYTHON) -m pytest -n 2 --dist loadgroup
+	@exec $(PYTHON) -m pytest -n 3 --dist loadgroup
 
 .PHONY: screenshots
 screenshots: $(DEV_STAMP) ## Write a picture of every page to screenshots/

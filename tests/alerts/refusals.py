@@ -14,7 +14,9 @@ from alerts.templating import TEXT_LIMIT
 from tests.alerts.scenes import NOON
 from tests.servers.webhook import DRIP, HANG, RESET, Misbehaviour, Reply
 
-DOOR = Door(reaches_private=True, deadline=timedelta(seconds=0.4))
+DOOR = Door(reaches_private=True)
+IMPATIENT = Door(reaches_private=True, deadline=timedelta(seconds=0.4))
+"""For answers that do not come."""
 
 what_may_pass = pytest.mark.parametrize(
     "answer",

@@ -9,6 +9,7 @@ from alerts.channels.discord import DiscordConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     is_for_the_channel,
     is_for_this_message,
@@ -55,7 +56,7 @@ def test_words_of_the_team_are_the_description(message: Message, discord: Discor
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, discord: Discord, answer: Answer) -> None:
     discord.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(discord), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(discord), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, discord: Discord) -> None:
@@ -81,7 +82,7 @@ def test_the_secret_is_in_no_error(message: Message, discord: Discord) -> None:
     settings = config(discord)
     discord.will(discord.UNKNOWN, HANG)
     for _ in range(2):
-        assert "DiscordSecret" not in str(refused(lambda: send(message, settings, DOOR)))
+        assert "DiscordSecret" not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert "DiscordSecret" not in repr(settings)
 
 

@@ -9,6 +9,7 @@ from alerts.channels.google_chat import GoogleChatConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     is_for_the_channel,
     is_for_this_message,
@@ -61,7 +62,7 @@ def test_what_may_pass_is_tried_again(
     message: Message, google_chat: GoogleChat, answer: Answer
 ) -> None:
     google_chat.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(google_chat), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(google_chat), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, google_chat: GoogleChat) -> None:
@@ -91,7 +92,7 @@ def test_the_secret_is_in_no_error(message: Message, google_chat: GoogleChat) ->
     settings = config(google_chat)
     google_chat.will(google_chat.NO_SPACE, HANG)
     for _ in range(2):
-        assert "GoogleToken" not in str(refused(lambda: send(message, settings, DOOR)))
+        assert "GoogleToken" not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert "GoogleToken" not in repr(settings)
 
 

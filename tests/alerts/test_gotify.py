@@ -9,6 +9,7 @@ from alerts.channels.gotify import GotifyConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     about,
     is_for_the_channel,
@@ -61,7 +62,7 @@ def test_a_message_that_it_does_not_understand_is_not_repeated(
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, gotify: Gotify, answer: Answer) -> None:
     gotify.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(gotify), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(gotify), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, gotify: Gotify) -> None:
@@ -82,7 +83,7 @@ def test_the_secret_is_in_no_error(message: Message, gotify: Gotify) -> None:
     settings = config(gotify)
     gotify.will(gotify.UNAUTHORIZED, HANG)
     for _ in range(2):
-        assert Gotify.TOKEN not in str(refused(lambda: send(message, settings, DOOR)))
+        assert Gotify.TOKEN not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert Gotify.TOKEN not in repr(settings)
 
 

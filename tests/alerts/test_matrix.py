@@ -11,6 +11,7 @@ from alerts.channels.matrix import MatrixConfig, send
 from alerts.messages import Facts, Message, compose_message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     is_for_the_channel,
     is_for_this_message,
@@ -64,7 +65,7 @@ def test_what_is_no_rooms_id_is_refused(matrix: Matrix, room: str) -> None:
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, matrix: Matrix, answer: Answer) -> None:
     matrix.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(matrix), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(matrix), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, matrix: Matrix) -> None:
@@ -90,7 +91,7 @@ def test_the_secret_is_in_no_error(message: Message, matrix: Matrix) -> None:
     settings = config(matrix)
     matrix.will(matrix.UNKNOWN_TOKEN, HANG)
     for _ in range(2):
-        assert Matrix.TOKEN not in str(refused(lambda: send(message, settings, DOOR)))
+        assert Matrix.TOKEN not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert Matrix.TOKEN not in repr(settings)
 
 

@@ -10,6 +10,7 @@ from alerts.channels.mattermost import MattermostConfig, send
 from alerts.messages import Facts, Message, compose_message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     is_for_the_channel,
     is_for_this_message,
@@ -58,7 +59,7 @@ def test_what_may_pass_is_tried_again(
     message: Message, mattermost: Mattermost, answer: Answer
 ) -> None:
     mattermost.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(mattermost), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(mattermost), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, mattermost: Mattermost) -> None:
@@ -88,7 +89,7 @@ def test_the_secret_is_in_no_error(message: Message, mattermost: Mattermost) -> 
     settings = config(mattermost)
     mattermost.will(mattermost.INVALID_HOOK, HANG)
     for _ in range(2):
-        assert "mattermostsecret" not in str(refused(lambda: send(message, settings, DOOR)))
+        assert "mattermostsecret" not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert "mattermostsecret" not in repr(settings)
 
 

@@ -10,6 +10,7 @@ from alerts.channels.ntfy import NtfyConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     about,
     is_for_the_channel,
@@ -92,7 +93,7 @@ def test_settings_that_make_no_sense_are_refused(ntfy: Ntfy, wrong: dict[str, ob
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, ntfy: Ntfy, answer: Answer) -> None:
     ntfy.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(ntfy), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(ntfy), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, ntfy: Ntfy) -> None:
@@ -118,7 +119,7 @@ def test_the_secret_is_in_no_error(message: Message, ntfy: Ntfy) -> None:
     settings = config(ntfy)
     ntfy.will(ntfy.FORBIDDEN, HANG)
     for _ in range(2):
-        assert Ntfy.TOPIC not in str(refused(lambda: send(message, settings, DOOR)))
+        assert Ntfy.TOPIC not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert Ntfy.TOPIC not in repr(settings)
 
 

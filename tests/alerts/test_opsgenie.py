@@ -9,6 +9,7 @@ from alerts.channels.opsgenie import OpsgenieConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     about,
     is_for_the_channel,
@@ -66,7 +67,7 @@ def test_a_test_leaves_nothing_open(opsgenie: Opsgenie) -> None:
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, opsgenie: Opsgenie, answer: Answer) -> None:
     opsgenie.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(opsgenie), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(opsgenie), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, opsgenie: Opsgenie) -> None:
@@ -96,7 +97,7 @@ def test_the_secret_is_in_no_error(message: Message, opsgenie: Opsgenie) -> None
     settings = config(opsgenie)
     opsgenie.will(opsgenie.FORBIDDEN, HANG)
     for _ in range(2):
-        assert Opsgenie.KEY not in str(refused(lambda: send(message, settings, DOOR)))
+        assert Opsgenie.KEY not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert Opsgenie.KEY not in repr(settings)
 
 

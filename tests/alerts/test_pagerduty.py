@@ -9,6 +9,7 @@ from alerts.channels.pagerduty import PagerDutyConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     about,
     is_for_the_channel,
@@ -71,7 +72,7 @@ def test_what_may_pass_is_tried_again(
     message: Message, pagerduty: PagerDuty, answer: Answer
 ) -> None:
     pagerduty.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(pagerduty), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(pagerduty), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, pagerduty: PagerDuty) -> None:
@@ -101,7 +102,7 @@ def test_the_secret_is_in_no_error(message: Message, pagerduty: PagerDuty) -> No
     settings = config(pagerduty)
     pagerduty.will(pagerduty.INVALID_KEY, HANG)
     for _ in range(2):
-        assert PagerDuty.KEY not in str(refused(lambda: send(message, settings, DOOR)))
+        assert PagerDuty.KEY not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert PagerDuty.KEY not in repr(settings)
 
 

@@ -9,6 +9,7 @@ from alerts.channels.pushover import PushoverConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     about,
     is_for_the_channel,
@@ -71,7 +72,7 @@ def test_a_refusal_of_one_message_ends_that_alone(message: Message, pushover: Pu
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, pushover: Pushover, answer: Answer) -> None:
     pushover.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(pushover), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(pushover), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, pushover: Pushover) -> None:
@@ -94,7 +95,7 @@ def test_the_secret_is_in_no_error(message: Message, pushover: Pushover) -> None
     settings = config(pushover)
     pushover.will(pushover.INVALID_TOKEN, HANG)
     for _ in range(2):
-        assert Pushover.TOKEN not in str(refused(lambda: send(message, settings, DOOR)))
+        assert Pushover.TOKEN not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert Pushover.TOKEN not in repr(settings)
 
 

@@ -9,6 +9,7 @@ from alerts.channels.slack import SlackConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     is_for_the_channel,
     is_for_this_message,
@@ -57,7 +58,7 @@ def test_words_of_the_team_stand_in_one_section(message: Message, slack: Slack) 
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, slack: Slack, answer: Answer) -> None:
     slack.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(slack), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(slack), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, slack: Slack) -> None:
@@ -85,7 +86,7 @@ def test_the_secret_is_in_no_error(message: Message, slack: Slack) -> None:
     settings = config(slack)
     slack.will(slack.NO_SERVICE, HANG)
     for _ in range(2):
-        assert "SlackSecret" not in str(refused(lambda: send(message, settings, DOOR)))
+        assert "SlackSecret" not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert "SlackSecret" not in repr(settings)
 
 

@@ -10,6 +10,7 @@ from alerts.channels.teams import TeamsConfig, send
 from alerts.messages import Facts, Message, compose_message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     is_for_the_channel,
     is_tried_again,
@@ -62,7 +63,7 @@ def test_a_flow_that_is_switched_off_is_tried_again(message: Message, teams: Tea
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, teams: Teams, answer: Answer) -> None:
     teams.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(teams), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(teams), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, teams: Teams) -> None:
@@ -83,7 +84,7 @@ def test_the_secret_is_in_no_error(message: Message, teams: Teams) -> None:
     settings = config(teams)
     teams.will(teams.GONE, HANG)
     for _ in range(2):
-        assert "TeamsSecret" not in str(refused(lambda: send(message, settings, DOOR)))
+        assert "TeamsSecret" not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert "TeamsSecret" not in repr(settings)
 
 

@@ -15,7 +15,8 @@ from tests.alerts.refusals import is_for_this_message, refused, wordiest
 from tests.servers.telegram import BLOCKED, BotApi, Refusal, flood
 from tests.servers.webhook import DRIP, HANG, RESET, Misbehaviour, Reply
 
-DOOR = Door(deadline=timedelta(seconds=0.4))
+DOOR = Door()
+IMPATIENT = Door(deadline=timedelta(seconds=0.4))
 
 
 def config(**changes: object) -> TelegramConfig:
@@ -154,7 +155,7 @@ def test_what_may_pass_is_tried_again(
 ) -> None:
     bot_api.will(answer)
     with pytest.raises(DeliveryError) as raised:
-        send(message, config(), DOOR)
+        send(message, config(), IMPATIENT)
     assert not raised.value.is_permanent
 
 

@@ -10,6 +10,7 @@ from alerts.channels.twilio_sms import TwilioSmsConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     is_for_the_channel,
     is_for_this_message,
@@ -85,7 +86,7 @@ def test_settings_that_make_no_sense_are_refused(twilio: Twilio, wrong: dict[str
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, twilio: Twilio, answer: Answer) -> None:
     twilio.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(twilio), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(twilio), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, twilio: Twilio) -> None:
@@ -111,7 +112,7 @@ def test_the_secret_is_in_no_error(message: Message, twilio: Twilio) -> None:
     settings = config(twilio)
     twilio.will(twilio.UNAUTHORIZED, HANG)
     for _ in range(2):
-        assert Twilio.TOKEN not in str(refused(lambda: send(message, settings, DOOR)))
+        assert Twilio.TOKEN not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert Twilio.TOKEN not in repr(settings)
 
 

@@ -9,6 +9,7 @@ from alerts.channels.twilio_voice import TwilioVoiceConfig, send
 from alerts.messages import Facts, Message
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     is_for_the_channel,
     is_for_this_message,
@@ -61,7 +62,7 @@ def test_what_xml_can_not_hold_is_left_out(message: Message, twilio: Twilio) -> 
 @what_may_pass
 def test_what_may_pass_is_tried_again(message: Message, twilio: Twilio, answer: Answer) -> None:
     twilio.will(answer)
-    assert is_tried_again(refused(lambda: send(message, config(twilio), DOOR)))
+    assert is_tried_again(refused(lambda: send(message, config(twilio), IMPATIENT)))
 
 
 def test_a_flood_names_the_time_to_wait(message: Message, twilio: Twilio) -> None:
@@ -87,7 +88,7 @@ def test_the_secret_is_in_no_error(message: Message, twilio: Twilio) -> None:
     settings = config(twilio)
     twilio.will(twilio.UNAUTHORIZED, HANG)
     for _ in range(2):
-        assert Twilio.TOKEN not in str(refused(lambda: send(message, settings, DOOR)))
+        assert Twilio.TOKEN not in str(refused(lambda: send(message, settings, IMPATIENT)))
     assert Twilio.TOKEN not in repr(settings)
 
 

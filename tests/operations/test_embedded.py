@@ -143,7 +143,11 @@ def test_a_predecessor_that_does_not_stop_when_told_is_ended(
 ) -> None:
     """As one that was told in the midst of its recovery."""
     monkeypatch.setattr(embedded, "ENDINGS", ((signal.SIGINT, 0.2), (signal.SIGQUIT, 10)))
-    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True);"
+    deaf = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+        # a shell's background job ignores it, and so do its children
+        "signal.signal(signal.SIGQUIT, signal.SIG_DFL); print(1, flush=True);"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", f"{deaf} signal.pause()"], cwd=server.data, stdout=subprocess.PIPE
     ) as predecessor:
@@ -152,6 +156,9 @@ def test_a_predecessor_that_does_not_stop_when_told_is_ended(
         reaping = threading.Thread(target=predecessor.wait)
         reaping.start()
         (server.data / "postmaster.pid").write_text(f"{predecessor.pid}\n")
-        with running(server):
-            assert predecessor.returncode == -signal.SIGQUIT
-        reaping.join()
+        try:
+            with running(server):
+                assert predecessor.returncode == -signal.SIGQUIT
+        finally:
+            predecessor.kill()
+            reaping.join()
