@@ -8,8 +8,10 @@ import pytest
 from pytest_django import Settings
 
 from alerts.channels import CHANNELS
+from alerts.door import Door
 from tests.alerts.refusals import (
     DOOR,
+    IMPATIENT,
     Answer,
     is_for_the_channel,
     is_tried_again,
@@ -95,10 +97,10 @@ def server(name: str, settings: Settings) -> Iterator[Asked]:
         yield server
 
 
-def ask(name: str, values: dict[str, Any]) -> bool:
+def ask(name: str, values: dict[str, Any], door: Door = DOOR) -> bool:
     channel = CHANNELS[name]
     assert channel.probe is not None
-    return channel.probe(channel.config.model_validate(values), DOOR)
+    return channel.probe(channel.config.model_validate(values), door)
 
 
 def test_one_that_lives_says_so_and_gets_no_message(name: str, server: Asked) -> None:
@@ -110,7 +112,7 @@ def test_one_that_lives_says_so_and_gets_no_message(name: str, server: Asked) ->
 @what_may_pass
 def test_what_may_pass_is_not_final(name: str, server: Asked, answer: Answer) -> None:
     server.will(answer)
-    assert is_tried_again(refused(lambda: ask(name, CASES[name].config(server))))
+    assert is_tried_again(refused(lambda: ask(name, CASES[name].config(server), IMPATIENT)))
 
 
 def test_a_flood_is_not_final(name: str, server: Asked) -> None:
