@@ -25,11 +25,12 @@ from probe.values import Finished, Job, Observation, Status
 from tests.factories import TeamFactory, lease_of, make_monitor
 from tests.locks import wait_for_a_waiter
 from tests.operations.product import wait_until
-from uptime import database, health
+from uptime import database, health, tracing
 from uptime.bench.books import audit_history, audit_instants, open_books
 from uptime.clock import database_now
 from uptime.intake import take_in
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
+from uptime.tracing import trace_routes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -102,7 +103,9 @@ Trouble = Callable[["psycopg.Connection"], AbstractContextManager[None]]
 
 
 class Checking:
-    """An engine at work in a thread, on the database, for targets that always pass."""
+    """An engine at work in a thread, on the database, for targets that always pass; beside it what
+    looks for routes to trace.
+    """
 
     def __init__(self) -> None:
         self._location_id = Location.objects.get(slug=Location.LOCAL).id
@@ -122,6 +125,7 @@ class Checking:
     async def _run(self) -> None:
         leases, results = DatabaseThread("lease"), DatabaseThread("store")
         owner = uuid4()
+        routes = asyncio.create_task(trace_routes(self._location_id, self._observe, results))
         try:
             await Engine(
                 source=LocalSource(owner=owner, location_id=self._location_id, thread=leases),
@@ -130,6 +134,9 @@ class Checking:
                 limits=QUICK,
             ).run(self._stop)
         finally:
+            assert not routes.done()
+            routes.cancel()
+            await asyncio.wait([routes])
             leases.close()
             results.close()
 
@@ -141,7 +148,9 @@ class Checking:
 def test_the_engine_outlives_a_database_that_is(
     trouble: Trouble, operator: "psycopg.Connection", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe_engine, "log", structlog.get_logger())
+    for module in (probe_engine, database):
+        monkeypatch.setattr(module, "log", structlog.get_logger())
+    monkeypatch.setattr(tracing, "LOOK_EVERY_S", 0.1)
     team = TeamFactory()
     for _ in range(20):
         make_monitor(team, interval=1, retry_interval=1)
@@ -155,8 +164,9 @@ def test_the_engine_outlives_a_database_that_is(
         assert [*audit_instants(books), *audit_history(books)] == []
     said = [line["event"] for line in lines if line["log_level"] != "debug"]
     assert "engine.lease.failed" in said
-    # Once when it goes and once when it is back, for the leases and for the results.
-    assert len(said) <= 4
+    assert said.count("database.away") == 1
+    # Once when it goes and once when it is back, for the leases, for the results, for the routes.
+    assert len(said) <= 6
 
 
 def answers(question: Callable[[], bool]) -> bool:

@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
+from django.db import DatabaseError, InterfaceError
 
 from incidents.routes import Untraced, claim_untraced, keep_route
 from probe.route import route_job
 from probe.values import Job, Observation
 from uptime.clock import database_now
+from uptime.database import Outage
 from uptime.local_engine import DatabaseThread
 
 log = structlog.get_logger(__name__)
@@ -25,11 +27,15 @@ async def trace_routes(
 ) -> None:
     """Trace what wants it until cancelled."""
     under_way: set[asyncio.Task[None]] = set()
+    outage = Outage("routes")
 
     async def trace(one: Untraced) -> None:
-        now = await thread.run(database_now)
-        seen = await observe(route_job(one.spec, now))
-        await thread.run(lambda: keep_route(one.evidence_id, seen, now))
+        try:
+            now = await thread.run(database_now)
+            seen = await observe(route_job(one.spec, now))
+            await thread.run(lambda: keep_route(one.evidence_id, seen, now))
+        except (DatabaseError, InterfaceError) as error:
+            outage.begin(error)  # this trace is lost
 
     try:
         while True:
@@ -41,9 +47,13 @@ async def trace_routes(
                 claimed = await thread.run(
                     partial(claim_untraced, location_id=location_id, limit=room)
                 )
-            except Exception as error:  # noqa: BLE001 - the loop's edge: a trace can be done without
-                log.warning("routes.look.failed", error=str(error).partition("\n")[0])
+            except (DatabaseError, InterfaceError) as error:
+                outage.begin(error)
                 continue
+            except Exception:  # the loop's edge: a fault of ours costs traces, and is told in full
+                log.exception("routes.look.failed")
+                continue
+            outage.end()
             for one in claimed:
                 task = asyncio.create_task(trace(one))
                 under_way.add(task)
@@ -52,8 +62,10 @@ async def trace_routes(
     finally:
         for task in under_way:
             task.cancel()
+        if under_way:
+            await asyncio.wait(under_way)
 
 
 def _ended(task: "asyncio.Task[None]") -> None:
     if not task.cancelled() and (error := task.exception()):
-        log.warning("routes.trace.failed", error=str(error).partition("\n")[0])
+        log.error("routes.trace.failed", exc_info=error)
