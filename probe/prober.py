@@ -45,15 +45,19 @@ _HANGS_ON_TIME = {
 
 
 class Prober:
-    """Holds what checks share: connections under way, resolvers, prepared plans."""
+    """Holds what checks share: connections under way, resolvers, prepared plans.
 
-    def __init__(self) -> None:
+    Plans may be kept from prober to prober.
+    """
+
+    def __init__(self, plans: Plans | None = None) -> None:
+        self._plans = Plans() if plans is None else plans
         self._net: Net | None = None
         self._pulse: Pulse
         self._overruns: Overruns
 
     async def __aenter__(self) -> Self:
-        self._net = Net(Resolver(), Transfers(), Plans(), Pings())
+        self._net = Net(Resolver(), Transfers(), self._plans, Pings())
         self._overruns = Overruns()
         self._pulse = Pulse(self._overruns.look)
         return self

@@ -23,6 +23,7 @@ FLOOR = {
     "uptime.errors",
     "uptime.ids",
     "uptime.models",
+    "uptime.process",
     "uptime.secrets",
     "uptime.validation",
     "uptime.wall_clock",

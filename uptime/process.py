@@ -48,5 +48,10 @@ def prepare_to_fork() -> None:
     What is loaded by now is kept out of garbage collections, so that its memory stays shared.
     """
     os.register_at_fork(after_in_child=die_with_parent)
+    spare_collections()
+
+
+def spare_collections() -> None:
+    """Keep what is alive by now out of the garbage collections to come: it is there to stay."""
     gc.collect()
     gc.freeze()

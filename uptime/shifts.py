@@ -40,6 +40,7 @@ from probe.anchors import make_anchors
 from probe.engine import Engine, Limits
 from probe.kinds import KINDS
 from probe.lanes import LaneLimits
+from probe.net import Plans
 from probe.prober import Prober
 from probe.sight import Sight
 from probe.values import Job, Observation
@@ -65,6 +66,9 @@ OVERTIME = timedelta(seconds=60)
 _LOCK_KEY = 0x7570_7368_6674
 
 Observe = Callable[[Job], Awaitable[Observation]]
+
+# Kept from shift to shift, as the specs are that they are made of.
+_plans = Plans()
 
 # Set by the worker command when it is told to stop; its forked workers share it.
 stop_requested = get_context("fork").Event()
@@ -309,7 +313,7 @@ async def _check(beat: Beat) -> None:
     stop, hurry = asyncio.Event(), asyncio.Event()
     watching = asyncio.create_task(_watch(beat, stop, hurry))
     try:
-        async with Prober() as prober:
+        async with Prober(_plans) as prober:
             await run_engine(beat.shift, prober.observe, leases, results, stop, hurry, beat.meter)
     finally:
         watching.cancel()

@@ -1,5 +1,7 @@
 """What the engine is told of a monitor, however many it asks for at once."""
 
+import gc
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -24,6 +26,25 @@ def test_those_that_are_not_known_come_in_one_query_and_in_full() -> None:
         again = cache.get((one.id, one.revision) for one in monitors)
     assert len(queries) == 1
     assert found == again == {one.id: spec_of(Monitor.objects.get(pk=one.pk)) for one in monitors}
+
+
+def test_collections_of_garbage_are_spared_what_many_monitors_are_checked_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("monitors.specs._SPARED_AT_ONCE", 2)
+    one, other = make_monitor(), make_monitor()
+    cache = SpecCache()
+    try:
+        (first,) = cache.get([(one.id, one.revision)]).values()
+        assert id(first) in _collected()
+        (second,) = cache.get([(other.id, other.revision)]).values()
+        assert not {id(first), id(second)} & _collected()
+    finally:
+        gc.unfreeze()
+
+
+def _collected() -> set[int]:
+    return {id(each) for each in gc.get_objects()}
 
 
 def test_an_edit_is_seen_at_the_next_check() -> None:

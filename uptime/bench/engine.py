@@ -1,7 +1,8 @@
 """The whole pipeline at work: lease, probe, intake, on a scratch database.
 
 Starts a PostgreSQL, a target and a real `manage.py worker checks` of its own, spreads the monitors'
-due instants evenly, and measures for the given time once every monitor had its first check.
+due instants evenly, and measures for the given time once every monitor had its first check. It all
+happens within one shift: one that relieves it in another process would learn the monitors anew.
 """
 
 import os
@@ -50,6 +51,9 @@ KEYS = {
     "rss_mb": "memory of the worker with all its processes, shared pages counted once",
 }
 
+# How long the worker may take to begin, beyond the monitors' interval.
+_FIRST_CHECKS_S = 30
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--monitors", type=int, default=2000, help="how many (2000)")
@@ -65,7 +69,8 @@ def run(options: Mapping[str, Any]) -> dict[str, float]:
         target = options["target"] or stack.enter_context(loopback_target())
         print(f"Making {monitors} monitors of {target}", flush=True)
         seed(monitors, interval, target)
-        checks = stack.enter_context(worker("checks"))
+        shift_s = options["interval"] + options["seconds"] + _FIRST_CHECKS_S + 30
+        checks = stack.enter_context(worker("checks", UPTIME_SHIFT_SECONDS=str(shift_s)))
         _wait_for_first_checks(interval, monitors)
         print(f"Measuring for {options['seconds']} s", flush=True)
         window = _measure(checks.pid, postgres_pid, options["seconds"])
@@ -137,12 +142,12 @@ def seed(count: int, interval: timedelta, target: str) -> None:
 
 
 @contextmanager
-def worker(queue: str) -> Iterator["subprocess.Popen[bytes]"]:
+def worker(queue: str, **environment: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A real worker of that queue, on the scratch database."""
     process = subprocess.Popen(  # noqa: S603 - this interpreter, on this program
         [sys.executable, "manage.py", "worker", queue],
         cwd=BASE_DIR,
-        env={**os.environ, "UPTIME_LOG_LEVEL": "WARNING"},
+        env={**os.environ, "UPTIME_LOG_LEVEL": "WARNING", **environment},
         start_new_session=True,
     )
     try:
@@ -153,7 +158,7 @@ def worker(queue: str) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def _wait_for_first_checks(interval: timedelta, count: int) -> None:
-    deadline = time.monotonic() + interval.total_seconds() + 30
+    deadline = time.monotonic() + interval.total_seconds() + _FIRST_CHECKS_S
     while Assignment.objects.filter(last_checked_at=None).exists():
         if time.monotonic() > deadline:
             left = Assignment.objects.filter(last_checked_at=None).count()
