@@ -6,7 +6,7 @@ Like `incidents.transitions` this returns what others may want to hear of.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -35,8 +35,11 @@ from monitors.groups import take_doubts
 from monitors.models import Monitor, Status
 from monitors.storing import look_soon
 from uptime.changes import Topic, tell_changed
+from uptime.ids import lowest_uuid7
 
 AT_ONCE = 1000
+LEEWAY = timedelta(minutes=1)
+"""By so much machines' clocks, from which ids are made, may be behind the database's."""
 
 
 @transaction.atomic
@@ -73,11 +76,24 @@ def end_snoozes(now: datetime) -> list[Transition]:
 
 
 def _of_snoozed(monitors: Iterable[Monitor]) -> list[Incident]:
-    """Their open incidents, and those from before the snooze that ended inside; locked."""
+    """Their open incidents, and those from before the snooze that ended inside; locked.
+
+    An end dates from what was seen, which may have been before the snooze though it was known only
+    inside: after a check that took its time, or once flapping was over. What counts is when its
+    entry was made, and that nobody was told.
+    """
     by_id = {one.pk: one for one in monitors}
     since = min(one.snoozed_at for one in by_id.values() if one.snoozed_at)
+    # by their reverse names: this package does not know of the next one
+    ended = IncidentEvent.objects.filter(
+        incident__monitor__in=by_id,
+        kind=EventKind.RESOLVED,
+        pk__gte=lowest_uuid7(since - LEEWAY),
+        deliveries=None,
+        escalations=None,
+    )
     rows = Incident.objects.filter(monitor__in=by_id).filter(
-        ~Q(status=IncidentStatus.RESOLVED) | Q(resolved_at__gte=since)
+        ~Q(status=IncidentStatus.RESOLVED) | Q(pk__in=ended.values("incident"))
     )
     found = list(rows.select_for_update().order_by("id"))
     for incident in found:
@@ -90,7 +106,7 @@ def _told_after_snooze(incident: Incident, now: datetime) -> Transition | None:
     assert monitor.snoozed_at is not None
     if incident.is_resolved:
         end = incident.events.filter(kind=EventKind.RESOLVED).latest("at", "pk")
-        is_from_before = incident.confirmed_at < monitor.snoozed_at <= end.at
+        is_from_before = incident.confirmed_at < monitor.snoozed_at
         is_told = incident.told_at is not None
         return Transition(incident, end, "recovered") if is_from_before and is_told else None
     if incident.is_held or monitor.status in SUSPENDED or not monitor.enabled:

@@ -10,6 +10,7 @@ from alerts.models import Delivery, Escalation
 from incidents.actions import snooze_monitor, unsnooze_monitor
 from incidents.maintenance.actions import create_window, end_window
 from incidents.models import EventKind, Incident
+from monitors.actions import update_monitor
 from monitors.models import Monitor
 from tests.factories import (
     MembershipFactory,
@@ -89,6 +90,35 @@ def test_the_end_of_what_was_told_before_is_told_after(monitor: Monitor, ann: Us
     assert told() == ["down"]
     time_passes(monitor)
     assert told() == ["down", "recovered"]
+
+
+def test_an_end_that_was_seen_before_and_known_inside_is_told_after(
+    monitor: Monitor, ann: User
+) -> None:
+    observe(monitor, REFUSED)
+    began = database_now()
+    snooze_monitor(monitor=monitor, length=HOUR, by=ann)
+    observe(monitor, UP, at=began)  # a slow answer
+    assert told() == ["down"]
+    time_passes(monitor)
+    assert told() == ["down", "recovered"]
+    snooze_monitor(monitor=monitor, length=HOUR, by=ann)
+    time_passes(monitor)
+    assert told() == ["down", "recovered"]
+
+
+def test_the_end_of_flapping_that_calms_down_inside_is_told_after(
+    monitor: Monitor, ann: User
+) -> None:
+    update_monitor(monitor=monitor, values={"flap_threshold": 1})
+    observe(monitor, REFUSED, UP)
+    assert told() == ["flapping"]
+    snooze_monitor(monitor=monitor, length=HOUR, by=ann)
+    Incident.objects.update(calm_at=database_now())
+    review_incidents()
+    assert Incident.objects.get().is_resolved
+    time_passes(monitor)
+    assert told() == ["flapping", "recovered"]
 
 
 def test_what_goes_on_is_told_once_more_and_its_steps_begin_anew(
