@@ -15,6 +15,7 @@ from accounts.models import Team
 from incidents.maintenance.recurrence import Occurrence, Plan
 from monitors.models import Assignment, Monitor
 from uptime.ids import uuid7
+from uptime.wall_clock import zone_or_utc
 
 
 class IncidentStatus(models.TextChoices):
@@ -329,7 +330,7 @@ class MaintenanceWindow(models.Model):
 
     @property
     def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.time_zone)
+        return zone_or_utc(self.time_zone)
 
     @property
     def plan(self) -> Plan:

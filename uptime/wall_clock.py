@@ -5,7 +5,10 @@ from functools import cache
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
+import structlog
 from pydantic import AfterValidator, StringConstraints
+
+log = structlog.get_logger(__name__)
 
 
 def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
@@ -64,6 +67,16 @@ def is_zone(name: str) -> bool:
 def zone_or_none(name: object) -> ZoneInfo | None:
     """The zone of that name, if it is one."""
     return ZoneInfo(name) if isinstance(name, str) and is_zone(name) else None
+
+
+def zone_or_utc(name: str) -> ZoneInfo:
+    """The zone of a stored name. One that is known no more is better some hours off than a fault
+    in the middle of whatever asks for it.
+    """
+    if zone := zone_or_none(name):
+        return zone
+    log.warning("time_zone.unknown", name=name)
+    return ZoneInfo("UTC")
 
 
 def _known_zone(name: str) -> str:

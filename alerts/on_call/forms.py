@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import forms
 from django.utils import timezone
@@ -15,7 +14,7 @@ from alerts.models import Channel, Rotation, Schedule
 from alerts.on_call.actions import schedule_values
 from uptime.errors import Invalid
 from uptime.settings_forms import NEW_ROW, SettingsForm, Shown
-from uptime.wall_clock import instant_of, wall_time
+from uptime.wall_clock import instant_of, wall_time, zone_or_utc
 
 _WINDOW = re.compile(r"(?P<days>[a-z,\s-]+?)\s+(?P<start>\S+?)\s*-\s*(?P<end>\S+)")
 _HELP = "Such as mon-fri 08:00-18:00; sat 10:00-14:00. Empty: always."
@@ -143,7 +142,7 @@ class OverrideForm(forms.Form):
     )
 
     def __init__(self, data: Any = None, *, schedule: Schedule) -> None:
-        self.zone = ZoneInfo(schedule.time_zone)
+        self.zone = zone_or_utc(schedule.time_zone)
         now = wall_time(timezone.now(), self.zone)
         super().__init__(data, initial={"starts_at": f"{now:%Y-%m-%dT%H:%M}"})
         members = Membership.objects.filter(team=schedule.team).select_related("user")

@@ -4,9 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
-import structlog
 from django.db.models import Prefetch, QuerySet
 from pydantic import ValidationError
 
@@ -15,8 +13,7 @@ from alerts.hours import ActiveHours, HoursValues
 from alerts.models import Channel, LayerMember, Override, Schedule, ScheduleLayer
 from alerts.on_call import rotation
 from alerts.on_call.rotation import Rota, Shift, next_shifts, who_is_on_call
-
-log = structlog.get_logger(__name__)
+from uptime.wall_clock import zone_or_utc
 
 
 def with_parts(schedules: QuerySet[Schedule], since: datetime | None = None) -> QuerySet[Schedule]:
@@ -35,22 +32,13 @@ def with_parts(schedules: QuerySet[Schedule], since: datetime | None = None) -> 
 def rota_of(schedule: Schedule) -> Rota[Membership]:
     """The rota of a schedule that was read `with_parts`."""
     return Rota(
-        zone=_zone(schedule),
+        zone=zone_or_utc(schedule.time_zone),
         layers=tuple(_layer(schedule, layer) for layer in schedule.layers.all()),
         overrides=tuple(
             rotation.Override(one.member, one.starts_at, one.ends_at)
             for one in schedule.overrides.all()
         ),
     )
-
-
-def _zone(schedule: Schedule) -> ZoneInfo:
-    try:
-        return ZoneInfo(schedule.time_zone)
-    except (KeyError, ValueError, OSError):
-        # A time zone that is known no more: better an hour or so off than nobody.
-        log.warning("alerts.schedule.zone_unknown", schedule=str(schedule.pk))
-        return ZoneInfo("UTC")
 
 
 def _layer(schedule: Schedule, layer: ScheduleLayer) -> rotation.Layer[Membership]:

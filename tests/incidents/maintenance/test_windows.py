@@ -437,6 +437,20 @@ def test_what_makes_no_sense_is_refused(
     assert not MaintenanceWindow.objects.exists()
 
 
+def test_a_time_zone_that_is_known_no_more_holds_up_nobody(team: Team, monitor: Monitor) -> None:
+    lost = window(team, monitor, rrule="FREQ=WEEKLY")
+    assert look(monitor).status == "maintenance"
+    now = database_now()
+    MaintenanceWindow.objects.filter(pk=lost.pk).update(
+        time_zone="Europe/Atlantis", finishes_at=now - timedelta(milliseconds=1)
+    )
+    other = observe(make_monitor(team, failure_threshold=1), UP)
+    assert observe(other, REFUSED).status == "down"
+    assert look(monitor).status == "up"
+    lost.refresh_from_db()
+    assert lost.begins_at == lost.starts_at + 7 * 24 * HOUR
+
+
 def test_another_teams_monitor_is_not_covered(team: Team) -> None:
     foreign = make_monitor()
     with pytest.raises(Invalid):
