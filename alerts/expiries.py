@@ -2,9 +2,10 @@
 
 What is left is looked at every few minutes. A policy tells of each end and each of its days once,
 through its first step, and only within its active hours: what comes due outside of them is told
-when they begin, and what comes due while a monitor is snoozed or under maintenance, after that. Of
-an end that is nearer than several of its days when it is first seen, the last
-of these days counts. There is nothing to acknowledge, so there are no later steps and no repeats.
+when they begin, what comes due while a monitor is snoozed or under maintenance, after that, and
+what comes due while there is nobody to tell, once there is somebody. Of an end that is nearer than
+several of its days when it is first seen, the last of these days counts. There is nothing to
+acknowledge, so there are no later steps and no repeats.
 
 At a pager all notices of one end are one incident, which is closed when that end is seen no more:
 after a renewal, or when nobody watches it any longer.
@@ -101,6 +102,8 @@ def _due(
     by_team: Sequence[tuple[UUID, Rule]], endings: Sequence[_Ending], now: datetime
 ) -> Iterator[_Due]:
     for team, rule in by_team:
+        if not any(step.channels for step in rule.steps[:1]):
+            continue
         for ending in endings:
             monitor = ending.monitor
             days = days_reached(rule, ending.expires_at - now)

@@ -30,20 +30,26 @@ def with_parts(schedules: QuerySet[Schedule], since: datetime | None = None) -> 
 
 
 def rota_of(schedule: Schedule) -> Rota[Membership]:
-    """The rota of a schedule that was read `with_parts`."""
+    """The rota of a schedule that was read `with_parts`.
+
+    Who may not sign in any more is on call for nobody: their turns are those of the layer below.
+    """
     return Rota(
         zone=zone_or_utc(schedule.time_zone),
         layers=tuple(_layer(schedule, layer) for layer in schedule.layers.all()),
         overrides=tuple(
             rotation.Override(one.member, one.starts_at, one.ends_at)
             for one in schedule.overrides.all()
+            if one.member.user.is_active
         ),
     )
 
 
 def _layer(schedule: Schedule, layer: ScheduleLayer) -> rotation.Layer[Membership]:
     return rotation.Layer(
-        members=tuple(place.member for place in layer.places.all()),
+        members=tuple(
+            place.member if place.member.user.is_active else None for place in layer.places.all()
+        ),
         start=datetime.fromisoformat(layer.start),
         turn=timedelta(hours=layer.turn_hours),
         hours=_hours(schedule, layer),

@@ -29,9 +29,12 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, slots=True)
 class Layer(Generic[M]):
-    """Members who take turns of equal length from `start`, a wall time; within `hours` only."""
+    """Members who take turns of equal length from `start`, a wall time; within `hours` only.
 
-    members: tuple[M, ...]
+    None among them is a turn that nobody takes.
+    """
+
+    members: tuple[M | None, ...]
     start: datetime
     turn: timedelta
     hours: ActiveHours | None = None

@@ -8,7 +8,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Team
-from alerts.actions import create_policy, update_policy
+from alerts.actions import create_policy, update_channel, update_policy
 from alerts.dispatch import Dispatcher
 from alerts.expiries import tell_expiries
 from alerts.models import Channel, Delivery, Policy
@@ -138,6 +138,15 @@ def test_it_waits_for_the_active_hours(team: Team, ann: Channel) -> None:
     policy(team, ann, active_hours={"timezone": "UTC", "windows": [window]})
     watched(team, left=3 * DAY)
     assert [tell_expiries(NOW), tell_expiries(NOW + DAY)] == [0, 1]
+
+
+def test_it_waits_for_somebody_to_tell(team: Team, ann: Channel) -> None:
+    policy(team, ann)
+    watched(team, left=3 * DAY)
+    update_channel(channel=ann, values={"enabled": False})
+    assert tell_expiries(NOW) == 0
+    update_channel(channel=ann, values={"enabled": True})
+    assert [tell_expiries(NOW), tell_expiries(NOW)] == [1, 0]
 
 
 def test_monitors_that_are_paused_or_not_covered_are_left_out(team: Team, ann: Channel) -> None:

@@ -22,7 +22,7 @@ from alerts.on_call.actions import (
     update_schedule,
 )
 from alerts.on_call.calendar import calendar_of, feed_key, opens
-from alerts.on_call.reads import channels_on_call, contacts_of, with_parts
+from alerts.on_call.reads import channels_on_call, contacts_of, duty_of, with_parts
 from tests.alerts.scenes import (
     fail,
     make_monitor,
@@ -200,6 +200,22 @@ def test_where_no_chosen_channel_works_any_more_it_is_by_e_mail_again(
 def test_who_may_not_sign_in_any_more_is_not_reached(ann: Membership) -> None:
     ann.user.is_active = False
     assert contacts_of([ann]) == {}
+
+
+def test_the_turns_of_who_may_not_sign_in_any_more_are_those_of_the_layer_below(
+    team: Team, ann: Membership, ben: Membership
+) -> None:
+    values = schedule_of(ben)
+    values["layers"] += schedule_of(ann)["layers"]
+    schedule = create_schedule(team=team, values=values)
+    now = database_now()
+    times = {"starts_at": now - timedelta(hours=1), "ends_at": now + timedelta(hours=1)}
+    add_override(schedule=schedule, values={"member": "ann@example.org", **times})
+    assert duty_of(fresh(schedule), now).now.member == ann
+    ann.user.is_active = False
+    ann.user.save()
+    assert duty_of(fresh(schedule), now).now.member == ben
+    assert channels_on_call([schedule.pk], now)[schedule.pk] == contacts_of([ben])[ben.pk]
 
 
 def test_contacts_are_the_teams_own(ann: Membership) -> None:
