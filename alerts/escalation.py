@@ -23,6 +23,7 @@ from alerts.policies import (
     Rule,
     Situation,
     Step,
+    names_of,
     next_repeat,
     skip_reason,
     within_hours,
@@ -32,6 +33,7 @@ from incidents.machine import SUSPENDED
 from incidents.models import Incident, IncidentEvent, IncidentStatus
 from incidents.transitions import Transition
 
+from probe.values import Reason
 log = structlog.get_logger(__name__)
 
 # What one look decides: in one transaction, of a second or less.
@@ -138,7 +140,7 @@ class _Decisions:
 
     def _decide(self, row: Escalation, rule: Rule | None, *, is_changed: bool) -> None:
         step = _step_of(rule, row.step_id)
-        if rule is None or step is None:
+        if rule is None or step is None or not rule.hears(_names_of(row)):
             _skip(row, Skip.POLICY, self.now)
             return
         due_at = within_hours(rule, row.due_at)
@@ -198,6 +200,11 @@ def _situation(incident: Incident, is_changed: bool) -> Situation:
         is_resolved=incident.is_resolved,
         is_changed=is_changed,
     )
+def _names_of(row: Escalation) -> frozenset[str]:
+    """By which names its policy may have asked for it, whatever the incident's reason is by now."""
+    return names_of(row.event, Reason.HEARTBEAT_MISSED, row.incident_event.severity)
+
+
 
 
 def _latest_troubles(incidents: Iterable[UUID]) -> dict[UUID, UUID]:

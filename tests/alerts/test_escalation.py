@@ -231,6 +231,20 @@ def test_a_policy_is_asked_as_it_is_by_then(team: Team, ann: Channel, ben: Chann
     assert skipped() == ["policy"]
 
 
+@pytest.mark.parametrize(
+    ("events", "expected"), [(["degraded"], ["policy"]), (["heartbeat_late"], []), (["down"], [])]
+)
+def test_what_a_policy_asks_for_no_more_is_told_no_more(
+    team: Team, ann: Channel, events: list[str], expected: list[str]
+) -> None:
+    made = policy(team, step(ann, repeat_seconds=600))
+    queue(fail(make_monitor(team)))
+    update_policy(policy=made, values={"on": events})
+    decide_due(in_(10))
+    assert skipped() == expected
+    assert len(told()) == 2 - len(expected)
+
+
 def test_a_channel_that_is_off_by_then_is_nobody(team: Team, ann: Channel) -> None:
     policy(team, step(ann, after=10, repeat_seconds=600))
     queue(fail(make_monitor(team)))
