@@ -212,7 +212,7 @@ def _latest_troubles(incidents: Iterable[UUID]) -> dict[UUID, UUID]:
     events = (
         IncidentEvent.objects.filter(incident__in=incidents)
         .exclude(severity="")
-        .order_by("incident", "-at", "-pk")
+        .order_by("incident", "-pk")
         .distinct("incident")
     )
     return dict(events.values_list("incident_id", "pk"))

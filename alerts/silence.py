@@ -128,7 +128,7 @@ def _stale(rows: Sequence[Delivery]) -> set[UUID]:
     latest = dict(
         IncidentEvent.objects.filter(incident__in={row.incident_id for row in about_trouble})
         .exclude(severity="")
-        .order_by("incident", "-at", "-pk")
+        .order_by("incident", "-pk")
         .distinct("incident")
         .values_list("incident_id", "pk")
         if about_trouble

@@ -291,7 +291,7 @@ def _latest_troubles(incidents: Iterable[Incident]) -> dict[UUID, IncidentEvent]
     events = (
         IncidentEvent.objects.filter(incident__in=[incident.pk for incident in incidents])
         .exclude(severity="")
-        .order_by("incident", "-at", "-pk")
+        .order_by("incident", "-pk")
         .distinct("incident")
     )
     return {event.incident_id: event for event in events}

@@ -245,6 +245,25 @@ def test_what_a_policy_asks_for_no_more_is_told_no_more(
     assert len(told()) == 2 - len(expected)
 
 
+def test_what_was_decided_last_counts_though_it_was_seen_before(
+    team: Team, ann: Channel, ben: Channel
+) -> None:
+    """A check that began before a snooze was over, and was slow."""
+    policy(team, step(ann), step(ben, after=10))
+    slow = fail(make_monitor(team), severity=Severity.DEGRADED)
+    queue(slow)
+    IncidentEvent.objects.create(
+        incident=slow.incident,
+        kind=EventKind.UNSNOOZED,
+        severity=Severity.DEGRADED,
+        at=in_(1),
+    )
+    queue(worsen(slow.incident, Severity.DOWN))
+    decide_due(in_(10.1))
+    assert told()[-1] == ("Ben", "down")
+    assert skipped() == ["changed"]
+
+
 def test_a_channel_that_is_off_by_then_is_nobody(team: Team, ann: Channel) -> None:
     policy(team, step(ann, after=10, repeat_seconds=600))
     queue(fail(make_monitor(team)))
