@@ -185,7 +185,7 @@ class Dispatcher:
 
     def _escalate(self, now: datetime) -> bool:
         """Decide what is due later; true if there may be more. Not at every commit's ring."""
-        if self._escalated_at is not None and now - self._escalated_at < ESCALATE_EVERY:
+        if _is_recent(self._escalated_at, now, ESCALATE_EVERY):
             return False
         if decide_due(now) >= ESCALATIONS_AT_ONCE:
             return True
@@ -193,9 +193,14 @@ class Dispatcher:
         return False
 
     def _renew(self, now: datetime) -> None:
-        if self._renewed_at is None or now - self._renewed_at >= LEASE / 3:
+        if not _is_recent(self._renewed_at, now, LEASE / 3):
             renew_leases(self._in_flight.values(), now)
             self._renewed_at = now
+
+
+def _is_recent(at: datetime | None, now: datetime, within: timedelta) -> bool:
+    """Not so of what lies ahead: then the database's clock was put back."""
+    return at is not None and timedelta() <= now - at < within
 
 
 class _Allowances:

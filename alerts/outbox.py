@@ -235,7 +235,8 @@ def _look(waiting: DeliveryQuerySet, decided: Collection[UUID], now: datetime) -
     rows = (
         waiting.in_turn()
         .exclude(step__gte=0, channel__in=decided)
-        .exclude(step__gte=0, channel__pace__not_before__gt=now)
+        # what was decided ahead of now hinders nothing: since then the clock was put back
+        .exclude(step__gte=0, channel__pace__not_before__gt=now, channel__pace__counted_at__lte=now)
         .order_by("next_attempt_at", "pk")
         .values_list("pk", "channel_id", "step", "attempts", "event", "next_attempt_at")[:LOOK]
     )

@@ -102,14 +102,19 @@ def decide_pace(pace: Pace, limits: Limits, waiting: Waiting, *, room: int, now:
 
 
 def _at(pace: Pace, limits: Limits, now: datetime) -> Pace:
-    """As it is now: the bucket refilled, what is long ago forgotten."""
+    """As it is now: the bucket refilled, what is long ago forgotten.
+
+    What lies ahead, since the clock was put back, was just now: nothing waits for it to be reached.
+    """
     tokens = math.inf
     if limits.rate:
         passed_s = max(0.0, (now - pace.counted_at).total_seconds())
         tokens = min(limits.rate.burst, pace.tokens + passed_s * limits.rate.per_s)
     if now - pace.window_since > WINDOW:
         pace = replace(pace, window_since=now, singles=0)
-    return replace(pace, tokens=tokens, counted_at=now)
+    digested_at = pace.digested_at and min(pace.digested_at, now)
+    since = min(pace.window_since, now)
+    return replace(pace, tokens=tokens, counted_at=now, window_since=since, digested_at=digested_at)
 
 
 def _gathers_until(pace: Pace, limits: Limits, waiting: Waiting) -> datetime | None:

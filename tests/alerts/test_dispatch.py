@@ -15,9 +15,9 @@ from django.db import connection
 from pytest_django import Settings
 
 from accounts.models import Team
-from alerts.actions import create_channel, send_test, update_channel
+from alerts.actions import create_channel, create_policy, send_test, update_channel
 from alerts.dispatch import AT_ONCE_PER_CHANNEL, MOST_PER_CHANNEL, Dispatcher
-from alerts.models import Channel, Delivery, DeliveryStatus
+from alerts.models import Channel, ChannelPace, Delivery, DeliveryStatus, Escalation
 from alerts.outbox import LEASE, lease_deliveries
 from alerts.recording import MAX_ATTEMPTS
 from tests.alerts.scenes import (
@@ -113,6 +113,26 @@ def test_what_failed_is_not_tried_before_its_time(
     send_due(dispatcher, at=delivery.next_attempt_at - timedelta(milliseconds=1))
 
     assert len(receiver.requests) == 1
+
+
+def test_a_clock_that_is_put_back_stops_neither_steps_nor_messages(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    ahead = database_now() + timedelta(hours=1)
+    hook = make_webhook(team, receiver.url, digest_above=1)
+    dispatcher.step(ahead)
+    ChannelPace.objects.create(
+        channel=hook, counted_at=ahead, window_since=ahead, not_before=ahead + timedelta(seconds=4)
+    )
+    steps = [{"channels": [hook.pk]}, {"delay_seconds": 1, "channels": [hook.pk]}]
+    values = {"name": "P", "all": True, "on": ["down"], "steps": steps}
+    create_policy(team=team, values=values)
+    queue(fail(make_monitor(team)))
+    send_due(dispatcher)
+    assert len(receiver.requests) == 1
+    Escalation.objects.update(due_at=database_now())
+    dispatcher.step(database_now() + timedelta(seconds=1))
+    assert Escalation.objects.get().state == "told"
 
 
 def test_a_receiver_that_is_gone_ends_the_delivery(

@@ -91,6 +91,15 @@ def test_a_lone_message_after_the_storm_leaves_at_once() -> None:
     assert plan(FIVE, 1, pace=digest.pace, now=later, first_at=later).fresh == 1
 
 
+def test_a_clock_that_is_put_back_holds_nothing_up_for_long() -> None:
+    digest = plan(FIVE, 6, now=NOON + GATHERING)
+    before = NOON - timedelta(hours=1)
+    held = plan(FIVE, 1, pace=digest.pace, now=before, first_at=before)
+    assert held.not_before == before + BETWEEN_DIGESTS
+    later = before + WINDOW + SECOND
+    assert plan(FIVE, 1, pace=held.pace, now=later, first_at=later).fresh == 1
+
+
 def test_a_storms_last_single_message_is_no_digest() -> None:
     first = plan(FIVE, 5)
     later = NOON + SECOND + GATHERING
