@@ -1,8 +1,9 @@
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
+from django.contrib.admin.helpers import ActionForm as ListForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -10,13 +11,18 @@ from accounts.models import User
 from incidents.actions import assign_incident
 from incidents.maintenance.actions import (
     LONGEST_EXTENSION_MIN,
+    create_window,
+    delete_window,
     end_window,
     extend_window,
     start_window,
+    update_window,
 )
 from incidents.models import Evidence, Incident, IncidentEvent, MaintenanceWindow
-from uptime.admin_site import RecordAdmin, act_on_each, signed_in
+from uptime.admin_site import ActionAdmin, ActionForm, RecordAdmin, act_on_each, signed_in
 from uptime.operations import acknowledge_incident, comment_incident, resolve_incident
+from uptime.time_forms import WallTimeField
+from uptime.wall_clock import instant_of, is_zone, wall_time
 
 
 class TimelineInline(admin.TabularInline[IncidentEvent, Incident]):
@@ -33,7 +39,7 @@ class TimelineInline(admin.TabularInline[IncidentEvent, Incident]):
         return False
 
 
-class IncidentActionForm(ActionForm):
+class IncidentActionForm(ListForm):
     """What some of the list's actions need besides."""
 
     comment = forms.CharField(label="Comment:", required=False)
@@ -143,7 +149,7 @@ class IncidentEventAdmin(RecordAdmin[IncidentEvent]):
     ordering = ("-id",)
 
 
-class WindowActionForm(ActionForm):
+class WindowActionForm(ListForm):
     """By how much an occurrence is to be extended."""
 
     minutes = forms.IntegerField(
@@ -151,10 +157,65 @@ class WindowActionForm(ActionForm):
     )
 
 
-@admin.register(MaintenanceWindow)
-class MaintenanceWindowAdmin(RecordAdmin[MaintenanceWindow]):
-    """To be looked at, started, extended and ended; its team plans what covers whom."""
+class WindowForm(ActionForm[MaintenanceWindow]):
+    """A window; its times are those of the clocks of its time zone, as on its page."""
 
+    value_names = {"time_zone": "timezone", "is_for_all": "all", "is_public": "public"}
+    starts_at = WallTimeField(label="From", required=True)
+    ends_at = WallTimeField(label="Until", required=True)
+
+    class Meta:
+        model = MaintenanceWindow
+        fields = (
+            "team",
+            "name",
+            "time_zone",
+            "rrule",
+            "is_for_all",
+            "monitors",
+            "tags",
+            "is_public",
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        window = self.instance
+        if not window._state.adding:
+            for name in _TIMES:
+                self.initial[name] = wall_time(getattr(window, name), window.zone)
+
+    def clean_time_zone(self) -> str:
+        """Without it no time makes sense."""
+        name: str = self.cleaned_data["time_zone"].strip()
+        if not is_zone(name):
+            raise forms.ValidationError("This is not the name of a time zone.")
+        return name
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # Wall times, which the model knows nothing of: the action judges what they mean.
+        return {*super()._get_validation_exclusions(), *_TIMES}  # type: ignore[misc] # not in the stubs
+
+    def values(self, *, only_changed: bool) -> dict[str, Any]:
+        """Times go with their zone: another one makes others of them."""
+        values = super().values(only_changed=only_changed)
+        if "timezone" in values or not values.keys().isdisjoint(_TIMES):
+            values |= {name: self.cleaned_data[name] for name in _TIMES}
+        zone = ZoneInfo(self.cleaned_data["time_zone"])
+        return {
+            name: instant_of(value, zone) if name in _TIMES else value
+            for name, value in values.items()
+        }
+
+    def as_value(self, field: str, entered: Any) -> Any:
+        return [monitor.pk for monitor in entered] if field == "monitors" else entered
+
+
+_TIMES = ("starts_at", "ends_at")
+
+
+@admin.register(MaintenanceWindow)
+class MaintenanceWindowAdmin(ActionAdmin[MaintenanceWindow]):
+    form = WindowForm
     action_form = WindowActionForm
 
     list_display = (
@@ -172,7 +233,43 @@ class MaintenanceWindowAdmin(RecordAdmin[MaintenanceWindow]):
     list_select_related = ("team",)
     search_fields = ("name", "team__name")
     ordering = ("begins_at", "id")
+    autocomplete_fields = ("team", "monitors")
     actions = ("start", "extend", "end")
+    fields = (
+        "team",
+        "name",
+        "time_zone",
+        "starts_at",
+        "ends_at",
+        "rrule",
+        "is_for_all",
+        "monitors",
+        "tags",
+        "is_public",
+        "begins_at",
+        "finishes_at",
+        "created_at",
+    )
+    readonly_fields = ("begins_at", "finishes_at", "created_at")
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: MaintenanceWindow | None = None
+    ) -> list[str]:
+        return [*self.readonly_fields, *(["team"] if obj else [])]
+
+    def create(self, values: dict[str, Any], request: HttpRequest) -> MaintenanceWindow:
+        return create_window(team=values.pop("team"), values=values)
+
+    def update(
+        self, obj: MaintenanceWindow, values: dict[str, Any], request: HttpRequest
+    ) -> object:
+        return update_window(window=obj, values=values)
+
+    def remove(self, obj: MaintenanceWindow) -> None:
+        delete_window(window=obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The action has written the monitors, too."""
 
     def has_act_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("incidents.change_maintenancewindow")

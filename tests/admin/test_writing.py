@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -220,6 +220,57 @@ class TestIncidents:
 
 
 class TestMaintenance:
+    def entered(self, client: Client, page: str, **values: Any) -> dict[str, Any]:
+        times = {"starts_at": "2027-03-01T02:00", "ends_at": "2027-03-01T04:00"}
+        known = {"name": "Upgrade", "time_zone": "Europe/Berlin", "rrule": "FREQ=WEEKLY"}
+        return {**filled(client, page), **times, **known, **values}
+
+    def test_a_new_one_is_planned_by_the_clocks_of_its_zone(self, admin_client: Client) -> None:
+        monitor, page = make_monitor(), address(MaintenanceWindow, "add")
+        form = self.entered(
+            admin_client, page, team=str(monitor.team_id), monitors=[str(monitor.pk)]
+        )
+        response = admin_client.post(page, form)
+        assert response.status_code == 302, errors_of(response)
+        window = MaintenanceWindow.objects.get()
+        assert window.starts_at == datetime(2027, 3, 1, 1, tzinfo=UTC)
+        assert window.begins_at == window.starts_at
+        assert list(window.monitors.all()) == [monitor]
+
+    def test_what_makes_no_sense_is_refused_as_on_its_page(self, admin_client: Client) -> None:
+        page, team = address(MaintenanceWindow, "add"), str(TeamFactory().pk)
+        foreign = [str(make_monitor().pk)]
+        for wrong, field in (
+            ({"is_for_all": "on", "ends_at": "2027-03-01T01:00"}, "__all__"),
+            ({"is_for_all": "on", "rrule": "FREQ=NEVER"}, "rrule"),
+            ({"is_for_all": "on", "time_zone": "Europe/Atlantis"}, "time_zone"),
+            ({"monitors": foreign}, "monitors"),
+            ({}, "__all__"),
+        ):
+            form = self.entered(admin_client, page, team=team, **wrong)
+            assert field in errors_of(admin_client.post(page, form)), wrong
+        assert not MaintenanceWindow.objects.exists()
+
+    def test_it_is_changed_and_deleted(self, admin_client: Client) -> None:
+        monitor, page = make_monitor(), address(MaintenanceWindow, "add")
+        form = self.entered(
+            admin_client, page, team=str(monitor.team_id), monitors=[str(monitor.pk)]
+        )
+        admin_client.post(page, form)
+        window = MaintenanceWindow.objects.get()
+        page = address(MaintenanceWindow, "change", window.pk)
+        response = admin_client.post(page, filled(admin_client, page))
+        assert response.status_code == 302, errors_of(response)
+        assert MaintenanceWindow.objects.get().changed_at == window.changed_at
+        form = {**filled(admin_client, page), "time_zone": "UTC", "is_for_all": "on"}
+        response = admin_client.post(page, {**form, "monitors": []})
+        assert response.status_code == 302, errors_of(response)
+        window.refresh_from_db()
+        assert window.starts_at == datetime(2027, 3, 1, 2, tzinfo=UTC)
+        assert window.is_for_all
+        admin_client.post(address(MaintenanceWindow, "delete", window.pk), {"post": "yes"})
+        assert not MaintenanceWindow.objects.exists()
+
     def test_start_extend_and_end(self, admin_client: Client) -> None:
         now = timezone.now()
         begins, ends = now + timedelta(hours=1), now + timedelta(hours=2)
