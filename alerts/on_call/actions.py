@@ -170,23 +170,34 @@ class _OverrideValues(_Values):
         return self
 
 
+@transaction.atomic
 def add_override(*, schedule: Schedule, values: Mapping[str, Any]) -> Override:
     """Put somebody in everybody's place for a time; it stands above those made before."""
     given = validate(_OverrideValues, values)
     [member] = _members(schedule.team, [given.member], field="member")
-    return Override.objects.create(
+    override = Override.objects.create(
         schedule=schedule, member=member, starts_at=given.starts_at, ends_at=given.ends_at
     )
+    _record("override.added", override)
+    return override
 
 
+@transaction.atomic
 def remove_override(*, override: Override) -> None:
+    _record("override.removed", override)
     override.delete()
+
+
+def _record(action: str, override: Override) -> None:
+    name = f"{override.schedule}: {override.member.user.email}"
+    record(action, override, team=override.schedule.team_id, name=name)
 
 
 class _ContactValues(_Values):
     channels: list[UUID] = Field(max_length=50)
 
 
+@transaction.atomic
 def set_contacts(*, member: Membership, values: Mapping[str, Any]) -> None:
     """Through which of the team's channels a member is reached when on call; none: by e-mail."""
     given = validate(_ContactValues, values).channels
@@ -194,6 +205,7 @@ def set_contacts(*, member: Membership, values: Mapping[str, Any]) -> None:
     if missing := [one for one in given if one not in found]:
         raise Invalid({"channels": [f"There is no channel {one}." for one in missing]})
     member.contacts.set(found.values())
+    record("contacts.changed", member, team=member.team_id, name=member.user.email)
 
 
 def _members(team: Team, emails: Collection[str], *, field: str) -> list[Membership]:

@@ -136,6 +136,22 @@ def test_maintenance_is_recorded(api: Api) -> None:
     ]
 
 
+def test_who_is_woken_is_recorded(api: Api, owner: Membership) -> None:
+    email, now = owner.user.email, database_now()
+    layers = [{"members": [email], "start": "2026-01-05T09:00"}]
+    made = api.post("schedules/", {"name": "Primary", "layers": layers}).json()
+    address = f"schedules/{made['id']}/overrides/"
+    times = {"starts_at": now, "ends_at": now + timedelta(hours=1)}
+    override = api.post(address, {"member": email, **times}).json()["id"]
+    api.delete(f"{address}{override}/")
+    api.patch(f"contacts/{owner.pk}/", {"channels": []})
+    assert told()[1:] == [
+        ("override.added", f"Primary: {email}", []),
+        ("override.removed", f"Primary: {email}", []),
+        ("contacts.changed", email, []),
+    ]
+
+
 def test_who_comes_and_goes_is_recorded(client: Client, team: Team) -> None:
     other = MembershipFactory(team=team, user__email="bob@example.org", role=Role.VIEWER)
     client.post(reverse("member-role", args=[other.pk]), {"role": "editor"})
