@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from alerts.messages import REMINDER, facts_of_incident
 from alerts.models import Delivery, Escalation, EscalationState, Event, Skip
@@ -29,11 +29,12 @@ from alerts.policies import (
     within_hours,
 )
 from alerts.rules import rules_of_policies, subject_of
+from incidents.holding import DOWN
 from incidents.machine import SUSPENDED
-from incidents.models import Incident, IncidentEvent, IncidentStatus
+from incidents.models import Incident, IncidentEvent, IncidentStatus, Severity
 from incidents.transitions import Transition
-
 from probe.values import Reason
+
 log = structlog.get_logger(__name__)
 
 # What one look decides: in one transaction, of a second or less.
@@ -84,11 +85,18 @@ def decide_due(now: datetime) -> int:
 
 
 def _due(now: datetime) -> QuerySet[Escalation]:
+    """What of it may be told: what lasts while what its monitor depends on is down has to wait."""
     waiting = Escalation.objects.filter(state=EscalationState.WAITING, due_at__lte=now)
     due = waiting.filter(incident__monitor__snoozed_until=None).exclude(
         incident__monitor__status__in=SUSPENDED
     )
-    return due.order_by("due_at", "id")
+    above = Incident.objects.unresolved().filter(
+        monitor__dependents=OuterRef("incident__monitor"),
+        monitor__status__in=DOWN,
+        severity=Severity.DOWN,
+    )
+    lasting = ~Q(incident__status=IncidentStatus.RESOLVED)
+    return due.exclude(lasting & Exists(above)).order_by("due_at", "id")
 
 
 def _decide_alone(row_id: int, now: datetime) -> int:
@@ -192,6 +200,11 @@ def _step_of(rule: Rule | None, step_id: int) -> Step | None:
     return next((step for step in rule.steps if step.id == step_id), None) if rule else None
 
 
+def _names_of(row: Escalation) -> frozenset[str]:
+    """By which names its policy may have asked for it, whatever the incident's reason is by now."""
+    return names_of(row.event, Reason.HEARTBEAT_MISSED, row.incident_event.severity)
+
+
 def _situation(incident: Incident, is_changed: bool) -> Situation:
     return Situation(
         subject=subject_of(incident),
@@ -200,11 +213,6 @@ def _situation(incident: Incident, is_changed: bool) -> Situation:
         is_resolved=incident.is_resolved,
         is_changed=is_changed,
     )
-def _names_of(row: Escalation) -> frozenset[str]:
-    """By which names its policy may have asked for it, whatever the incident's reason is by now."""
-    return names_of(row.event, Reason.HEARTBEAT_MISSED, row.incident_event.severity)
-
-
 
 
 def _latest_troubles(incidents: Iterable[UUID]) -> dict[UUID, UUID]:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Team
+from alerts.escalation import decide_due
 from alerts.models import Delivery
 from incidents.models import EventKind, Incident
 from monitors.actions import create_monitor, update_monitor
@@ -206,6 +207,21 @@ def test_a_child_that_was_told_of_before_is_told_of_its_end(router: Monitor) -> 
     assert incident_of(server).severity == "down"
     observe(server, UP)
     assert told()["Server", "recovered"] == 1
+
+
+def test_later_steps_wait_while_a_parent_is_down(team: Team, router: Monitor) -> None:
+    later = team.policies.get().steps.create(position=1, delay_s=600)
+    later.channels.set([WebhookFactory(team=team)])
+    [server] = behind(router, name="Server")
+    fail(server)
+    observe(router, UP)
+    review_incidents()
+    fail(router)
+    decide_due(database_now() + timedelta(minutes=11))
+    assert told() == {("Server", "down"): 1, ("Router", "down"): 2}
+    observe(router, UP)
+    decide_due(database_now() + timedelta(minutes=12))
+    assert told()["Server", "down"] == 2
 
 
 def test_a_chain_is_told_at_its_upper_end(router: Monitor) -> None:
