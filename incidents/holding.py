@@ -9,12 +9,15 @@
         │ all parents are proven fine and it        ▼
         │ still fails, or the time is up          never told
         ▼
-      told
+      told, unless a parent is down that nobody is told of: then it waits on
 
 Which of them fails first is chance: a parent's verdict may come seconds after its children's. So
 trouble of a child always waits, its parents are checked at once, and only a check of each parent
 that began later, passed and left nothing unconfirmed proves them fine. A group is checked by its
 members, and fine when each of them is.
+
+A parent that is down under maintenance has no incident, or one that says nothing of the present. So
+its places are asked: what depends on planned work is kept quiet with it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,6 +26,8 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from uuid import UUID
 
+from incidents.groups import Rule
+from incidents.machine import SUSPENDED
 from incidents.models import Incident, Severity
 from monitors.groups import GROUP, leaves_of
 from monitors.models import Assignment, Monitor, Status
@@ -43,18 +48,23 @@ class Hold(Enum):
     """What becomes of trouble that is held."""
 
     WAIT = auto()
+    WAIT_ON = auto()
     UNDER = auto()
     TELL = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A monitor that others depend on; `incident` is its open one if it is down."""
+    """A monitor that others depend on; `incident` is its open one if it is down.
+
+    `is_quietly_down`: it is, and under maintenance, or about to be proven so after that.
+    """
 
     id: UUID
     name: str
     incident: Incident | None
     is_fine: bool
+    is_quietly_down: bool = False
 
 
 def decide_hold(
@@ -69,6 +79,8 @@ def decide_hold(
         return Hold.UNDER
     if was_under:
         return Hold.WAIT
+    if any(parent.is_quietly_down for parent in parents):
+        return Hold.WAIT_ON if is_overdue else Hold.WAIT
     if is_overdue or (is_failing and all(parent.is_fine for parent in parents)):
         return Hold.TELL
     return Hold.WAIT
@@ -169,7 +181,13 @@ class Family:
 
     def parents_of(self, child: UUID, *, since: datetime) -> list[Parent]:
         return [
-            Parent(one.pk, one.name, self._incidents.get(one.pk), self._is_fine(one, since))
+            Parent(
+                one.pk,
+                one.name,
+                self._incidents.get(one.pk),
+                self._is_fine(one, since),
+                one.status in SUSPENDED and self._is_down(one),
+            )
             for one in self._parents[child]
         ]
 
@@ -193,16 +211,32 @@ class Family:
     def _is_fine(self, parent: Monitor, since: datetime) -> bool:
         """Whether every place has looked since then and found nothing that may become trouble.
 
-        A place that says down, outvoted by the others, has nothing more to say.
+        A place that says down, outvoted by the others, has nothing more to say; but under
+        maintenance nobody votes.
         """
         asked = [one for one in self._checked.monitors([parent]) if not KINDS[one.kind].is_passive]
         return all(
             _is_checked(place, since)
             and not place.unknowns
-            and (place.failures == 0 or place.state == Status.DOWN)
+            and (
+                place.failures == 0 or (place.state == Status.DOWN and one.status not in SUSPENDED)
+            )
             for one in asked
             for place in self._assignments.get(one.pk, ())
         )
+
+    def _is_down(self, parent: Monitor) -> bool:
+        """Whether its places say so, or of a group those of as many members as it takes."""
+        leaves = self._checked.monitors([parent])
+        down = [
+            one
+            for one in leaves
+            if sum(place.state == Status.DOWN for place in self._assignments.get(one.pk, ()))
+            >= one.quorum
+        ]
+        if parent.kind != GROUP:
+            return bool(down)
+        return len(down) >= Rule.of(parent).needed(len(leaves))
 
 
 def _is_checked(assignment: Assignment, since: datetime) -> bool:

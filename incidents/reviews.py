@@ -210,8 +210,8 @@ class _Review:
         self._now = now
         self._changed: list[Incident] = []
         self._events: list[IncidentEvent] = []
-        self._told: list[Incident] = []
-        self._transitions: list[Transition] = []
+        self._told: list[tuple[Incident, IncidentEvent | None]] = []
+        self._waiting_on: list[IncidentEvent] = []
         self._to_check: dict[datetime, set[UUID]] = {}
 
     def decide(self, incident: Incident) -> None:
@@ -228,20 +228,28 @@ class _Review:
                 self._put_under(incident, parents)
             case Hold.WAIT:
                 self._wait(incident)
+            case Hold.WAIT_ON:
+                self._wait_on(incident, parents)
             case Hold.TELL:
                 self._tell(incident, parents)
 
     def write(self) -> list[Transition]:
-        told_of = _latest_troubles(self._told)
-        for incident in self._told:
-            kind = EventKind.FLAPPING.value if incident.is_flapping else incident.severity
-            self._transitions.append(Transition(incident, told_of[incident.pk], kind))
+        transitions = self._transitions()
         Incident.objects.bulk_update(self._changed, WRITTEN, batch_size=500)
-        IncidentEvent.objects.bulk_create(self._events)
+        IncidentEvent.objects.bulk_create([*self._events, *self._news_of_waiting()])
         tell_changed(Topic.INCIDENTS, {incident.pk for incident in self._changed})
         for since, monitors in self._to_check.items():
             look_soon(monitors, unless_since=since)
-        return self._transitions
+        return transitions
+
+    def _transitions(self) -> list[Transition]:
+        """What is told: of what was never held under another, as if it had never been held."""
+        trouble = _latest_troubles([incident for incident, _ in self._told])
+        found = []
+        for incident, release in self._told:
+            kind = EventKind.FLAPPING.value if incident.is_flapping else incident.severity
+            found.append(Transition(incident, release or trouble[incident.pk], kind))
+        return found
 
     def _put_under(self, incident: Incident, parents: Iterable[Parent]) -> None:
         cause, parent = min(
@@ -256,34 +264,58 @@ class _Review:
 
     def _wait(self, incident: Incident) -> None:
         if incident.held_until is None:  # the parent is over
-            incident.held_since = self._now
-            incident.held_until = self._now + self._family.patience_with(incident.monitor)
-            self._changed.append(incident)
+            self._begin_to_wait(incident)
         assert incident.held_since is not None
         to_check = self._to_check.setdefault(incident.held_since, set())
         to_check.update(self._family.checked_soon(incident.monitor_id))
+
+    def _begin_to_wait(self, incident: Incident) -> None:
+        incident.held_since = self._now
+        incident.held_until = self._now + self._family.patience_with(incident.monitor)
+        self._changed.append(incident)
+
+    def _wait_on(self, incident: Incident, parents: Iterable[Parent]) -> None:
+        """Wait anew for a parent that nobody is told of; that it does so is said once."""
+        self._begin_to_wait(incident)
+        names = ", ".join(f"“{one.name}”" for one in parents if one.is_quietly_down)
+        message = f"{names} is down under maintenance: nobody is told of this until that is over."
+        self._waiting_on.append(self._event(incident, EventKind.HELD, message))
 
     def _tell(self, incident: Incident, parents: Iterable[Parent]) -> None:
         incident.held_since = incident.held_until = None
         incident.told_at = incident.told_at or self._now
         self._changed.append(incident)
-        if incident.parent_id is None:
-            self._told.append(incident)  # as if it had never been held
-            return
-        names = ", ".join(f"“{parent.name}”" for parent in parents)
-        message = f"{names} is down no more, and this still is." if names else ""
-        event = self._note(incident, EventKind.RELEASED, message, severity=incident.severity)
-        kind = EventKind.FLAPPING.value if incident.is_flapping else incident.severity
-        self._transitions.append(Transition(incident, event, kind))
+        release = None
+        if incident.parent_id is not None:
+            names = ", ".join(f"“{parent.name}”" for parent in parents)
+            message = f"{names} is down no more, and this still is." if names else ""
+            release = self._note(
+                incident, EventKind.RELEASED, message, severity=incident.severity
+            )
+        self._told.append((incident, release))
+
+    def _news_of_waiting(self) -> list[IncidentEvent]:
+        if not self._waiting_on:
+            return []
+        known = IncidentEvent.objects.filter(
+            incident__in=[event.incident_id for event in self._waiting_on], kind=EventKind.HELD
+        )
+        told = set(known.values_list("incident_id", flat=True))
+        return [event for event in self._waiting_on if event.incident_id not in told]
 
     def _note(
         self, incident: Incident, kind: EventKind, message: str, *, severity: str = ""
     ) -> IncidentEvent:
-        event = IncidentEvent(
-            incident=incident, kind=kind, at=self._now, message=message, severity=severity
-        )
+        event = self._event(incident, kind, message, severity)
         self._events.append(event)
         return event
+
+    def _event(
+        self, incident: Incident, kind: EventKind, message: str, severity: str = ""
+    ) -> IncidentEvent:
+        return IncidentEvent(
+            incident=incident, kind=kind, at=self._now, message=message, severity=severity
+        )
 
 
 def _latest_troubles(incidents: Iterable[Incident]) -> dict[UUID, IncidentEvent]:

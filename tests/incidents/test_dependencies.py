@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from accounts.models import Team
 from alerts.escalation import decide_due
 from alerts.models import Delivery
-from incidents.models import EventKind, Incident
+from incidents.maintenance.actions import create_window, end_window
+from incidents.models import EventKind, Incident, MaintenanceWindow
 from monitors.actions import create_monitor, update_monitor
 from monitors.drafts import values_of
 from monitors.models import Assignment, Monitor
@@ -279,6 +280,89 @@ def test_what_no_longer_depends_on_it_is_told(router: Monitor) -> None:
     observe(server, REFUSED)
     review_incidents()
     assert told() == {("Router", "down"): 1, ("Server", "down"): 1}
+
+
+def planned(*monitors: Monitor) -> MaintenanceWindow:
+    """Maintenance of these that is on."""
+    now = database_now()
+    times = {"starts_at": now - timedelta(minutes=1), "ends_at": now + timedelta(hours=1)}
+    ids = [one.pk for one in monitors]
+    window = create_window(team=monitors[0].team, values={"name": "W", **times, "monitors": ids})
+    review_incidents()
+    return window
+
+
+def wait_in_vain(*failing: Monitor) -> None:
+    """So long that what is held would be told."""
+    for monitor in failing:
+        observe(monitor, REFUSED)
+    Incident.objects.filter(held_until__isnull=False).update(held_until=database_now())
+    review_incidents()
+
+
+def test_what_depends_on_planned_work_is_kept_quiet_with_it(router: Monitor) -> None:
+    [server] = behind(router, name="Server")
+    window = planned(router)
+    fail(router, server)
+    for _ in range(3):
+        wait_in_vain(router, server)
+    assert not told()
+    kinds = list(incident_of(server).events.order_by("id").values_list("kind", flat=True))
+    assert kinds == [EventKind.OPENED, EventKind.HELD]
+    assert "“Router” is down under maintenance" in incident_of(server).events.last().message
+    end_window(window=window)
+    review_incidents()
+    observe(server, REFUSED)
+    wait_in_vain()
+    assert not told()  # the router is to be proven first
+    observe(router, UP)
+    observe(server, REFUSED)
+    review_incidents()
+    assert told() == {("Server", "down"): 1}
+
+
+def test_maintenance_that_begins_in_a_parents_outage_wakes_nobody_for_its_children(
+    router: Monitor,
+) -> None:
+    [server] = behind(router, name="Server")
+    fail(router, server)
+    review_incidents()
+    window = planned(router)
+    for _ in range(3):
+        wait_in_vain(router, server)
+    assert told() == {("Router", "down"): 1}
+    end_window(window=window)
+    review_incidents()
+    observe(server, REFUSED)
+    observe(router, REFUSED)
+    wait_in_vain()
+    assert told() == {("Router", "down"): 2}
+    assert incident_of(server).parent == incident_of(router)
+
+
+def test_a_parent_under_maintenance_that_works_holds_nothing(router: Monitor) -> None:
+    [server] = behind(router, name="Server")
+    planned(router)
+    fail(server)
+    observe(router, UP)
+    review_incidents()
+    assert told() == {("Server", "down"): 1}
+
+
+def test_a_group_under_maintenance_is_down_as_its_rule_has_it(team: Team) -> None:
+    nodes = [observe(make_monitor(team, name=f"Node {n}"), UP) for n in range(3)]
+    settings = {"rule": "percent", "percent": 60}
+    names = {"members": [str(one.pk) for one in nodes], "settings": settings}
+    cluster = make_monitor(team, name="Cluster", kind="group", target="", **names)
+    review_incidents()
+    [server] = behind(cluster, name="Server")
+    planned(cluster)
+    fail(nodes[0], nodes[1], server)
+    wait_in_vain(server, *nodes[:2])
+    assert told()["Server", "down"] == 0
+    observe(nodes[1], UP)
+    wait_in_vain(server)
+    assert told()["Server", "down"] == 1
 
 
 def problems(values: dict[str, Any], monitor: Monitor) -> Iterable[str]:
