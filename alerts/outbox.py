@@ -88,7 +88,13 @@ def _decisions(
         )
         listeners = pagers if transition.kind in FOR_PAGERS else owed
         waiting = listeners.setdefault(incident.pk, [])
-        decision = decide_tellings(rules.get(incident.team_id, ()), occasion, owed=waiting, now=now)
+        decision = decide_tellings(
+            rules.get(incident.team_id, ()),
+            occasion,
+            owed=waiting,
+            now=now,
+            is_acknowledged=transition.is_known,
+        )
         # one batch may hold an incident's beginning and its end
         waiting += [channel for channel, told in decision.now.items() if told.owes_recovery]
         yield transition, decision

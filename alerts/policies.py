@@ -158,11 +158,17 @@ class Decision:
 
 
 def decide_tellings(
-    rules: Iterable[Rule], occasion: Occasion, *, owed: Collection[UUID], now: datetime
+    rules: Iterable[Rule],
+    occasion: Occasion,
+    *,
+    owed: Collection[UUID],
+    now: datetime,
+    is_acknowledged: bool = False,
 ) -> Decision:
-    """What becomes of what happened `now`.
+    """What becomes of what happened `now`, or was held until now.
 
     `owed` are the channels that wait for it: for an end, or for somebody to be on it.
+    `is_acknowledged`: somebody is, since before it could be told.
     """
     decision = Decision()
     if occasion.event not in TROUBLES:
@@ -172,7 +178,10 @@ def decide_tellings(
             continue
         if occasion.event != Event.RECOVERED or rule.tells_only_recoveries:
             for step in rule.steps:
-                _begin(decision, rule, step, occasion, now)
+                if not (is_acknowledged and rule.stops_on_acknowledge):
+                    _begin(decision, rule, step, occasion, now)
+                elif step.is_for(occasion.severity):
+                    decision.later.append(Later(step.id, 0, now, Skip.ACKNOWLEDGED))
     return decision
 
 

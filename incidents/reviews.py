@@ -248,7 +248,9 @@ class _Review:
         found = []
         for incident, release in self._told:
             kind = EventKind.FLAPPING.value if incident.is_flapping else incident.severity
-            found.append(Transition(incident, release or trouble[incident.pk], kind))
+            latest, known_at = trouble[incident.pk], incident.acknowledged_at
+            is_known = known_at is not None and latest.at < known_at
+            found.append(Transition(incident, release or latest, kind, is_known=is_known))
         return found
 
     def _put_under(self, incident: Incident, parents: Iterable[Parent]) -> None:
@@ -289,9 +291,7 @@ class _Review:
         if incident.parent_id is not None:
             names = ", ".join(f"“{parent.name}”" for parent in parents)
             message = f"{names} is down no more, and this still is." if names else ""
-            release = self._note(
-                incident, EventKind.RELEASED, message, severity=incident.severity
-            )
+            release = self._note(incident, EventKind.RELEASED, message, severity=incident.severity)
         self._told.append((incident, release))
 
     def _news_of_waiting(self) -> list[IncidentEvent]:

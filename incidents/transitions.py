@@ -31,13 +31,15 @@ class Transition:
     """A change that people may want to be told of.
 
     `kind` is down, degraded, recovered, flapping, acknowledged or closed (nobody watches any more).
-    What `is_held` is told later, by `incidents.dependencies`, or never.
+    What `is_held` is told later, by `incidents.reviews`, or never. `is_known`: somebody has said
+    since it happened that they are on it.
     """
 
     incident: Incident
     event: IncidentEvent
     kind: str
     is_held: bool = False
+    is_known: bool = False
 
 
 def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:

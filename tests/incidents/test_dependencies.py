@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from accounts.models import Team
 from alerts.escalation import decide_due
-from alerts.models import Delivery
+from alerts.models import Delivery, Escalation
 from incidents.maintenance.actions import create_window, end_window
 from incidents.models import EventKind, Incident, MaintenanceWindow
 from monitors.actions import create_monitor, update_monitor
@@ -25,7 +25,12 @@ from tests.incidents.scenes import OWNER, REFUSED, SLOW, UP, leased, observe
 from uptime.clock import database_now
 from uptime.errors import Invalid
 from uptime.intake import take_in
-from uptime.operations import pause_monitor, resolve_incident, review_incidents
+from uptime.operations import (
+    acknowledge_incident,
+    pause_monitor,
+    resolve_incident,
+    review_incidents,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -223,6 +228,38 @@ def test_later_steps_wait_while_a_parent_is_down(team: Team, router: Monitor) ->
     observe(router, UP)
     decide_due(database_now() + timedelta(minutes=12))
     assert told()["Server", "down"] == 2
+
+
+@pytest.mark.parametrize("is_under", [False, True])
+def test_what_somebody_is_on_by_then_wakes_nobody(router: Monitor, is_under: bool) -> None:
+    [server] = behind(router, name="Server")
+    fail(server)
+    if is_under:
+        fail(router)
+    review_incidents()
+    acknowledge_incident(incident=incident_of(server), by=UserFactory())
+    observe(router, UP)
+    review_incidents()
+    observe(router, UP)
+    observe(server, REFUSED)
+    review_incidents()
+    assert not incident_of(server).is_held
+    assert told()["Server", "down"] == 0
+    assert Escalation.objects.get(incident=incident_of(server)).skipped_because == "acknowledged"
+    observe(server, UP)
+    assert told()["Server", "recovered"] == 0
+
+
+def test_what_became_worse_since_somebody_is_on_it_is_told(router: Monitor) -> None:
+    [server] = behind(router, name="Server")
+    fail(server, seen=SLOW)
+    observe(router, UP)
+    review_incidents()
+    acknowledge_incident(incident=incident_of(server), by=UserFactory())
+    fail(server)
+    observe(router, UP)
+    review_incidents()
+    assert told() == {("Server", "degraded"): 1, ("Server", "down"): 1}
 
 
 def test_a_chain_is_told_at_its_upper_end(router: Monitor) -> None:
