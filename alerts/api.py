@@ -87,7 +87,8 @@ class ChannelOut(Shape):
     """By type; secrets are `********`, which sent back keeps them."""
     enabled: bool
     fallback: UUID | None
-    """The channel that is told in its place when a message through it is given up."""
+    """The channel that is told in its place when a message through it is given up, or is not taken
+    for some minutes."""
     digest_above: int | None
     """More messages than this within ten seconds become one; null: never."""
     rate_per_minute: int | None

@@ -1,7 +1,8 @@
 """How attempts to deliver ended: written down, and what follows from it.
 
-What is given up is handed on to the channel's fallback. A channel whose receiver refused it for
-good is disabled, and its team's owners are told so by e-mail; a test that arrives enables it again.
+What is given up is handed on to the channel's fallback. So is what was not taken for some minutes;
+the channel itself goes on being tried. A channel whose receiver refused it for good is disabled,
+and its team's owners are told so by e-mail; a test that arrives enables it again.
 """
 
 import random
@@ -18,6 +19,7 @@ from alerts.messages import (
     DIGEST,
     DISABLED,
     FOR_PAGERS,
+    REMINDER,
     TEST,
     channel_facts,
     facts_of_dead_channel,
@@ -25,6 +27,7 @@ from alerts.messages import (
 )
 from alerts.models import Attempt, Channel, ChannelProbe, Delivery, DeliveryStatus, Event
 from alerts.outbox import NOTICE_STEP, Leased, Outcome, announce
+from alerts.policies import TROUBLES
 from alerts.rules import pager_types
 from incidents.models import EventKind, Incident, IncidentEvent
 from uptime.clock import database_now
@@ -34,6 +37,9 @@ FIRST_BACK_OFF = timedelta(seconds=5)
 LONGEST_BACK_OFF = timedelta(hours=1)
 JITTER = 0.1
 MAX_ATTEMPTS = 20  # with the back-off above: about eleven hours
+# As many, or so long a wait that the receiver asked for, and the fallback is told meanwhile.
+ATTEMPTS_ALONE = 6  # some three minutes
+LONGEST_ALONE = timedelta(minutes=5)
 
 Ended = tuple[Leased, Outcome]
 
@@ -48,7 +54,7 @@ def record_outcomes(ended: Sequence[Ended]) -> set[UUID]:
     now = database_now()
     with transaction.atomic():
         # Before the deliveries, as whoever changes an incident does.
-        _lock_incidents([leased.id for leased, outcome in ended if _is_given_up(leased, outcome)])
+        _lock_incidents([leased.id for leased, outcome in ended if _is_handed_on(leased, outcome)])
         held = _lock_those_held(ended)
         ours = [(leased, outcome) for leased, outcome in ended if leased.id in held]
         sent = [leased for leased, outcome in ours if outcome.error is None]
@@ -79,13 +85,19 @@ def _is_given_up(leased: Leased, outcome: Outcome) -> bool:
     return outcome.error is not None and is_last
 
 
-def _lock_incidents(given_up: Sequence[UUID]) -> None:
+def _is_handed_on(leased: Leased, outcome: Outcome) -> bool:
+    """Whether the channel's fallback is told, if it has one and that was not told before."""
+    is_late = leased.attempt >= ATTEMPTS_ALONE or bounded(outcome.retry_after) > LONGEST_ALONE
+    return outcome.error is not None and (is_late or _is_given_up(leased, outcome))
+
+
+def _lock_incidents(handed_on: Sequence[UUID]) -> None:
     """Those that a fallback is now told of: either their end comes after that, or it is known."""
-    if given_up:
-        handed_on = Delivery.objects.filter(channel__fallback__isnull=False).filter(
-            Q(pk__in=given_up) | Q(digest__in=given_up)
+    if handed_on:
+        told = Delivery.objects.filter(channel__fallback__isnull=False).filter(
+            Q(pk__in=handed_on) | Q(digest__in=handed_on)
         )
-        rows = Incident.objects.filter(pk__in=handed_on.values("incident")).order_by("pk")
+        rows = Incident.objects.filter(pk__in=told.values("incident")).order_by("pk")
         list(rows.select_for_update(no_key=True).values_list("pk"))
 
 
@@ -154,8 +166,8 @@ def _record_failure(leased: Leased, outcome: Outcome, error: str, now: datetime)
     if leased.event == DIGEST:
         _share([leased], status=status, last_error=error)
     _note_on_channel(leased, outcome, error, now)
-    if is_dead:
-        _hand_on(leased, now)
+    if _is_handed_on(leased, outcome):
+        _hand_on(leased, now, is_dead=is_dead)
     return status
 
 
@@ -211,12 +223,14 @@ def _disable(channel: QuerySet[Channel], why: str, now: datetime) -> None:
     announce()
 
 
-def _hand_on(leased: Leased, now: datetime) -> None:
-    """Queue what was given up for the channel that stands in for its own, if there is one.
+def _hand_on(leased: Leased, now: datetime, *, is_dead: bool) -> None:
+    """Queue it for the channel that stands in for its own, if there is one, with what waits its
+    turn behind it.
 
     Of a digest that is each of its members, which may well be merged there, too. Among channels
-    that stand in for each other it goes round once: none is told of an event twice. Trouble that is
-    over by now is told together with its end, in one message; a pager is not woken for it.
+    that stand in for each other it goes round once: none is told of an event twice, however often
+    this is asked for. Trouble that is over by now is told together with its end, in one message; a
+    pager is not woken for it.
     """
     is_about_itself = leased.is_notice or leased.event in (TEST, *FOR_PAGERS)
     if is_about_itself or leased.channel_id is None:
@@ -225,10 +239,18 @@ def _hand_on(leased: Leased, now: datetime) -> None:
     fallback_id = channel.fallback_id
     if fallback_id is None or not _is_kept(fallback_id):
         return
-    given_up = Delivery.objects.filter(
+    own = Delivery.objects.filter(
         **{"digest": leased.id} if leased.event == DIGEST else {"pk": leased.id}
-    ).select_related("incident__monitor")
-    rows = [row for row in given_up.order_by("pk") if _may_go_on(row)]
+    )
+    behind = Delivery.objects.filter(
+        channel=channel,
+        incident__in=own.exclude(incident=None).values("incident"),
+        event__in=(*TROUBLES, REMINDER),
+        attempts=0,
+        next_attempt_at__isnull=False,
+    )
+    handed_on = (own | behind).select_related("incident__monitor").order_by("pk")
+    rows = [row for row in handed_on if _may_go_on(row, is_dead=is_dead)]
     Delivery.objects.bulk_create(
         [
             *(_in_place_of(row, channel, now) for row in rows if not _is_late(row)),
@@ -303,11 +325,13 @@ def _late_news(rows: Sequence[Delivery], channel: Channel, now: datetime) -> Ite
             )
 
 
-def _may_go_on(row: Delivery) -> bool:
-    """What tells of no incident's event has nothing that would end its round: once is enough."""
+def _may_go_on(row: Delivery, *, is_dead: bool) -> bool:
+    """What tells of no incident's event has nothing that would end its round: once is enough, when
+    it is given up.
+    """
     if not isinstance(row.facts, dict):
         return False
-    return row.incident_event_id is not None or not row.facts.get("failed_channel")
+    return row.incident_event_id is not None or (is_dead and not row.facts.get("failed_channel"))
 
 
 def _is_kept(channel_id: UUID) -> bool:

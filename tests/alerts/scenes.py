@@ -92,6 +92,16 @@ def fail(monitor: Monitor, *, severity: Severity = Severity.DOWN) -> Transition:
     return Transition(incident, event, severity.value)
 
 
+def worsen(incident: Incident, severity: Severity) -> Transition:
+    """Or ease."""
+    incident.severity = severity
+    incident.save()
+    event = IncidentEvent.objects.create(
+        incident=incident, kind=EventKind.SEVERITY_CHANGED, severity=severity, at=database_now()
+    )
+    return Transition(incident, event, severity.value)
+
+
 def recover(incident: Incident) -> Transition:
     incident.status = IncidentStatus.RESOLVED
     incident.resolved_at = incident.started_at + timedelta(minutes=4, seconds=12)

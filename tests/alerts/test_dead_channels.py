@@ -19,8 +19,8 @@ from alerts.actions import (
 from alerts.dispatch import Dispatcher
 from alerts.models import Channel, Delivery, DeliveryStatus
 from alerts.outbox import Outcome, lease_deliveries, queue_deliveries
-from alerts.recording import record_outcomes
-from incidents.models import Incident
+from alerts.recording import ATTEMPTS_ALONE, record_outcomes
+from incidents.models import Incident, Severity
 from tests.alerts.scenes import (
     fail,
     make_monitor,
@@ -31,6 +31,7 @@ from tests.alerts.scenes import (
     recover,
     send_due,
     tell_all,
+    worsen,
 )
 from tests.factories import MembershipFactory
 from tests.locks import wait_for_a_waiter
@@ -185,6 +186,46 @@ def test_a_fallback_that_heard_the_trouble_hears_its_end(
     send_due(dispatcher)
     assert [request.json()["event"] for request in receiver.requests] == ["down", "recovered"]
     assert len(mail_server.mails) == 1
+
+
+def test_a_fallback_is_told_of_what_was_not_taken_for_minutes_and_of_what_waits_behind_it(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    with Receiver() as other:
+        second = make_webhook(team, other.url, "Second")
+        first = make_webhook(team, receiver.url, "First")
+        update_channel(channel=first, values={"fallback": second.pk})
+        tell_all(team, first, on=("down", "degraded", "recovered"))
+        receiver.default = Reply(503)
+        slow = fail(make_monitor(team), severity=Severity.DEGRADED)
+        [delivery] = queue(slow)
+        queue(worsen(slow.incident, Severity.DOWN))
+        for attempt in range(1, ATTEMPTS_ALONE + 3):
+            send_due(dispatcher, at=delivery.next_attempt_at)
+            delivery.refresh_from_db()
+            assert len(receiver.requests) == delivery.attempts == attempt
+            assert len(other.requests) == (2 if attempt >= ATTEMPTS_ALONE else 0)
+        assert [r.json()["event"] for r in other.requests] == ["degraded", "down"]
+        receiver.default = Reply(200)
+        queue(recover(slow.incident))
+        send_due(dispatcher, at=delivery.next_attempt_at)
+        told = [request.json()["event"] for request in receiver.requests[-3:]]
+        assert told == ["degraded", "down", "recovered"]
+        assert [r.json()["event"] for r in other.requests] == ["degraded", "down", "recovered"]
+
+
+def test_a_fallback_is_told_at_once_where_the_receiver_asks_for_a_long_rest(
+    team: Team, receiver: Receiver, dispatcher: Dispatcher
+) -> None:
+    with Receiver() as other:
+        second = make_webhook(team, other.url, "Second")
+        first = make_webhook(team, receiver.url, "First")
+        update_channel(channel=first, values={"fallback": second.pk})
+        tell_all(team, first)
+        receiver.default = Reply(429, headers={"Retry-After": "600"})
+        queue(fail(make_monitor(team)))
+        send_due(dispatcher)
+        assert len(other.requests) == 1
 
 
 def test_a_channel_that_was_told_already_is_not_told_as_a_fallback(

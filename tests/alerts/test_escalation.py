@@ -30,6 +30,7 @@ from tests.alerts.scenes import (
     queue,
     recover,
     send_due,
+    worsen,
 )
 from tests.factories import UserFactory
 from tests.servers.webhook import Receiver
@@ -74,15 +75,6 @@ def told() -> list[tuple[str, str]]:
 def skipped() -> list[str]:
     rows = Escalation.objects.exclude(skipped_because="").order_by("pk")
     return list(rows.values_list("skipped_because", flat=True))
-
-
-def worsen(incident: Incident, severity: Severity) -> Transition:
-    incident.severity = severity
-    incident.save()
-    event = IncidentEvent.objects.create(
-        incident=incident, kind=EventKind.SEVERITY_CHANGED, severity=severity, at=database_now()
-    )
-    return Transition(incident, event, severity.value)
 
 
 def test_a_later_step_is_told_when_it_is_due_and_not_before(
