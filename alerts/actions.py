@@ -4,13 +4,13 @@
 change nothing; so does everything that is not the team's own.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -62,6 +62,7 @@ MOST_SINGLES = 1000
 FASTEST_PER_MINUTE = 60_000
 LONGEST_DELAY_S = 30 * 86400
 SHORTEST_REPEAT_S = 60
+MOST_STEPS = 20
 
 
 class _Values(BaseModel):
@@ -270,7 +271,7 @@ class _PolicyValues(_Values):
     tags: list[Tag] = Field(default=[], max_length=100)
     names: list[Name] = Field(default=[], max_length=100)
     monitors: list[UUID] = Field(default=[], max_length=10_000)
-    steps: list[StepValues] = Field(min_length=1, max_length=20)
+    steps: list[StepValues] = Field(min_length=1, max_length=MOST_STEPS)
     expiry_days: list[Annotated[int, Field(ge=1, le=365)]] = Field(
         default_factory=default_expiry_days, min_length=1, max_length=20
     )
@@ -368,9 +369,7 @@ def _save_policy(policy: Policy, given: _PolicyValues) -> Policy:
     with transaction.atomic():
         policy.save()
         policy.monitors.set(monitors)
-        for position, (step, whom) in enumerate(zip(given.steps, told, strict=True)):
-            _save_step(policy, position, step, whom)
-        policy.steps.filter(position__gte=len(given.steps)).delete()
+        _save_steps(policy, given.steps, told)
     return policy
 
 
@@ -388,20 +387,55 @@ def _told_by(policy: Policy, step: StepValues, place: int) -> _Whom:
     )
 
 
-def _save_step(policy: Policy, position: int, step: StepValues, whom: _Whom) -> None:
-    # The row stays: what incidents under way still have to tell by it follows the change.
-    stored, _ = PolicyStep.objects.update_or_create(
-        policy=policy,
-        position=position,
-        defaults={
-            "delay_s": step.delay_seconds,
-            "repeat_s": step.repeat_seconds,
-            "max_repeats": step.max_repeats,
-            "severities": [one for one in Severity if one in step.severities],
-        },
-    )
-    stored.channels.set(whom.channels)
-    stored.schedules.set(whom.schedules)
+def _save_steps(policy: Policy, steps: Sequence[StepValues], told: Sequence[_Whom]) -> None:
+    # Rows stay: what incidents under way still have to tell by them follows the change.
+    stored = list(policy.steps.order_by("position").prefetch_related("channels", "schedules"))
+    rows = _paired(stored, steps)
+    policy.steps.exclude(pk__in=[row.pk for row in rows if row]).delete()
+    policy.steps.update(position=F("position") + MOST_STEPS)  # out of the way of each other
+    for position, (row, step, whom) in enumerate(zip(rows, steps, told, strict=True)):
+        _save_step(row or PolicyStep(policy=policy), position, step, whom)
+
+
+def _paired(stored: Iterable[PolicyStep], steps: Sequence[StepValues]) -> list[PolicyStep | None]:
+    """For each of the steps the row that it was: one that is the same, tells the same people, or
+    stands in the same place.
+    """
+    left = list(stored)
+    found: dict[int, PolicyStep] = {}
+    for is_like in (_is_same, _tells_the_same, _stands_there):
+        for place, step in enumerate(steps):
+            row = next((row for row in left if is_like(row, step, place)), None)
+            if row is not None and place not in found:
+                found[place] = row
+                left.remove(row)
+    return [found.get(place) for place in range(len(steps))]
+
+
+def _is_same(row: PolicyStep, step: StepValues, place: int) -> bool:
+    times = (row.delay_s, row.repeat_s, row.max_repeats, set(row.severities))
+    given = (step.delay_seconds, step.repeat_seconds, step.max_repeats, set(step.severities))
+    return times == given and _tells_the_same(row, step, place)
+
+
+def _tells_the_same(row: PolicyStep, step: StepValues, place: int) -> bool:
+    channels = {channel.pk for channel in row.channels.all()}
+    schedules = {schedule.pk for schedule in row.schedules.all()}
+    return (channels, schedules) == (set(step.channels), set(step.schedules))
+
+
+def _stands_there(row: PolicyStep, step: StepValues, place: int) -> bool:
+    return row.position == place
+
+
+def _save_step(row: PolicyStep, position: int, step: StepValues, whom: _Whom) -> None:
+    row.position = position
+    row.delay_s, row.repeat_s = step.delay_seconds, step.repeat_seconds
+    row.max_repeats = step.max_repeats
+    row.severities = [one for one in Severity if one in step.severities]
+    row.save()
+    row.channels.set(whom.channels)
+    row.schedules.set(whom.schedules)
 
 
 Row = TypeVar("Row", Monitor, Channel, Schedule)

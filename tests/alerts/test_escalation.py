@@ -223,6 +223,17 @@ def test_a_policy_is_asked_as_it_is_by_then(team: Team, ann: Channel, ben: Chann
     assert skipped() == ["policy"]
 
 
+def test_a_step_goes_on_wherever_it_stands_by_then(team: Team, ann: Channel, ben: Channel) -> None:
+    made = policy(team, step(ann), step(ben, after=10))
+    queue(fail(make_monitor(team)))
+    update_policy(policy=made, values={"steps": [step(ben, after=10)]})
+    update_policy(
+        policy=made, values={"steps": [step(ann), step(ann, after=5), step(ben, after=9)]}
+    )
+    decide_due(in_(10))
+    assert told() == [("Ann", "down"), ("Ben", "down")]
+
+
 @pytest.mark.parametrize(
     ("events", "expected"), [(["degraded"], ["policy"]), (["heartbeat_late"], []), (["down"], [])]
 )
