@@ -20,6 +20,7 @@ from alerts.messages import TEST, Facts, compose_message, sample_message
 from alerts.outbox import SENT, Leased, Outcome
 from alerts.recording import MAX_ATTEMPTS
 from alerts.templating import reworded
+from incidents.links import without_keys
 from uptime.secrets import MASK, SecretsUnreadable, decrypt, unseal
 
 log = structlog.get_logger(__name__)
@@ -86,10 +87,12 @@ def storable(text: str) -> str:
 
 
 def without_secrets(text: str, encrypted: str) -> str:
-    """`text` without the channel's secrets: a receiver may repeat in its answer what it was sent.
+    """`text` without the channel's secrets, and without links that do something for whoever has
+    them: a receiver may repeat in its answer what it was sent, and the log is read by more people.
 
     Of an address that is a secret, each long part is one, too, but for the host of a web address.
     """
+    text = without_keys(text)
     for secret in decrypt(encrypted).values():
         for one in (secret, *_parts_of_address(secret)):
             if len(one) >= SHORTEST_SECRET:

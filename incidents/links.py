@@ -4,6 +4,7 @@ A link is signed, good for one purpose and for `GOOD_FOR`. Opening it shows what
 asks; only the answer does it, so that nothing happens when a mail scanner follows it.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -12,6 +13,8 @@ from uuid import UUID
 from django.conf import settings
 from django.core.signing import BadSignature, SignatureExpired, TimestampSigner
 from django.urls import reverse
+
+from uptime.secrets import MASK
 
 GOOD_FOR = timedelta(days=7)
 
@@ -50,6 +53,14 @@ class ActionLink:
             raise LinkRefused(f"This link was good for {GOOD_FOR.days} days.") from None
         except (BadSignature, ValueError):
             raise LinkRefused("This link is not complete, or not one of ours.") from None
+
+
+def without_keys(text: str) -> str:
+    """The text, with whatever links of these are in it good for nothing."""
+    return _TOKEN.sub(rf"\1.\2.{MASK}", text)
+
+
+_TOKEN = re.compile(rf"({'|'.join(Purpose)})\.([0-9a-f]{{32}})\.[\w-]+\.[\w-]+")
 
 
 def _signer() -> TimestampSigner:

@@ -1,6 +1,8 @@
 """The log of a delivery: every attempt, what was sent and answered, and no secret in it."""
 
+import re
 from collections.abc import Iterator
+from urllib.parse import quote_plus
 from uuid import uuid4
 
 import pytest
@@ -10,7 +12,16 @@ from alerts.actions import create_channel, send_test
 from alerts.dispatch import Dispatcher
 from alerts.exchanges import Exchange
 from alerts.models import Attempt
-from tests.alerts.scenes import make_webhook, queue_many, send_due
+from incidents.links import ActionLink, LinkRefused, Purpose, without_keys
+from tests.alerts.scenes import (
+    fail,
+    make_monitor,
+    make_webhook,
+    queue,
+    queue_many,
+    send_due,
+    tell_all,
+)
 from tests.servers.smtp import MailServer
 from tests.servers.telegram import BotApi
 from tests.servers.webhook import RESET, Receiver, Reply
@@ -69,6 +80,32 @@ def test_a_token_in_an_address_is_masked(
     [exchange] = Attempt.objects.get().exchanges
     assert f"/bot{MASK}/sendMessage" in exchange["url"]
     assert BotApi.TOKEN not in str(exchange)
+
+
+def test_links_that_do_something_do_nothing_in_the_log(
+    team: Team, bot_api: BotApi, mail_server: MailServer, dispatcher: Dispatcher
+) -> None:
+    """Whoever may only look reads it, too."""
+    config = {"bot_token": BotApi.TOKEN, "chat_id": BotApi.CHAT}
+    chat = create_channel(team=team, values={"name": "C", "type": "telegram", "config": config})
+    config = {"to": ["ann@example.org"]}
+    mail = create_channel(team=team, values={"name": "M", "type": "email", "config": config})
+    tell_all(team, chat, mail)
+    queue(fail(make_monitor(team)))
+    send_due(dispatcher)
+    for attempt in Attempt.objects.all():
+        [exchange] = attempt.exchanges
+        found = re.findall(r"/act/([^/]+)/", exchange["sent"])
+        assert len(found) == len(Purpose)
+        for token in found:
+            assert token.endswith(f".{MASK}")
+            with pytest.raises(LinkRefused):
+                ActionLink.read(token)
+
+
+def test_links_in_forms_do_nothing_either() -> None:
+    link = ActionLink(Purpose.RESOLVE, uuid4()).url
+    assert without_keys(quote_plus(link)).endswith(f".{MASK}%2F")
 
 
 def test_a_mail_is_logged_for_each_address(
