@@ -5,6 +5,9 @@ https://pushover.net/api (the request; a title of 250 characters, a message of 1
 https://pushover.net/api#priority (2 is an emergency: repeated every `retry` seconds, 30 at least,
 until somebody confirms it or `expire` seconds have passed, 10,800 at most).
 
+https://pushover.net/api/receipts#cancel (by `tags`, here the incident's id): an emergency whose
+incident is over is repeated no more.
+
 https://pushover.net/api#validate tells whether a user has a device that would get the message.
 
 A 4xx names in its JSON what is wrong: the token or the user, which ends the channel, or something
@@ -20,6 +23,7 @@ from alerts.channels.base import ChannelType, WordedConfig
 from alerts.door import Answer, Door
 from alerts.errors import DeliveryError
 from alerts.messages import Message
+from alerts.models import Event
 from alerts.refusals import answered_object, refusal
 from alerts.wording import cut
 
@@ -49,7 +53,8 @@ class PushoverConfig(WordedConfig):
     priority: Priority = Field(
         default="high",
         title="Priority",
-        description="Of trouble; its end comes as normal. An emergency repeats until confirmed.",
+        description="Of trouble; its end comes as normal. An emergency repeats until that, or until"
+        " it is confirmed.",
     )
     retry_s: int = Field(
         default=60,
@@ -91,12 +96,25 @@ def payload(message: Message, config: PushoverConfig) -> dict[str, Any]:
         values["device"] = config.device
     if priority == _PRIORITIES["emergency"]:
         values |= {"retry": config.retry_s, "expire": config.expire_s}
+        values["tags"] = str(message.story_id)
     return values
 
 
 def send(message: Message, config: PushoverConfig, door: Door) -> None:
+    if config.priority == "emergency" and message.facts.event == Event.RECOVERED:
+        _cancel(message, config, door)
     answer = door.send_json(f"{config.server}/1/messages.json", payload(message, config))
     if not answer.is_success:
+        raise _refusal(answer)
+
+
+def _cancel(message: Message, config: PushoverConfig, door: Door) -> None:
+    """Before the message, so that what may pass repeats none. What is refused is over anyway."""
+    answer = door.send_json(
+        f"{config.server}/1/receipts/cancel_by_tag/{message.story_id}.json",
+        {"token": config.token.get_secret_value()},
+    )
+    if answer.status >= 500 or answer.status == 429:
         raise _refusal(answer)
 
 

@@ -22,7 +22,7 @@ from tests.alerts.refusals import (
 )
 from tests.servers.chats import as_json
 from tests.servers.pushes import Pushover
-from tests.servers.webhook import HANG
+from tests.servers.webhook import HANG, Reply
 
 
 @pytest.fixture
@@ -60,6 +60,20 @@ def test_an_emergency_is_repeated_until_confirmed(facts: Facts, pushover: Pushov
     assert (down["priority"], down["retry"], down["expire"]) == (2, 30, 600)
     assert recovered["priority"] == 0
     assert "retry" not in recovered
+    assert pushover.cancelled == [down["tags"]]
+
+
+def test_an_emergency_that_cannot_be_ended_yet_is_tried_again_before_its_end_is_told(
+    facts: Facts, pushover: Pushover
+) -> None:
+    urgent, over = config(pushover, priority="emergency"), about(facts, "recovered")
+    pushover.will(Reply(503))
+    assert is_tried_again(refused(lambda: send(over, urgent, DOOR)))
+    pushover.will(as_json(404, {"errors": ["receipt not found"], "status": 0}))
+    send(over, urgent, DOOR)
+    assert len(pushover.taken) == 1
+    send(over, config(pushover), DOOR)
+    assert pushover.cancelled == []
 
 
 def test_a_refusal_of_one_message_ends_that_alone(message: Message, pushover: Pushover) -> None:

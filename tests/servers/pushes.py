@@ -75,10 +75,17 @@ class Pushover(Vendor):
     )
     FLOOD = as_json(429, {"errors": ["over the quota"], "status": 0}, Retry_After="31")
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.cancelled: list[str] = []
+
     def judge(self, request: Request) -> Reply:
         message = request.json()
         if message["token"] != self.TOKEN:
             return self.INVALID_TOKEN
+        if tag := re.fullmatch(r"/1/receipts/cancel_by_tag/([\w-]+)\.json", request.path):
+            self.cancelled.append(tag[1])
+            return as_json(200, {"status": 1, "request": "647d2301", "canceled": 1})
         if message["user"] != self.USER:
             return self.INVALID_USER
         if request.path == "/1/users/validate.json":
