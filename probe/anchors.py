@@ -122,6 +122,11 @@ def is_silent(seen: Observation) -> bool:
     return seen.status == Status.DOWN and seen.reason in SILENT_REASONS
 
 
+def is_ours(seen: Observation) -> bool:
+    """Whether a check says nothing of the network: it went wrong here, or nobody was asked."""
+    return seen.status == Status.UNKNOWN or seen.reason == Reason.TARGET_FORBIDDEN
+
+
 def host_asked(job: Job) -> str:
     """Whose answer a check waits for; empty where that is nobody."""
     resolver = getattr(job.spec.settings, "resolver", None) if job.spec.kind == "dns" else None

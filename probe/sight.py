@@ -24,6 +24,7 @@ import structlog
 from probe.anchors import (
     Anchor,
     host_asked,
+    is_ours,
     is_repeatable,
     is_silent,
     lies_outside,
@@ -131,6 +132,8 @@ class Sight:
         """What one check sees; `unknown` where it is the location that can't see."""
         began = time.monotonic()
         seen = await self._observe(job)
+        if is_ours(seen):
+            return seen
         host = host_asked(job)
         is_without_answer = is_silent(seen)
         if not is_without_answer and seen.reason != Reason.HEARTBEAT_MISSED:
@@ -273,7 +276,7 @@ class Sight:
 
     async def _ask_one(self, job: Job, name: str, answered: set[str]) -> None:
         seen = await self._observe(job)
-        if not is_silent(seen) and seen.status != Status.UNKNOWN:
+        if not is_silent(seen) and not is_ours(seen):
             answered.add(name)
 
     def _decide(self, asked: "_Asked", since: float) -> bool:

@@ -87,6 +87,7 @@ class World:
         self.silent: set[str] = set()
         self.is_cut = False
         self.asked: list[str] = []
+        self.lame: set[str] = set()
         self.slow: asyncio.Event | None = None
 
     async def observe(self, job: Job) -> Observation:
@@ -97,6 +98,8 @@ class World:
         if job.spec.kind == "heartbeat":
             return Observation(Status.DOWN, Reason.HEARTBEAT_MISSED, "No ping.")
         await asyncio.sleep(0)
+        if host in self.lame:
+            return Observation(Status.UNKNOWN, Reason.CHECK_ERROR, "No IPv6 here.")
         if (self.is_cut and lies_outside(host)) or host in self.silent:
             if getattr(job.spec.settings, "upside_down", False):
                 return Observation(Status.UP)
@@ -221,6 +224,20 @@ async def test_a_refusal_is_an_answer() -> None:
     await scene.check(*HOSTS)
     scene.world.is_cut = False
     assert statuses(await scene.check("refusing.example")) == {Status.DOWN}
+
+
+async def test_what_goes_wrong_here_is_no_answer() -> None:
+    anchor = Anchor("anchor.example", lambda: a_job("anchor.example", target="slow"))
+    scene = Scene(anchor)
+    scene.world.slow = asyncio.Event()
+    await scene.check(*HOSTS)
+    scene.world.is_cut = True
+    scene.world.lame = set(HOSTS[2:])
+    doubted = asyncio.gather(*(scene.sight.observe(a_job(host)) for host in HOSTS[:2]))
+    await scene.until(lambda: "anchor.example" in scene.world.asked)
+    assert statuses(await scene.check(*HOSTS[2:])) == {Status.UNKNOWN}
+    scene.world.slow.set()
+    assert statuses(await doubted) == {Status.UNKNOWN}
 
 
 async def test_it_sees_again_by_itself_and_tells_each_change_once() -> None:
