@@ -18,12 +18,22 @@ _RELEASE = ((1, 0, ""),)
 """Sorts after every pre-release of the same version (semver.org, clause 11)."""
 
 
+_INTEGER = re.compile(r"\s*[+-]?\d{1,400}\s*", re.A)
+
+
 def number_of(value: Any) -> float | None:
+    """Whole numbers as such: a float holds no more than 15 of their digits."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        return int(value)
+    if isinstance(value, str) and "_" in value:  # which Python would leave out
         return None
     try:
         number = float(value)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
     return number if number == number else None  # "nan" is a text, not a number
 
