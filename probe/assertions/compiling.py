@@ -26,11 +26,20 @@ from probe.values import Observation, Reason, Status
 
 SHOWN_CHARS = 120
 """How much of an actual value a message shows."""
+MOST_COUNTED_CHARS = 10_000
+"""How much of a list or an object is put together to say how long it is."""
 MESSAGE_CHARS = 600
 """How long the message about a tree may become."""
 
 Check = Callable[[Evidence], str | None]
 """Returns None where the assertion holds, else a sentence with what was expected and what came."""
+
+
+class Unreadable(str):
+    """The sentence where the answer has no value to compare: the opposite doesn't hold either."""
+
+    __slots__ = ()
+
 
 _NEGATIONS = {
     Comparison.NOT_EQUALS: Comparison.EQUALS,
@@ -62,6 +71,11 @@ class Judge:
     def __bool__(self) -> bool:
         """Whether there is anything to judge by."""
         return bool(self.sources)
+
+    def is_content(self, evidence: Evidence) -> bool:
+        """Whether everything holds, of what has come so far."""
+        checks = (*self._must_hold, *self._should_hold)
+        return _first_failure(checks, evidence) is None
 
     def grade(self, observation: Observation, evidence: Evidence) -> Observation:
         """The observation, made worse where an assertion doesn't hold."""
@@ -104,11 +118,13 @@ def compile_assertion(condition: Condition) -> Check:
     def check(evidence: Evidence) -> str | None:
         try:
             found = read(evidence)
+            if is_met(evidence.looked_through(found)):
+                return None
+            return f"{expectation}, got {shown_all(found)}{_doubt(condition, evidence)}."
         except UnreadableError as error:
-            return f"{expectation}, but {error}."
-        if is_met(found):
-            return None
-        return f"{expectation}, got {shown_all(found)}{_doubt(condition, evidence)}."
+            return Unreadable(f"{expectation}, but {error}.")
+        except RecursionError:
+            return Unreadable(f"{expectation}, but the JSON is nested too deeply.")
 
     return check
 
@@ -125,10 +141,24 @@ def compile_node(node: Condition | ConditionGroup) -> Check:
 def _compile_group(group: ConditionGroup) -> Check:
     checks = [compile_node(node) for node in group.nodes]
     if group.all:
-        return lambda evidence: _first_failure(checks, evidence)
+        return _all_of(checks)
     if group.none:
         return _none_of(checks, [_described(node) for node in group.nodes])
     return _any_of(checks)
+
+
+def _all_of(checks: Sequence[Check]) -> Check:
+    def check(evidence: Evidence) -> str | None:
+        unreadable = None
+        for each in checks:
+            failure = each(evidence)
+            if isinstance(failure, Unreadable):
+                unreadable = unreadable or failure
+            elif failure is not None:
+                return failure
+        return unreadable
+
+    return check
 
 
 def _any_of(checks: Sequence[Check]) -> Check:
@@ -139,17 +169,24 @@ def _any_of(checks: Sequence[Check]) -> Check:
                 return None
             failures.append(failure)
         told = _cut(" ".join(failures), MESSAGE_CHARS)
-        return told if len(failures) == 1 else f"None of {len(failures)} conditions holds. {told}"
+        if len(failures) > 1:
+            told = f"None of {len(failures)} conditions holds. {told}"
+        is_unclear = any(isinstance(failure, Unreadable) for failure in failures)
+        return Unreadable(told) if is_unclear else told
 
     return check
 
 
 def _none_of(checks: Sequence[Check], described: Sequence[str]) -> Check:
     def check(evidence: Evidence) -> str | None:
+        unreadable = None
         for each, text in zip(checks, described, strict=True):
-            if each(evidence) is None:
+            failure = each(evidence)
+            if failure is None:
                 return f"A condition holds that should not: {_cut(text, MESSAGE_CHARS)}."
-        return None
+            if isinstance(failure, Unreadable):
+                unreadable = unreadable or failure
+        return unreadable
 
     return check
 
@@ -213,13 +250,13 @@ def _read_cert_days(evidence: Evidence) -> list[Any]:
 def _json_reader(path: str) -> Callable[[Evidence], list[Any]]:
     from jsonpath_rfc9535 import JSONPathError
 
-    from probe.assertions.paths import compile_path
+    from probe.assertions.paths import compile_path, find_in
 
     query = compile_path(path)
 
     def read(evidence: Evidence) -> list[Any]:
         try:
-            return query.find(evidence.document).values()
+            return find_in(evidence.document, query, evidence.look)
         except ValueError as error:
             raise UnreadableError(
                 f"the body is not JSON ({error}): {_shown(evidence.text)}"
@@ -241,13 +278,13 @@ def _expected(condition: Condition) -> Any:
 # How it is compared
 
 
-def _test(comparison: Comparison, expected: Any) -> Callable[[list[Any]], bool]:
+def _test(comparison: Comparison, expected: Any) -> Callable[[Iterable[Any]], bool]:
     """Whether the values found fulfil a comparison: one must; of a negated one, none may."""
     if positive := _NEGATIONS.get(comparison):
         is_met = _test(positive, expected)
         return lambda found: not is_met(found)
     if comparison == Comparison.EXISTS:
-        return bool
+        return lambda found: any(True for _ in found)
     if comparison == Comparison.EMPTY:
         return lambda found: all(value in ("", None, [], {}) for value in found)
     holds = _comparator(comparison, expected)
@@ -320,7 +357,16 @@ def _doubt(condition: Condition, evidence: Evidence) -> str:
 
 
 def _shown(value: Any) -> str:
-    return _cut(json.dumps(value, ensure_ascii=False))
+    """As JSON, cut; of what is large no more is put together than is shown."""
+    if not isinstance(value, list | dict):
+        return _cut(json.dumps(value, ensure_ascii=False))
+    parts, size = [], 0
+    for part in json.JSONEncoder(ensure_ascii=False).iterencode(value):
+        parts.append(part)
+        size += len(part)
+        if size > MOST_COUNTED_CHARS:
+            return f"{''.join(parts)[:SHOWN_CHARS]}… (more than {MOST_COUNTED_CHARS} characters)"
+    return _cut("".join(parts))
 
 
 def shown_all(found: list[Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,10 @@ from probe.values import NO_PHASES, Phases
 
 MAX_PARSED_BYTES = 4_194_304
 """How large a body may be that is read as JSON; parsed it takes many times as much memory."""
+
+LONGEST_LOOK_S = 0.5
+"""How much of this process's time the assertions of one check may take: a path, a selector or a
+pattern may ask more of an answer than all other checks can wait for."""
 
 _NO_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"}
 """Codecs of Python's that no document is written in; some take quadratic time."""
@@ -50,6 +55,22 @@ class Evidence:
     phases: Phases = NO_PHASES
     certificate: bytes | None = None
     facts: Mapping[Source, Any] = field(default_factory=dict)
+    _looks_until: float = field(default=0.0, init=False, repr=False)
+
+    def look(self) -> None:
+        """To be called while the answer is looked through, at each step of what may have very many.
+        Raises UnreadableError once that has taken too long."""
+        now = time.thread_time()
+        if not self._looks_until:
+            self._looks_until = now + LONGEST_LOOK_S
+        elif now > self._looks_until:
+            raise UnreadableError("the answer is too large to look through for it")
+
+    def looked_through(self, found: Iterable[Any]) -> Iterator[Any]:
+        """The same values, each of which may be large. Raises UnreadableError."""
+        for value in found:
+            self.look()
+            yield value
 
     @property
     def address(self) -> str:
@@ -117,7 +138,7 @@ class Evidence:
     def select(self, selector: Selector, *, is_html: bool) -> list[str]:
         """The texts that a selector finds in the body. Raises UnreadableError."""
         try:
-            return Document(self.body, self.codec, is_html=is_html).find(selector)
+            return Document(self.body, self.codec, is_html=is_html).find(selector, self.look)
         except MarkupError as error:
             raise UnreadableError(
                 f"the body is not {'HTML' if is_html else 'XML'} ({error})"

@@ -83,6 +83,8 @@ def _of_condition(
         seen = shown_all(find_values(condition, evidence))
     except UnreadableError as error:
         seen = str(error)
+    except RecursionError:
+        seen = "JSON that is nested too deeply"
     holds = compile_assertion(condition)(evidence) is None
     return Finding(expectation_of(condition), seen, holds, severity, depth)
 

@@ -160,8 +160,9 @@ class _Element:
 class _Finder:
     """What lxml reports to, as its `target`."""
 
-    def __init__(self, selector: Selector, *, is_html: bool) -> None:
+    def __init__(self, selector: Selector, look: Callable[[], None], *, is_html: bool) -> None:
         self._selector = selector
+        self._look = look
         self._is_html = is_html
         self._open = [_Element()]
         self._listening: list[list[str]] = []
@@ -170,6 +171,7 @@ class _Finder:
         self.found: list[list[str]] = []
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self._look()
         self._elements += 1
         if self._elements > MAX_ELEMENTS or len(self._open) > MAX_DEPTH:
             raise MarkupError("too large or nested too deeply")
@@ -236,6 +238,7 @@ class _Finder:
         self._listening.append(element.pieces)
 
     def data(self, text: str) -> None:
+        self._look()
         for pieces in self._listening:
             if self._left > 0:
                 pieces.append(text)
@@ -261,14 +264,14 @@ class Document:
     codec: str
     is_html: bool
 
-    def find(self, selector: Selector) -> list[str]:
+    def find(self, selector: Selector, look: Callable[[], None]) -> list[str]:
         """The texts of what a selector finds, white space collapsed, in order; MAX_FOUND at most.
 
-        Raises MarkupError.
+        `look` is called at each element and text, and may raise. Raises MarkupError.
         """
         from lxml import etree  # large: only for those who use it
 
-        finder = _Finder(selector, is_html=self.is_html)
+        finder = _Finder(selector, look, is_html=self.is_html)
         parser: Any
         if self.is_html:
             parser = etree.HTMLParser(target=finder, encoding="utf-8", huge_tree=False)

@@ -5,14 +5,24 @@ Imported where one is used: the libraries take 5 MB, and most monitors have neit
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
 import re2
 from iregexp_check import check as is_iregexp
-from jsonpath_rfc9535 import JSONPathEnvironment, JSONPathError, JSONPathQuery
+from jsonpath_rfc9535 import JSONPathEnvironment, JSONPathError, JSONPathNode, JSONPathQuery
+from jsonpath_rfc9535.filter_expressions import FilterContext, FilterExpression
 from jsonpath_rfc9535.function_extensions import ExpressionType, FilterFunction
+from jsonpath_rfc9535.parse import Parser
+from jsonpath_rfc9535.segments import (
+    JSONPathChildSegment,
+    JSONPathRecursiveDescentSegment,
+    JSONPathSegment,
+)
+from jsonpath_rfc9535.selectors import FilterSelector
+from jsonpath_rfc9535.tokens import TokenStream
 
 
 def _re2_options() -> Any:
@@ -68,7 +78,57 @@ class _LinearSearch(FilterFunction):
             return False
 
 
+# A path may ask for more steps than a lifetime has: a filter looks through the whole document for
+# each of its values, and `[*,*]` doubles what is found at each level.
+_look: ContextVar[Callable[[], None]] = ContextVar("look")
+
+
+class _Child(JSONPathChildSegment):
+    def resolve(self, nodes: Iterable[JSONPathNode]) -> Iterable[JSONPathNode]:
+        look = _look.get()
+        for node in nodes:
+            look()
+            for found in super().resolve((node,)):
+                look()
+                yield found
+
+
+class _Descent(JSONPathRecursiveDescentSegment):
+    def resolve(self, nodes: Iterable[JSONPathNode]) -> Iterable[JSONPathNode]:
+        look = _look.get()
+        for found in super().resolve(nodes):
+            look()
+            yield found
+
+    def _visit(self, node: JSONPathNode, depth: int = 1) -> Iterable[JSONPathNode]:
+        _look.get()()
+        yield from super()._visit(node, depth)
+
+
+class _Filter(FilterExpression):
+    def evaluate(self, context: FilterContext) -> bool:
+        _look.get()()
+        return super().evaluate(context)
+
+
+class _LookingParser(Parser):
+    def parse_query(
+        self, stream: TokenStream, *, in_filter: bool = False
+    ) -> Iterable[JSONPathSegment]:
+        for segment in super().parse_query(stream, in_filter=in_filter):
+            looking = _Descent if isinstance(segment, JSONPathRecursiveDescentSegment) else _Child
+            yield looking(env=self.env, token=segment.token, selectors=segment.selectors)
+
+    def parse_filter_selector(self, stream: TokenStream) -> FilterSelector:
+        selector = super().parse_filter_selector(stream)
+        expression = selector.expression
+        selector.expression = _Filter(expression.token, expression.expression)
+        return selector
+
+
 class _LinearEnvironment(JSONPathEnvironment):
+    parser_class = _LookingParser
+
     def setup_function_extensions(self) -> None:
         super().setup_function_extensions()
         self.function_extensions["search"] = _LinearSearch("{}")
@@ -89,3 +149,12 @@ def compile_path(path: str) -> JSONPathQuery:
         return _PATHS.compile(path)
     except (JSONPathError, RecursionError) as error:
         raise ValueError(f"This is not a valid JSONPath (RFC 9535): {error}") from None
+
+
+def find_in(document: Any, query: JSONPathQuery, look: Callable[[], None]) -> list[Any]:
+    """The values that a query finds. `look` is called at each step, and may raise to end it."""
+    mark = _look.set(look)
+    try:
+        return [node.value for node in query.finditer(document)]
+    finally:
+        _look.reset(mark)

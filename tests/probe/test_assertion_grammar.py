@@ -67,6 +67,29 @@ def test_a_tree_joins_conditions(tree: dict[str, object], message: str) -> None:
     assert seen.status == (Status.DOWN if message else Status.UP)
 
 
+NO_JSON = {"source": "json", "property": "$.error", "comparison": "exists"}
+NO_JSON_TOLD = "JSON $.error should exist, but the body is not JSON"
+
+
+@pytest.mark.parametrize(
+    ("tree", "is_clear"),
+    [
+        ({"none": [NO_JSON]}, False),
+        ({"none": [BAD, {"any": [NO_JSON, BAD]}]}, False),
+        ({"none": [{"all": [GOOD, NO_JSON]}]}, False),
+        ({"none": [{"none": [NO_JSON]}]}, False),
+        ({"none": [{"all": [NO_JSON, BAD]}]}, True),  # whatever the body holds
+        ({"any": [NO_JSON, GOOD]}, True),
+    ],
+)
+def test_what_can_not_be_read_does_not_fail_to_hold(
+    tree: dict[str, object], is_clear: bool
+) -> None:
+    seen = Judge((), AssertionTree.model_validate(tree)).grade(UP, EVIDENCE)
+    assert seen.status == (Status.UP if is_clear else Status.DOWN)
+    assert is_clear or NO_JSON_TOLD in seen.message
+
+
 def test_a_tree_has_one_severity() -> None:
     tree = AssertionTree.model_validate({"any": [BAD], "severity": "degraded"})
     seen = Judge((), tree).grade(UP, EVIDENCE)
@@ -314,6 +337,7 @@ def test_entities_are_not_followed() -> None:
     [
         b"",
         b"\0",
+        b"<r>" + b"<a>" * 400 + b"&amp;" * 300_000,
         b"<a>" * 300_000,
         b"<a/>" * 300_000,
         b"<r>" + b"<a/>" * 300_000 + b"</r>",

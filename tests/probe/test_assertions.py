@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from probe.assertions import Assertion, Evidence, Source, compile_assertion
+from probe.assertions import Assertion, Evidence, Judge, Source, compile_assertion
+from probe.values import Observation, Status
 
 DOCUMENT = {
     "state": "ok",
@@ -157,6 +158,66 @@ def test_no_pattern_takes_exponential_time(assertion: dict[str, object]) -> None
     """It would not end within a lifetime."""
     evidence = Evidence(body=json.dumps(["a" * 50_000]).encode())
     assert failure(evidence, **assertion) is not None
+
+
+DEEP = b"[" * 90 + b"1" + b"]" * 90
+WIDE = b"[" + b",".join([b"[1]"] * 30_000) + b"]"
+WIDE_AND_DEEP = b"[" * 80 + WIDE + b"]" * 80
+
+
+@pytest.fixture
+def brief_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probe.assertions.evidence.LONGEST_LOOK_S", 0.03)
+
+
+@pytest.mark.usefixtures("brief_looks")
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("$" + "[*,*]" * 80, DEEP, id="unions"),
+        pytest.param("$[?$..x]", WIDE, id="descent in a filter"),
+        pytest.param("$[?count($[*][*]) == 1]", WIDE, id="count in a filter"),
+        pytest.param("$[?$ == $]", WIDE, id="large comparisons"),
+        pytest.param("$..*..*", WIDE_AND_DEEP, id="descents"),
+    ],
+)
+def test_no_path_takes_longer_than_others_can_wait(path: str, body: bytes) -> None:
+    """Most would not end within a lifetime."""
+    one = Assertion(source="json", property=path, comparison="equals", value="no")
+    judge = Judge([one] * 50, None)
+    seen = judge.grade(Observation(Status.UP), Evidence(body=body))
+    assert seen.status == Status.DOWN
+
+
+@pytest.mark.usefixtures("brief_looks")
+def test_many_large_values_take_no_longer_than_others_can_wait() -> None:
+    message = failure(
+        Evidence(body=WIDE_AND_DEEP), source="json", property="$..*", comparison="equals", value="x"
+    )
+    assert message is not None
+
+
+@pytest.mark.usefixtures("brief_looks")
+def test_a_path_that_is_given_up_is_told() -> None:
+    message = failure(Evidence(body=WIDE), source="json", property="$[?$..x]", comparison="exists")
+    assert message == (
+        "JSON $[?$..x] should exist, but the answer is too large to look through for it."
+    )
+
+
+def test_a_large_value_is_shown_by_its_beginning() -> None:
+    message = failure(
+        Evidence(body=WIDE), source="json", property="$", comparison="equals", value=1
+    )
+    assert message is not None
+    assert message.startswith("JSON $ should be 1, got [[1], [1], [1],")
+    assert message.endswith("… (more than 10000 characters).")
+
+
+def test_json_of_any_depth_is_compared_or_told() -> None:
+    for depth in range(900, 1000):
+        body = b"[" * depth + b"]" * depth
+        failure(Evidence(body=body), source="json", property="$", comparison="equals", value="x")
 
 
 @pytest.mark.parametrize(
