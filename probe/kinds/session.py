@@ -205,6 +205,12 @@ class Session:
 
     # What it amounts to
 
+    def is_content(self) -> bool:
+        """Whether what was seen so far fulfils the assertions."""
+        latency_ms = round(self.deadline.elapsed_ms, 3)
+        seen = Observation(Status.UP, None, "", latency_ms, self.phases)
+        return self.plan.judge.is_content(self._evidence(seen))
+
     def judge(self) -> Observation:
         """The observation of a session that went well: what TLS says, then the assertions."""
         settings, latency_ms = self.plan.settings, round(self.deadline.elapsed_ms, 3)

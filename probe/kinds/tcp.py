@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass
@@ -82,6 +83,9 @@ def unescape(text: str | None) -> bytes:
     return b"".join([*parts, (text or "")[at:].encode()])
 
 
+_QUIET_S = 0.3
+"""After so much silence a server has said what it has to say."""
+
 _WANTS_ANSWER = {Source.BANNER, Source.BODY, Source.SIZE}
 
 
@@ -92,10 +96,36 @@ async def _talk(session: Session, plan: TcpPlan) -> None:
     if plan.expect:
         await _expect(session, plan.expect)
     elif plan.judge.sources & _WANTS_ANSWER:
-        session.doing = "waiting for an answer"
-        session.body += await session.stream.receive()
+        await _listen(session)
+    _keep_answer(session)
+
+
+def _keep_answer(session: Session) -> None:
     session.facts[Source.BANNER] = session.body.decode("utf-8", "backslashreplace")
     session.facts[Source.SIZE] = len(session.body)
+
+
+async def _listen(session: Session) -> None:
+    """Take what the server says until it fulfils the assertions, or no more comes: it may say it in
+    several pieces."""
+    session.doing, started_at = "waiting for an answer", time.monotonic()
+    patience_s: float | None = None  # the first word may take all of the time
+    while len(session.body) <= MAX_ANSWER_BYTES:
+        try:
+            async with asyncio.timeout(patience_s):
+                data = await session.stream.receive()
+        except TimeoutError:
+            if patience_s is None:
+                raise
+            return
+        if not data:
+            return
+        session.note("first_byte_ms", started_at)
+        session.body += data
+        _keep_answer(session)
+        if session.is_content():
+            return
+        patience_s = min(_QUIET_S, session.deadline.remaining_s / 2)
 
 
 async def _expect(session: Session, expected: bytes) -> None:

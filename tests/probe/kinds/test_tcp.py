@@ -1,5 +1,6 @@
 """The tcp check: connect, TLS, send, expect."""
 
+import asyncio
 import re
 from datetime import timedelta
 
@@ -49,6 +50,23 @@ async def test_an_expected_banner_is_up(check: Check) -> None:
         seen = await check("tcp", f"127.0.0.1:{server.port}", expect="ESMTP")
     assert seen.status == Status.UP
     assert seen.phases.first_byte_ms is not None
+
+
+async def test_a_greeting_may_come_in_pieces(check: Check) -> None:
+    async def stammer(connection: Connection) -> None:
+        for piece in (b"220 ma", b"il.example ", b"ESMTP\r\n"):
+            await connection.send(piece)
+            await asyncio.sleep(0.01)
+        await connection.reader.read()
+
+    named = {"source": "banner", "comparison": "contains", "value": "ESMTP"}
+    other = {"source": "banner", "comparison": "contains", "value": "IMAP"}
+    async with serve(stammer) as server:
+        good = await check("tcp", f"127.0.0.1:{server.port}", assertions=[named])
+        bad = await check("tcp", f"127.0.0.1:{server.port}", assertions=[other])
+    assert good.status == Status.UP, good.message
+    assert (bad.status, bad.reason) == (Status.DOWN, Reason.ASSERTION_FAILED)
+    assert bad.message == 'Banner should contain "IMAP", got "220 mail.example ESMTP\\r\\n".'
 
 
 async def test_what_is_sent_can_be_expected_back(check: Check) -> None:
