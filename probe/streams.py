@@ -81,6 +81,7 @@ class Stream:
 
         `authorities` (PEM) are trusted besides the system's.
         """
+        host = host.removesuffix(".")  # which is no part of the name, RFC 6066 section 3
         context = client_context(verify=verify, authorities=authorities)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)

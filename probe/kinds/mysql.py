@@ -149,7 +149,9 @@ def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
     settings = plan.settings
     context = None
     if settings.tls:
-        context = _context(plan.host, settings.ca_certificate, verify=settings.verify_tls)
+        context = _context(
+            plan.host.removesuffix("."), settings.ca_certificate, verify=settings.verify_tls
+        )
     return {
         "host": address,
         "port": plan.port,

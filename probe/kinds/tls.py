@@ -136,7 +136,8 @@ def make_plan(spec: Spec) -> TlsPlan:
     settings: TlsSettings = spec.settings
     host, port = split_host_port(spec.target)
     judge = Judge(settings.assertions, settings.assertion_tree)
-    return TlsPlan(host, port, None, settings, judge, settings.server_name or host, settings)
+    name = (settings.server_name or host).removesuffix(".")  # RFC 6066 section 3
+    return TlsPlan(host, port, None, settings, judge, name, settings)
 
 
 @lru_cache(maxsize=16)

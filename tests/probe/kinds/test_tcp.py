@@ -11,6 +11,7 @@ from probe.values import Reason, Status
 from tests.probe.conftest import Check
 from tests.servers import http
 from tests.servers.authority import Authority, issue
+from tests.servers.dns import serve_names
 from tests.servers.raw import Connection, free_port, serve, unanswered_port
 from tests.servers.tls import serve_tls
 
@@ -160,6 +161,25 @@ async def test_tls_is_verified_and_dated(check: Check) -> None:
     assert unverified.status == trusted.status == Status.UP, trusted.message
     assert trusted.cert_expires_at == issued.certificate.not_valid_after_utc
     assert trusted.phases.tls_ms is not None
+
+
+@pytest.mark.parametrize("kind", ["tcp", "tls"])
+async def test_a_name_with_its_last_dot_is_the_same_name(kind: str, check: Check) -> None:
+    authority = Authority()
+    context = authority.issue("x.example", ends=timedelta(days=90)).server_context()
+    asked: list[str | None] = []
+    context.sni_callback = lambda _socket, name, _context: asked.append(name)
+    with serve_tls(context) as server:
+        async with serve_names({"x.example": ["127.0.0.1"]}) as names:
+            seen = await check(
+                kind,
+                f"x.example.:{server.port}",
+                resolver=names.address,
+                ca_certificate=authority.certificate_pem,
+                **({"tls": True} if kind == "tcp" else {}),
+            )
+    assert seen.status == Status.UP, seen.message
+    assert asked == ["x.example"]
 
 
 async def test_a_self_signed_certificate_is_told(check: Check) -> None:
