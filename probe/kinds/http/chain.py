@@ -330,8 +330,18 @@ class Chain:
             pins = _pin_options(handle, origin, addresses[:1], port)
         elif is_address(origin.host):
             guard(origin.host, addresses, allow_private=self._allow_private)
-        url = f"{proxy.scheme}://{join_host_port(through[0], proxy.port)}"
-        return addresses, [(pycurl.PROXY, url), (pycurl.NOPROXY, ""), *proxy.options, *pins]
+        place = join_host_port(through[0], proxy.port)
+        held: list[Option] = []
+        if len(through) > 1:
+            place, held = _held_name(f"p{id(handle):x}", through, proxy.port)
+        return addresses, [
+            (pycurl.PROXY, f"{proxy.scheme}://{place}"),
+            (pycurl.NOPROXY, ""),
+            (_SUPPRESS_CONNECT_HEADERS, 1),  # what the proxy says is no answer of the target's
+            *proxy.options,
+            *held,
+            *pins,
+        ]
 
     async def _addresses(self, host: str) -> list[str]:
         started_at = time.monotonic()
@@ -358,12 +368,17 @@ def _pin_options(handle: Handle, origin: Origin, addresses: list[str], port: int
         return []
     if len(addresses) == 1:
         return [(pycurl.CONNECT_TO, [f"::{join_host_port(addresses[0], port)}"])]
-    name = f"h{id(handle):x}.invalid"
-    return [
-        (pycurl.RESOLVE, [f"-{name}:{port}", f"{name}:{port}:{','.join(addresses)}"]),
-        (pycurl.CONNECT_TO, [f"::{name}:{port}"]),
-    ]
+    place, held = _held_name(f"h{id(handle):x}", addresses, port)
+    return [*held, (pycurl.CONNECT_TO, [f"::{place}"])]
 
+
+def _held_name(label: str, addresses: list[str], port: int) -> tuple[str, list[Option]]:
+    """A name of ours with a port, and what makes libcurl take it for these addresses."""
+    place = f"{label}.invalid:{port}"
+    return place, [(pycurl.RESOLVE, [f"-{place}", f"{place}:{','.join(addresses)}"])]
+
+
+_SUPPRESS_CONNECT_HEADERS = 265  # pycurl has no name for it
 
 _NEEDS_CARE = {"2", "3"}
 _PATIENCE = 0.25

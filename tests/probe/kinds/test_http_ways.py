@@ -16,7 +16,13 @@ from tests.servers.authority import Authority
 from tests.servers.dns import serve_names
 from tests.servers.http2 import http2
 from tests.servers.network import Internet
-from tests.servers.raw import Connection, free_port, serve
+from tests.servers.raw import Connection, free_port, serve, unanswered_port
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
 
 # HTTP versions
 
@@ -250,6 +256,62 @@ async def test_a_proxy_that_refuses_the_tunnel_is_named(check: Check) -> None:
             rf" with status {status[:3]}{more}, after \d+ ms\.",
             seen.message,
         )
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_proxys_own_page_is_none_of_the_targets(method: str, check: Check) -> None:
+    """A portal that wants a login first, say."""
+
+    async def conduct(connection: Connection) -> None:
+        head = await connection.read_request()
+        is_tunnel = head.startswith(b"CONNECT")
+        await connection.send(http.redirect("http://portal.example/") if is_tunnel else http.OK)
+
+    async with serve(conduct) as proxy:
+        seen = await check("http", "https://far.example", proxy=proxy.url, method=method)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_UNREACHABLE)
+    assert "refused the way to far.example port 443 with status 302" in seen.message
+
+
+async def test_what_answers_beyond_a_tunnel_is_what_counts(
+    check: Check, authority: Authority
+) -> None:
+    """The proxy's own 200 is no answer to GET, nor a status line before what is no HTTP."""
+    issued = authority.issue("far.example", ends=timedelta(days=90))
+
+    async def conduct(connection: Connection) -> None:
+        await connection.read_request()
+        await connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await connection.start_tls(issued.server_context())
+        head = await connection.read_request()
+        await connection.send(http.OK if head.startswith(b"HEAD") else b"no such thing")
+
+    async with serve(conduct) as proxy:
+        options = {"proxy": proxy.url, "ca_certificate": authority.certificate_pem}
+        by_get = await check("http", "https://far.example", **options)
+        by_head = await check("http", "https://far.example", method="HEAD", **options)
+    for seen in (by_get, by_head):
+        assert (seen.status, seen.reason) == (Status.DOWN, Reason.HTTP_PROTOCOL)
+        assert 'did not answer with HTTP but "no such thing"' in seen.message
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+async def test_one_dead_address_of_a_proxy_does_no_harm(scheme: str, check: Check) -> None:
+    async def conduct(connection: Connection) -> None:
+        if scheme == "socks5h":
+            await socks5(connection)
+        await connection.read_request()
+        await connection.send(http.OK)
+
+    async with (
+        serve(conduct) as proxy,
+        serve_names({"proxy.example": ["127.0.0.2", "127.0.0.1"]}) as names,
+    ):
+        way = f"{scheme}://proxy.example:{proxy.port}"
+        seen = await check("http", "http://far.example", proxy=way, resolver=names.address)
+        with unanswered_port("127.0.0.2", proxy.port):
+            late = await check("http", "http://far.example", proxy=way, resolver=names.address)
+    assert seen.status == late.status == Status.UP, seen.message + late.message
 
 
 async def test_a_proxy_that_closes_is_named(check: Check) -> None:
