@@ -180,6 +180,7 @@ class Chain:
             keeps_body=plan.needs_body,
             follows_redirects=plan.settings.follow_redirects,
             headers_only=self._headers_only,
+            awaits_challenge=is_trusted and bool(plan.login_options),
         )
         proxy = plan.proxy.place if plan.proxy else ""
         self.is_quic = offer is not None or plan.settings.http_version == "3"
@@ -220,7 +221,7 @@ class Chain:
         self.status = handle.getinfo(pycurl.RESPONSE_CODE) or self.status
         if code == pycurl.E_PEER_FAILED_VERIFICATION:
             raise await self._explain_certificate(handle, options, text, hop)
-        is_enough = code == pycurl.E_WRITE_ERROR and received.is_left
+        is_enough = code == pycurl.E_WRITE_ERROR and received.is_left and received.has_all_headers
         if code and not is_enough and not is_whole(text, handle):
             raise trouble_of(code, text, handle, hop)
         if not received.has_all_headers:  # libcurl takes the end for the end of an empty body

@@ -30,6 +30,7 @@ _MAY_BE_FOR_HEAD_ONLY = {
     Reason.REDIRECT_LIMIT,
     Reason.ASSERTION_FAILED,
 }
+_SAYS_THAT_GET_FAILS = _MAY_BE_FOR_HEAD_ONLY - {Reason.ASSERTION_FAILED}
 _NO_GET = {HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
 _BADNESS = (Status.UP, Status.DEGRADED, Status.UNKNOWN, Status.DOWN)
 
@@ -71,7 +72,7 @@ class Attempt:
         """Many servers know no HEAD, answer it wrongly or never; what people see is what GET gives.
 
         GET is asked where HEAD fails, and beside it where HEAD has taken half of the time. Where
-        HEAD passes, GET is asked for its headers: a bad status of its own is what counts.
+        HEAD passes, GET is asked for its headers: if those are bad or don't come, that counts.
         """
         head = asyncio.create_task(self._ask(ip_version, "HEAD"))
         get: asyncio.Task[Observation] | None = None
@@ -85,10 +86,12 @@ class Attempt:
             seen = await head
             if seen.status == Status.DOWN and seen.reason in _MAY_BE_FOR_HEAD_ONLY:
                 return await (get or self._ask(ip_version, "GET"))
-            if seen.status in (Status.UP, Status.DEGRADED):
-                told = await (get or self._ask(ip_version, "GET", headers_only=True))
-                return _overruled(seen, told)
-            return seen
+            if seen.status not in (Status.UP, Status.DEGRADED):
+                return seen
+            if get is not None:
+                return _overruled(seen, await get, has_had_time=False)
+            told = await self._ask(ip_version, "GET", headers_only=True)
+            return _overruled(seen, told, has_had_time=True)
         finally:
             for task in filter(None, (head, get)):
                 task.cancel()
@@ -262,10 +265,14 @@ async def _until_one_is_good(over_udp: asyncio.Task[Asked], over_tcp: asyncio.Ta
         await over_udp
 
 
-def _overruled(by_head: Observation, by_get: Observation) -> Observation:
-    """What HEAD saw, unless GET is answered with a bad status. That it isn't answered in time, is
-    too large or not allowed may be why HEAD was chosen."""
-    if by_get.reason != Reason.HTTP_STATUS or by_get.http_status in _NO_GET:
+def _overruled(by_head: Observation, by_get: Observation, *, has_had_time: bool) -> Observation:
+    """What HEAD saw, unless GET fails. That its body is too large, or it is not allowed, may be why
+    HEAD was chosen; that it isn't answered tells only where it had half of the time for that."""
+    if by_get.status != Status.DOWN or by_get.reason not in _SAYS_THAT_GET_FAILS:
+        return by_head
+    if by_get.http_status in _NO_GET:
+        return by_head
+    if by_get.reason == Reason.TIMEOUT and not has_had_time:
         return by_head
     return replace(by_get, message=f"HEAD passes, but not GET: {by_get.message}")
 

@@ -38,6 +38,7 @@ class Received:
     limits to 300 KB."""
 
     __slots__ = (
+        "_awaits_challenge",
         "_decoder",
         "_follows_redirects",
         "_has_body",
@@ -60,9 +61,16 @@ class Received:
     )
 
     def __init__(
-        self, limit: int, *, keeps_body: bool, follows_redirects: bool, headers_only: bool
+        self,
+        limit: int,
+        *,
+        keeps_body: bool,
+        follows_redirects: bool,
+        headers_only: bool,
+        awaits_challenge: bool = False,
     ) -> None:
         self.limit = limit
+        self._awaits_challenge = awaits_challenge
         self._headers_only = headers_only
         self._follows_redirects = follows_redirects
         self.size = 0
@@ -88,8 +96,11 @@ class Received:
         self.header_lines.append(line)
         if line[:5] == b"HTTP/":
             self._status_line, self._status = line, line.partition(b" ")[2][:3]
-        elif line in _LINE_ENDS and (self.is_left or self._status == b"101"):
-            return -1
+        elif line in _LINE_ENDS:
+            if self._awaits_challenge and self._status == b"401":
+                self._awaits_challenge = False  # libcurl answers it
+            elif self.is_left or self._status == b"101":
+                return -1
         return None
 
     @property

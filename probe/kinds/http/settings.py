@@ -171,7 +171,7 @@ class HttpSettings(AssertedSettings):
     method: Method = Field(
         default="GET",
         title="Method",
-        description="The request's method. HEAD is followed by GET, whose status decides.",
+        description="The request's method. HEAD is followed by GET, which decides.",
     )
     http_version: HttpVersion = Field(
         default="auto",

@@ -36,6 +36,20 @@ async def test_digest_answers_the_challenge(check: Check) -> None:
     assert "secret" not in answer
 
 
+async def test_digest_logs_in_for_head_and_for_get(check: Check) -> None:
+    seen: list[bytes] = []
+
+    def guard(head: bytes) -> bytes:
+        return http.OK if header_of(head, "Authorization") else CHALLENGE
+
+    async with serve(http.react(guard, seen=seen)) as server:
+        auth = {"type": "digest", "username": "ana", "password": "secret"}
+        result = await check("http", server.url, auth=auth, method="HEAD")
+    assert (result.status, result.http_status) == (Status.UP, 200), result.message
+    logged_in = [head.split(b" ")[0] for head in seen if header_of(head, "Authorization")]
+    assert logged_in == [b"HEAD", b"GET"]
+
+
 async def test_digest_stays_with_its_host(check: Check) -> None:
     seen: list[bytes] = []
     async with (

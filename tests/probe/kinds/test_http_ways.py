@@ -188,6 +188,22 @@ async def test_head_that_hangs_leaves_it_to_get_within_the_timeout(check: Check)
     assert seen.status == Status.UP, seen.message
 
 
+async def test_a_quick_head_does_not_hide_a_get_that_hangs(check: Check) -> None:
+    async def hang_on_get(connection: Connection) -> None:
+        head = await connection.read_request()
+        if head.startswith(b"GET"):
+            await http.stay_silent(connection)
+        await connection.send(http.OK)
+
+    async with serve(hang_on_get) as server:
+        seen = await check("http", server.url, method="HEAD", timeout=0.5)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TIMEOUT)
+    assert seen.message == (
+        f"HEAD passes, but not GET: 127.0.0.1 port {server.port} took longer than 0.5 s, while"
+        " waiting for the first byte."
+    )
+
+
 async def test_a_slow_head_counts_where_get_is_slower_still(check: Check) -> None:
     async def hang_on_get(connection: Connection) -> None:
         head = await connection.read_request()
@@ -230,11 +246,28 @@ async def test_a_good_head_does_not_hide_a_broken_get(check: Check) -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", Reason.HTTP_PROTOCOL),
+        (b"SSH-2.0-x\r\n", Reason.HTTP_PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\nX-Cut: ", Reason.HTTP_PROTOCOL),
+        (http.redirect("/"), Reason.REDIRECT_LOOP),
+    ],
+)
+async def test_a_good_head_does_not_hide_that_get_is_not_answered(
+    answer: bytes, reason: Reason, check: Check
+) -> None:
+    async with serve(http.react(pass_head_and(answer))) as server:
+        seen = await check("http", server.url, method="HEAD")
+    assert (seen.status, seen.reason) == (Status.DOWN, reason)
+    assert seen.message.startswith("HEAD passes, but not GET: ")
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         http.respond(status="405 Method Not Allowed"),
         http.OK[:-6] + b"9" * 9 + b"\r\n\r\nendless",
-        b"",
     ],
 )
 async def test_a_good_head_is_enough_where_get_is_not_for_use(answer: bytes, check: Check) -> None:
