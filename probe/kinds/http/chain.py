@@ -212,7 +212,8 @@ class Chain:
                 options += plan.client_options
         code, text = await self._perform(handle, options)
         if code == pycurl.E_SSL_CONNECT_ERROR and not _NOT_TLS.search(text):
-            code, text = await self._retry_outdated(handle, options, code, text, hop)
+            failed = trouble_of(code, text, handle, hop)
+            code, text = await self._retry_outdated(handle, options, failed, hop)
         elif code == pycurl.E_PEER_FAILED_VERIFICATION and certificates.is_about_strength(
             handle.getinfo(pycurl.SSL_VERIFYRESULT)
         ):
@@ -253,19 +254,29 @@ class Chain:
         return await self._net.transfers.perform(handle, options)
 
     async def _retry_outdated(
-        self, handle: Handle, options: list[Option], code: int, text: str, hop: Hop
+        self, handle: Handle, options: list[Option], failed: Trouble, hop: Hop
     ) -> tuple[int, str]:
-        """Ask again with TLS of any age; the first error stands where that fails as well.
+        """Ask again with TLS of any age. Raises what failed first where that fails as well, and
+        where it fails no longer, so that it was not for age.
 
         A server that finds no version in common may say so, or just hang up.
         """
         retried = await self._perform(handle, [*options, *deprecated_tls_options()])
-        if retried[0] == pycurl.E_SSL_CONNECT_ERROR:
-            return code, text
+        if retried[0] == pycurl.E_PEER_FAILED_VERIFICATION:
+            return retried
         version, wanted = hop.received.tls_version, self._plan.settings.min_tls
+        if retried[0] == pycurl.E_SSL_CONNECT_ERROR or not version:
+            self.timeline.add(handle)
+            raise failed
         if version < wanted:
             self._tls_trouble = f"{hop.place} speaks TLS {version} at most, expected {wanted}."
             return retried
+        if version < "1.2":  # asked for, but spoken by OpenSSL only where nothing is too weak
+            return retried
+        code, _ = await self._look_at_certificate(options)
+        if code in (pycurl.E_OK, pycurl.E_PEER_FAILED_VERIFICATION):
+            self.timeline.add(handle)
+            raise failed
         self._tls_trouble = (
             f"The server refuses TLS {wanted} with sound ciphers and keys,"
             " and takes only what is out of date."
@@ -293,20 +304,8 @@ class Chain:
     ) -> Trouble:
         """libcurl shows no certificate that it refuses, so it is fetched again, unverified."""
         result = handle.getinfo(pycurl.SSL_VERIFYRESULT)
-        viewer = pycurl.Curl()
-        try:
-            await self._perform(
-                viewer,
-                [
-                    *options,
-                    (pycurl.CONNECT_ONLY, 1),
-                    (pycurl.SSL_VERIFYPEER, 0),
-                    (pycurl.SSL_VERIFYHOST, 0),
-                ],
-            )
-            pem = certificate_pem(viewer)
-        finally:
-            viewer.close()
+        unverified = [(pycurl.SSL_VERIFYPEER, 0), (pycurl.SSL_VERIFYHOST, 0)]
+        _, pem = await self._look_at_certificate([*options, *unverified])
         certificate = certificates.load(pem) if pem else None
         if certificate is not None:
             self.cert_expires_at = certificate.not_valid_after_utc
@@ -315,6 +314,15 @@ class Chain:
         ):  # libcurl says this of any failure of TLS
             return trouble_of(pycurl.E_RECV_ERROR, text, handle, hop)
         return certificates.trouble_of(result, text, certificate, hop.origin.host)
+
+    async def _look_at_certificate(self, options: list[Option]) -> tuple[int, bytes | None]:
+        """Connect once more and ask nothing: libcurl's result, and what the server shows."""
+        viewer = pycurl.Curl()
+        try:
+            code, _ = await self._perform(viewer, [*options, (pycurl.CONNECT_ONLY, 1)])
+            return code, certificate_pem(viewer)
+        finally:
+            viewer.close()
 
     async def _pin(
         self, handle: Handle, origin: Origin, port: int

@@ -13,7 +13,7 @@ from tests.probe.conftest import Check
 from tests.servers import http
 from tests.servers.authority import Authority, Digest, Issued, issue
 from tests.servers.dns import serve_names
-from tests.servers.raw import serve
+from tests.servers.raw import Connection, serve
 from tests.servers.tls import serve_tls
 
 DAYS_90 = timedelta(days=90)
@@ -208,6 +208,22 @@ async def test_a_server_of_tls_1_0_or_1_1_is_degraded(
     assert seen.message == f"127.0.0.1 port {server.port} speaks TLS {name}{limit}"
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+async def test_old_tls_that_is_asked_for_is_up(
+    version: ssl.TLSVersion, check: Check, authority: Authority
+) -> None:
+    context = authority.issue("127.0.0.1", ends=DAYS_90).server_context()
+    context.minimum_version = context.maximum_version = version
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with serve_tls(context) as server:
+        seen = await check(
+            "http", server.url, ca_certificate=authority.certificate_pem, min_tls="1.0"
+        )
+    assert seen.status == Status.UP, seen.message
+
+
 async def test_a_client_certificate_is_shown_to_the_target_only(
     check: Check, authority: Authority
 ) -> None:
@@ -236,6 +252,50 @@ async def test_a_client_certificate_is_shown_to_the_target_only(
     assert (without.status, without.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
     assert shown.status == Status.UP, shown.message
     assert (strayed.status, strayed.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
+
+
+async def test_a_client_certificate_that_can_not_be_shown_is_no_fault_of_the_target(
+    check: Check, authority: Authority
+) -> None:
+    weak = authority.issue(
+        "client.example", ends=DAYS_90, key=rsa.generate_private_key(65537, 1024)
+    )
+    with serve_tls(authority.issue("127.0.0.1", ends=DAYS_90).server_context()) as server:
+        seen = await check(
+            "http",
+            server.url,
+            ca_certificate=authority.certificate_pem,
+            client_certificate=weak.certificate_pem,
+            client_key=weak.key_pem,
+        )
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert seen.message.startswith("The client certificate can't be used: ")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_handshake_that_fails_once_is_not_for_age(
+    version: ssl.TLSVersion, check: Check, authority: Authority
+) -> None:
+    context = authority.issue("127.0.0.1", ends=DAYS_90).server_context()
+    context.maximum_version = version
+    served = 0
+
+    async def fail_once(connection: Connection) -> None:
+        nonlocal served
+        served += 1
+        if served == 1:
+            await connection.reader.read(1)
+            return
+        await connection.start_tls(context)
+        await connection.read_request()
+        await connection.send(http.OK)
+
+    async with serve(fail_once) as server:
+        url = f"https://127.0.0.1:{server.port}"
+        first = await check("http", url, ca_certificate=authority.certificate_pem)
+        second = await check("http", url, ca_certificate=authority.certificate_pem)
+    assert (first.status, first.reason) == (Status.DOWN, Reason.TLS_HANDSHAKE)
+    assert second.status == Status.UP, second.message
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
