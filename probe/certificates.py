@@ -216,8 +216,9 @@ def system_authorities() -> str:
 
 
 def expiry_warning(ends_at: datetime | None, limit_days: int) -> str:
-    """That a certificate has fewer days left than it should; empty where it has enough."""
-    if ends_at is None or (days := days_until(ends_at)) >= limit_days:
+    """That a certificate has fewer days left than it should; empty where it has enough, or none are
+    asked for."""
+    if ends_at is None or not limit_days or (days := days_until(ends_at)) >= limit_days:
         return ""
     if days < 0:
         gone = _stretch(datetime.now(UTC) - ends_at)

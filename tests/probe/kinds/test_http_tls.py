@@ -132,6 +132,14 @@ async def test_a_certificate_near_its_end_is_degraded(check: Check, authority: A
     assert (await observe_tls(check, issued, authority, cert_expiry_days=0)).status == Status.UP
 
 
+async def test_days_left_are_not_looked_at_where_none_are_asked_for(check: Check) -> None:
+    old = issue("127.0.0.1", "127.0.0.1", issuer=None, ends=-timedelta(days=3))
+    seen = await observe_tls(check, old, None, verify_tls=False, cert_expiry_days=0)
+    warned = await observe_tls(check, old, None, verify_tls=False)
+    assert seen.status == Status.UP, seen.message
+    assert (warned.status, warned.reason) == (Status.DEGRADED, Reason.CERT_EXPIRING)
+
+
 async def test_days_left_can_be_asserted(check: Check, authority: Authority) -> None:
     issued = authority.issue("127.0.0.1", ends=timedelta(days=40))
     wanted = {"source": "cert_days", "comparison": "greater_than", "value": 60}
