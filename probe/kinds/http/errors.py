@@ -126,7 +126,9 @@ def trouble_of(code: int, text: str, handle: Handle, hop: Hop) -> Trouble:
         )
     if code == pycurl.E_SSL_CONNECT_ERROR:
         return _handshake(handle, text, hop)
-    if code in (_E_SSL_CLIENTCERT, pycurl.E_SSL_CERTPROBLEM):
+    if code == pycurl.E_SSL_CERTPROBLEM:  # nothing was shown to anybody yet
+        return Trouble(Reason.CHECK_ERROR, f"The client certificate can't be used: {tail(text)}.")
+    if code == _E_SSL_CLIENTCERT:
         return Trouble(
             Reason.TLS_HANDSHAKE, f"{hop.place} wants another client certificate: {tail(text)}."
         )
