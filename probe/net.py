@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Plan = TypeVar("Plan")
 
+MOST_ADDRESSES = 20
+"""How many of a name's addresses are tried, and told of: an answer over TCP holds thousands."""
+
 
 class Trouble(Exception):
     """Why a check did not pass; raised inside a kind, which turns it into an observation."""
@@ -75,7 +78,7 @@ class Net:
         )
         guard(host, found, allow_private=allow_private)
         check_ipv6(host, found)
-        return found
+        return found[:MOST_ADDRESSES]
 
 
 class Plans:

@@ -6,7 +6,14 @@ import errno
 import pycares
 import pytest
 
-from probe.net import Deadline, Plans, Trouble, is_forbidden, reason_of_errno
+from probe.net import (
+    MOST_ADDRESSES,
+    Deadline,
+    Plans,
+    Trouble,
+    is_forbidden,
+    reason_of_errno,
+)
 from probe.resolver import Resolver
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check, make_job
@@ -434,6 +441,17 @@ async def test_dead_addresses_are_named(kind: str, check: Check) -> None:
     assert seen.reason == Reason.CONNECT_REFUSED
     assert "127.0.0.2" in seen.message
     assert "127.0.0.3" in seen.message
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+async def test_not_all_of_very_many_addresses_are_tried_and_told(kind: str, check: Check) -> None:
+    port = free_port()
+    many = [f"127.0.0.{number}" for number in range(2, 62)]
+    async with serve_names({"x.example": many}) as names:
+        target = f"http://x.example:{port}" if kind == "http" else f"x.example:{port}"
+        seen = await check(kind, target, resolver=names.address)
+    assert seen.reason == Reason.CONNECT_REFUSED, seen.message
+    assert seen.message.count("127.0.0.") == MOST_ADDRESSES
 
 
 @pytest.mark.parametrize("kind", ["http", "tcp"])
