@@ -89,7 +89,7 @@ class Prober:
         lost_before_s = self._pulse.lost_s
         seen = await self._observe(job, self._net, timeout_s)
         lost_s = self._pulse.lost_s - lost_before_s
-        if lost_s >= max(timeout_s * _LOST_SHARE, _JITTER_S) and seen.reason in _HANGS_ON_TIME:
+        if may_be_ours(seen, lost_s, job):
             return blame_ourselves(seen, lost_s, timeout_s)
         return turn(seen) if is_upside_down(job) else seen
 
@@ -106,6 +106,21 @@ class Prober:
             message = f"The check itself failed: {type(error).__name__}."
             return Observation(Status.UNKNOWN, Reason.CHECK_ERROR, message)
         return grade_latency(observation, spec.settings.latency_degraded_ms)
+
+
+def may_be_ours(seen: Observation, lost_s: float, job: Job) -> bool:
+    """Whether a failure may come from the loop's standing still for so long."""
+    if lost_s < _JITTER_S or seen.reason not in _HANGS_ON_TIME:
+        return False
+    if lost_s >= job.spec.timeout.total_seconds() * _LOST_SHARE:
+        return True
+    limit_ms = job.spec.settings.latency_degraded_ms
+    return (
+        seen.reason == Reason.LATENCY
+        and seen.latency_ms is not None
+        and limit_ms is not None
+        and seen.latency_ms - lost_s * 1000 <= limit_ms
+    )
 
 
 def blame_ourselves(seen: Observation, lost_s: float, timeout_s: float) -> Observation:

@@ -101,6 +101,15 @@ async def test_what_timed_out_while_we_stood_still_is_unknown(
     assert seen.message.startswith("Not judged: this machine stood still for 0.")
 
 
+async def test_what_was_slow_while_we_stood_still_is_unknown() -> None:
+    async with serve(stand_still_before(http.answer(http.OK))) as server, Prober() as prober:
+        ours = make_job("http", server.url, timeout=2, latency_degraded_ms=250)
+        its_own = make_job("http", server.url, timeout=2, latency_degraded_ms=0.001)
+        by_us, by_it = await prober.observe(ours), await prober.observe(its_own)
+    assert (by_us.status, by_us.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert (by_it.status, by_it.reason) == (Status.DEGRADED, Reason.LATENCY)
+
+
 async def test_what_was_plain_while_we_stood_still_is_judged(prober: Prober) -> None:
     broken = http.answer(http.respond(status="500 Broken"))
     async with serve(stand_still_before(broken)) as server:
