@@ -254,6 +254,10 @@ async def _ask_stream(
                 return await _exchange_on(stream, question)
             finally:
                 stream.close()
+    except Trouble as trouble:
+        if server.is_ours and trouble.reason.startswith("connect_"):
+            raise Trouble(Reason.CHECK_ERROR, trouble.message) from None
+        raise
     except (MalformedError, UnrelatedError) as error:
         raise _malformed(question, server, error) from None
     except TimeoutError:

@@ -551,16 +551,18 @@ def test_without_a_list_of_resolvers_this_machine_is_asked(
     assert [server.address for server in dns_client.system_servers()] == ["127.0.0.1"]
 
 
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 async def test_a_machine_without_a_resolver_blames_no_target(
-    check: Check, monkeypatch: pytest.MonkeyPatch
+    transport: str, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = dns_client.Server("127.0.0.1", free_port(), "the system's resolver", is_ours=True)
     monkeypatch.setattr(kind, "system_servers", lambda _port: [ours])
-    seen = await check("dns", "x.example")
+    seen = await check("dns", "x.example", transport=transport)
     assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
-    assert seen.message == (
-        "The system's resolver can't be reached to resolve x.example: connection refused."
-    )
+    if transport == "udp":
+        assert seen.message == (
+            "The system's resolver can't be reached to resolve x.example: connection refused."
+        )
 
 
 # Why a name server failed, in its own words (RFC 8914)
