@@ -46,6 +46,7 @@ class LineReader:
         self.stream = stream
         self.place = place
         self.first_line = ""
+        self._last_line = ""
         self._buffer = bytearray()
         self._count = 0
 
@@ -65,6 +66,7 @@ class LineReader:
         del self._buffer[: end + 1]
         text = line.decode("utf-8", "backslashreplace")
         self.first_line = self.first_line or text
+        self._last_line = text
         return text
 
     async def byte(self) -> bytes:
@@ -102,8 +104,8 @@ class LineReader:
     async def _fill(self) -> None:
         data = await self.stream.receive()
         if not data:
-            so_far = shown(self._buffer.decode("utf-8", "backslashreplace"))
-            said = f"after {so_far}" if self._buffer else "without a word"
+            last = self._buffer.decode("utf-8", "backslashreplace") or self._last_line
+            said = f"after {shown(last)}" if last else "without a word"
             raise Trouble(Reason.BANNER_MISMATCH, f"{self.place} closed the connection {said}.")
         self._buffer += data
         self._count += len(data)

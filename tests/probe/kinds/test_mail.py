@@ -78,6 +78,12 @@ async def test_tls_from_the_first_byte(kind: str, check: Check, authority: Autho
     assert seen.message.endswith("UTC: 5 days left, expected at least 14.")
 
 
+async def say_bye_to_a_login(connection: Connection) -> None:
+    await connection.send(f"{mail.IMAP_GREETING}\r\n".encode())
+    await connection.reader.readline()
+    await connection.send(b"* BYE going down\r\n")
+
+
 FAILURES: dict[str, tuple[str, Conduct, dict[str, object], Reason, str]] = {
     "smtp refuses service": (
         "smtp",
@@ -147,7 +153,14 @@ FAILURES: dict[str, tuple[str, Conduct, dict[str, object], Reason, str]] = {
         mail.mail(mail.SMTP_GREETING),
         {},
         Reason.BANNER_MISMATCH,
-        r"HOST closed the connection without a word\.",
+        r'HOST closed the connection after "220 mail\.example ESMTP ready"\.',
+    ),
+    "imap says bye to a login": (
+        "imap",
+        say_bye_to_a_login,
+        LOGIN,
+        Reason.BANNER_MISMATCH,
+        r'HOST closed the connection after "\* BYE going down"\.',
     ),
     "imap says bye": (
         "imap",
