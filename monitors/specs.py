@@ -107,6 +107,8 @@ def _host_of(target: str) -> str:
     """The host in a URL or in host:port: what the engine's limit per host counts by."""
     if "://" in target:
         return urlsplit(target).hostname or ""
+    if target.count(":") > 1 and not target.startswith("["):  # an IPv6 address, without a port
+        return target
     return target.rpartition(":")[0] or target
 
 
