@@ -38,6 +38,10 @@ _NOT_LET_IN = {1044, 1045, 1130, 1251, 1698, 1820, 1862, 3118, 4151}
 and what MySQL (3118) and MariaDB (4151) say of an account that is locked."""
 
 
+_CLIENT_ERRORS = range(2000, 3000)
+"""CR_*: what the library finds; all else is said by the server."""
+
+
 class _NamedContext(ssl.SSLContext):
     """Verifies one name, whichever address a client library thinks that it connects to."""
 
@@ -181,6 +185,10 @@ def _trouble(asking: Asking, error: Exception) -> Trouble:
         return broken(asking, cause.errno)
     code = error.args[0] if error.args else ""
     words = str(error.args[1]) if len(error.args) > 1 else ""
+    said = f"{words} ({code})" if words else str(code)
+    if isinstance(code, int) and code not in _CLIENT_ERRORS and words:
+        is_about_login = asking.connect_ms is None and code in _NOT_LET_IN
+        return asking.not_let_in(said) if is_about_login else asking.refused(said)
     if (number := errno_in(words)) is not None:
         return broken(asking, number)
     if "Packet sequence number" in str(error):  # the fourth byte is none of a packet's header
@@ -194,9 +202,6 @@ def _trouble(asking: Asking, error: Exception) -> Trouble:
         )
     if code == 2026 or "SSL" in words:  # CR_SSL_CONNECTION_ERROR
         return Trouble(Reason.TLS_HANDSHAKE, f"No TLS with {asking.plan.place}: {words}.")
-    said = f"{words} ({code})" if words else str(code)
-    if asking.connect_ms is None and code in _NOT_LET_IN:
-        return asking.not_let_in(said)
     return asking.refused(said)
 
 

@@ -31,6 +31,7 @@ PORT = 5432
 
 _CLOSED = "closed the connection unexpectedly"
 _SAYS_LITTLE = re.compile(f"{_CLOSED}|no error details available")
+_SAID_BY_SERVER = ("FATAL:", "ERROR:", "PANIC:")
 _ABOUT_LOGIN = re.compile(
     r"authentication failed|pg_hba\.conf|not permitted to log in|permission denied for database"
     r'|role ".*" does not exist'
@@ -146,14 +147,15 @@ def _trouble(asking: Asking, error: Any) -> Trouble:
     if asking.connect_ms is None:
         words = words.removeprefix("connection failed: ").split("failed: ", 1)[-1]
     words = words.split("\n", 1)[0]
+    if error.sqlstate is not None or words.startswith(_SAID_BY_SERVER):
+        is_about_login = asking.connect_ms is None and _ABOUT_LOGIN.search(words)
+        return asking.not_let_in(words) if is_about_login else asking.refused(words)
     if (number := errno_in(words)) is not None:
         return broken(asking, number)
     if "no password supplied" in words:
         return Trouble(
             Reason.AUTH_FAILED, f"{asking.plan.place} asks for a password, and none is given."
         )
-    if asking.connect_ms is None and _ABOUT_LOGIN.search(words):
-        return asking.not_let_in(words)
     lowered = words.lower()
     if "certificate" in lowered or "ssl" in lowered:
         return _tls_trouble(asking.plan, words)
@@ -161,9 +163,7 @@ def _trouble(asking: Asking, error: Any) -> Trouble:
         return Trouble(
             Reason.CONNECT_RESET, f"{asking.plan.place} closed the connection while {asking.doing}."
         )
-    if error.sqlstate is None and not words.startswith(("FATAL:", "ERROR:")):
-        return asking.unreadable(words)
-    return asking.refused(words)
+    return asking.unreadable(words)
 
 
 def _tls_trouble(plan: DatabasePlan, words: str) -> Trouble:

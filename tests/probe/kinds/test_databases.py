@@ -99,6 +99,11 @@ POSTGRES_REFUSALS: dict[str, tuple[dict[str, Any], Reason, str]] = {
         Reason.BANNER_MISMATCH,
         r'PLACE refuses the query: it said "relation \\"nowhere\\" does not exist"\.',
     ),
+    "no such table, called like a part of TLS": (
+        {"query": "select * from ssl_certificates"},
+        Reason.BANNER_MISMATCH,
+        r'PLACE refuses the query: it said "relation \\"ssl_certificates\\" does not exist"\.',
+    ),
     "no query": (
         {"query": "selct 1"},
         Reason.BANNER_MISMATCH,
@@ -149,6 +154,15 @@ async def test_a_postgres_does_not_take_a_login(
     place = f"127.0.0.1 port {server.port}"
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.AUTH_FAILED)
     assert seen.message.replace(place, "PLACE") == message
+
+
+async def test_a_pooler_is_quoted_on_what_lies_behind_it(check: Check) -> None:
+    words = "server_login_retry: connect failed: Connection refused"
+    async with serve(postgres_that_asks_for_a_password(words)) as server:
+        place = f"127.0.0.1 port {server.port}"
+        seen = await check("postgres", f"127.0.0.1:{server.port}", username="a", password="b")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert seen.message == f'{place} refuses the connection: it said "FATAL:  {words}".'
 
 
 async def test_a_slow_query_of_postgres_times_out(check: Check) -> None:
@@ -290,6 +304,17 @@ async def test_refusals_of_mysql_are_quoted(check: Check) -> None:
     )
     assert failed.reason == Reason.BANNER_MISMATCH
     assert why == "PLACE refuses the query: it said \"Table 'b' doesn't exist (1146)\"."
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Table 'x.ssl_certificates' doesn't exist", "No foreign data source: Connection refused"],
+)
+async def test_a_mysql_is_quoted_whatever_the_words_sound_like(words: str, check: Check) -> None:
+    conduct = serve_mysql(answer=[mysql.error(1146, words)])
+    seen, message = await ask_mysql(check, conduct, query="SELECT 1")
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BANNER_MISMATCH)
+    assert message == f'PLACE refuses the query: it said "{words} (1146)".'
 
 
 async def test_a_mysql_too_busy_to_greet_is_quoted(check: Check) -> None:
