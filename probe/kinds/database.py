@@ -139,11 +139,13 @@ class Asking:
         self.connect_ms: float | None = None
         self.first_byte_ms: float | None = None
         self.is_open = False
+        self.on_open: Callable[[], None] = lambda: None
         self._started_at = time.monotonic()
 
     def connected(self) -> None:
         self.connect_ms = self._lap()
         self.doing = "waiting for an answer"
+        self.on_open()
 
     def answered(self) -> None:
         self.first_byte_ms = self._lap()
@@ -233,10 +235,12 @@ async def observe_database(job: Job, net: Net, plan: DatabasePlan, ask: Ask) -> 
 async def _ask_in_time(
     asking: Asking, ask: Ask, deadline: Deadline, *, attempts_left: int
 ) -> list[Row]:
+    """What one address gives, which has a share of the time to be reached, and then all of it."""
     plan, share_s = asking.plan, max(deadline.remaining_s / attempts_left, 0)
     knocking = asyncio.create_task(_knock(asking, share_s * _PATIENCE))
     try:
-        async with asyncio.timeout(share_s):
+        async with asyncio.timeout(share_s) as timer:
+            asking.on_open = lambda: _extend(timer, deadline)
             return await ask(asking)
     except TimeoutError:
         limit = deadline.timeout_s
@@ -253,6 +257,11 @@ async def _ask_in_time(
         knocking.cancel()
 
 
+def _extend(timer: asyncio.Timeout, deadline: Deadline) -> None:
+    if not timer.expired():
+        timer.reschedule(asyncio.get_running_loop().time() + deadline.remaining_s)
+
+
 async def _knock(asking: Asking, after_s: float) -> None:
     """Whether the port is open that a client library hasn't done with: libraries don't say whether
     it is the connection or the greeting that they wait for."""
@@ -262,6 +271,7 @@ async def _knock(asking: Asking, after_s: float) -> None:
             (await connect(asking.plan.host, [asking.address], asking.plan.port)).close()
             asking.is_open = True
             asking.doing = "waiting for the greeting or the login"
+            asking.on_open()
 
 
 def _is_final(trouble: Trouble) -> bool:

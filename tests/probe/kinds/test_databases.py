@@ -443,6 +443,29 @@ async def test_one_dead_address_of_several_does_no_harm(kind: str, check: Check)
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_an_address_that_is_reached_has_all_of_the_time(kind: str, check: Check) -> None:
+    """Two addresses halve the time for reaching one of them, not for its answer."""
+    conduct = relay if kind == "postgres" else serve_mysql()
+
+    async def dawdle(connection: Connection) -> None:
+        await asyncio.sleep(0.8)
+        await conduct(connection)
+
+    async with serve(dawdle) as server:
+        zone = {"x.example": ["127.0.0.1", "127.0.0.2"]}
+        async with serve_names(zone) as names:
+            seen = await check(
+                kind,
+                f"x.example:{server.port}",
+                resolver=names.address,
+                username="uptime",
+                database="uptime",
+                timeout=1.5,
+            )
+    assert seen.status == Status.UP, seen.message
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_forbidden_networks_are_not_connected_to(kind: str, check: Check) -> None:
     async with serve(say_nothing) as server:
         seen = await check(kind, f"127.0.0.1:{server.port}", allow_private=False)
