@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import re
 import time
@@ -316,7 +317,11 @@ def as_text(rows: list[Row]) -> str | None:
     value = rows[0][0]
     if value is None:
         return "NULL"
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, bool | dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
 
 
 def _phases(dns_ms: float | None, asking: Asking | None) -> Phases:

@@ -82,6 +82,23 @@ async def test_a_postgres_gives_the_value(check: Check) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("true", "true"),
+        ("null::int", "NULL"),
+        ("1.50", "1.50"),
+        ("""'{"a": [1, "é"]}'::jsonb""", '{"a": [1, "é"]}'),
+        ("array[1, 2]", "[1, 2]"),
+        ("date '2026-01-31'", "2026-01-31"),
+        ("'\\x6869'::bytea", "hi"),
+    ],
+)
+async def test_a_value_of_postgres_is_compared_as_text(value: str, text: str, check: Check) -> None:
+    seen, message = await ask_postgres(check, query=f"select {value}", expected=text)
+    assert seen.status == Status.UP, message
+
+
 POSTGRES_REFUSALS: dict[str, tuple[dict[str, Any], Reason, str]] = {
     "no such user": (
         {"username": "nobody_here"},
