@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import socket
+import struct
 import tempfile
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +34,12 @@ from probe.streams import connect
 from probe.values import Job, Observation, Reason
 
 PORT = 5432
+MAX_ANSWER_BYTES = 16_777_216
+"""How much a server may say in one check."""
+
+_BYTES_RECEIVED = struct.Struct("@128xQ")  # of Linux' tcp_info
+_CANCEL_S = 1.0
+"""How long a server may take to hear that a query is to end; no check waits for that."""
 
 _CLOSED = "closed the connection unexpectedly"
 _SAYS_LITTLE = re.compile(f"{_CLOSED}|no error details available")
@@ -38,6 +50,7 @@ _ABOUT_LOGIN = re.compile(
 )
 """libpq hands on what a server says of a login, but not its SQLSTATE. A server that speaks another
 language than English is quoted all the same, only under the wider reason."""
+_NO_FILE = "/dev/null/none"
 _make_plan = planner(PORT)
 
 
@@ -47,7 +60,7 @@ async def _ask(asking: Asking) -> list[Row]:
     plan = asking.plan
     connection = None
     try:
-        connection = await psycopg.AsyncConnection.connect(
+        connection = await _connection_class().connect(
             **_options(plan, asking.address), autocommit=True
         )
         asking.connected()
@@ -56,6 +69,10 @@ async def _ask(asking: Asking) -> list[Row]:
             rows = await _rows(connection, plan.settings.query)
             asking.answered()
         return rows
+    except _TooMuchError:
+        raise Trouble(
+            Reason.BODY_TOO_LARGE, f"{plan.place} answered with more than {MAX_ANSWER_BYTES} bytes."
+        ) from None
     except psycopg.Error as error:
         if asking.connect_ms is None and _SAYS_LITTLE.search(str(error)):
             await _connect_plainly(asking)
@@ -65,6 +82,81 @@ async def _ask(asking: Asking) -> list[Row]:
     finally:
         if connection is not None:
             await connection.close()
+
+
+class _TooMuchError(Exception):
+    """A server says more than it may."""
+
+
+@lru_cache(maxsize=1)
+def _connection_class() -> type[Any]:
+    """The library's connection, for which a server has only so many bytes to say: libpq keeps a
+    message of any size. It also ends at once where its time is over; the library waits for the
+    server to hear of that."""
+    import psycopg
+    from psycopg import waiting
+
+    class BoundedConnection(psycopg.AsyncConnection[Any]):
+        @classmethod
+        def _connect_gen(cls, conninfo: str = "") -> Any:
+            return _bounded(super()._connect_gen(conninfo), lambda wanted: wanted[0])
+
+        async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+            fd = self.pgconn.socket
+            try:
+                steps: Any = _bounded(gen, lambda _: fd)
+                return await waiting.wait_async(steps, fd, interval=interval, timeout=timeout)
+            except asyncio.CancelledError:
+                if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                    _cancel_aside(self.pgconn)
+                self.pgconn.finish()
+                raise
+
+    return BoundedConnection
+
+
+def _bounded(
+    steps: Generator[Any, Any, Any], descriptor_of: Callable[[Any], int]
+) -> Generator[Any, Any, Any]:
+    """The same steps between which a socket is waited for, while it has not brought too much."""
+    ready = None
+    while True:
+        try:
+            wanted = steps.send(ready)
+        except StopIteration as end:
+            return end.value
+        ready = yield wanted
+        if _bytes_received(descriptor_of(wanted)) > MAX_ANSWER_BYTES:
+            raise _TooMuchError
+
+
+def _bytes_received(descriptor: int) -> int:
+    with socket.socket(fileno=os.dup(descriptor)) as same:
+        info = same.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_RECEIVED.size)
+    if len(info) < _BYTES_RECEIVED.size:  # a kernel that doesn't count
+        return 0
+    received: int = _BYTES_RECEIVED.unpack(info)[0]
+    return received
+
+
+_cancelling: set[asyncio.Task[None]] = set()
+
+
+def _cancel_aside(pgconn: Any) -> None:
+    """Tell the server that nobody waits for the query any more, beside what else is to do."""
+    import psycopg
+    from psycopg import generators, waiting
+
+    async def tell(request: Any) -> None:
+        with suppress(psycopg.Error):
+            await waiting.wait_conn_async(generators.cancel(request), 0.1, _CANCEL_S)
+
+    with suppress(psycopg.Error):
+        request = pgconn.cancel_conn()
+        request.start()
+        task = asyncio.create_task(tell(request))
+        _cancelling.add(task)
+        task.add_done_callback(_cancelling.discard)
 
 
 async def _connect_plainly(asking: Asking) -> None:
@@ -102,7 +194,9 @@ def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
         "password": plan.password,
         "dbname": settings.database or settings.username or "postgres",
         "application_name": "uptime",
-        "passfile": "/dev/null/none",
+        "passfile": _NO_FILE,
+        "sslcert": _NO_FILE,
+        "sslrootcert": _NO_FILE,
         "gssencmode": "disable",
         "sslmode": "disable",
         "client_encoding": "UTF8",

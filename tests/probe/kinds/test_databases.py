@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import psutil
 import pytest
 
 from probe.kinds.database import Asking
@@ -186,6 +187,70 @@ async def test_a_slow_query_of_postgres_times_out(check: Check) -> None:
     seen, message = await ask_postgres(check, query="select pg_sleep(60)", timeout=0.5)
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.TIMEOUT)
     assert message == "PLACE took longer than 0.5 s, while waiting for an answer."
+
+
+async def test_a_postgres_that_falls_silent_is_not_waited_for(check: Check) -> None:
+    """Neither for the query nor for its being cancelled."""
+    async with serve(fall_silent_after(b"Q", b"P")) as server:
+        place = f"127.0.0.1:{server.port}"
+        settings = {"username": "uptime", "database": "uptime", "query": "select 1"}
+        seen = await check("postgres", place, timeout=0.5, **settings)
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.TIMEOUT)
+    assert seen.message == (
+        f"127.0.0.1 port {server.port} took longer than 0.5 s, while waiting for an answer."
+    )
+
+
+def fall_silent_after(*messages: bytes) -> Conduct:
+    """The suite's PostgreSQL until it is sent one of these messages; later connections are open and
+    silent."""
+    silenced = False
+
+    async def conduct(connection: Connection) -> None:
+        nonlocal silenced
+        if silenced:
+            await asyncio.Event().wait()
+        reader, writer = await asyncio.open_unix_connection(postgres_socket())
+
+        async def answer() -> None:
+            while data := await reader.read(65_536):
+                await connection.send(data)
+
+        answering = asyncio.create_task(answer())
+        try:
+            while data := await connection.reader.read(65_536):
+                if data.startswith(messages):
+                    silenced = True
+                    await asyncio.Event().wait()
+                writer.write(data)
+        finally:
+            answering.cancel()
+            writer.close()
+
+    return conduct
+
+
+@pytest.mark.parametrize("moment", ["login", "answer"])
+async def test_one_message_of_postgres_without_end_is_not_taken_in(
+    moment: str, check: Check
+) -> None:
+    async def flood(connection: Connection) -> None:
+        await connection.reader.read(65_536)
+        await connection.send(b"R\0\0\0\x08\0\0\0\0")  # let in
+        if moment == "answer":
+            await connection.send(b"Z\0\0\0\x05I")
+            await connection.reader.read(65_536)
+        await connection.send(b"N" + (1 << 30).to_bytes(4, "big"))
+        while True:
+            await connection.send(b"x" * 262_144)
+
+    async with serve(flood) as server:
+        place = f"127.0.0.1:{server.port}"
+        before = psutil.Process().memory_info().rss
+        seen = await check("postgres", place, query="select 1", timeout=10)
+        grown_mb = (psutil.Process().memory_info().rss - before) / 2**20
+    assert (seen.status, seen.reason) == (Status.DOWN, Reason.BODY_TOO_LARGE), seen.message
+    assert grown_mb < 100
 
 
 async def test_a_long_answer_of_postgres_is_not_taken_in(check: Check) -> None:
