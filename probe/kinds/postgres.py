@@ -230,9 +230,14 @@ def _authorities_file(own: str) -> str:
 @lru_cache(maxsize=64)
 def _write_authorities(own: str) -> str:
     system = Path(certificates.system_authorities()).read_text("utf-8", "replace")
-    with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
-        file.write(f"{system}\n{own}\n")
-    return file.name
+    descriptor, name = tempfile.mkstemp(suffix=".pem")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"{system}\n{own}\n")
+    except OSError:  # no room for it, and what is there would take more of that
+        Path(name).unlink(missing_ok=True)
+        raise
+    return name
 
 
 def _trouble(asking: Asking, error: Any) -> Trouble:

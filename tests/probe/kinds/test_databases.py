@@ -3,6 +3,8 @@
 import asyncio
 import os
 import re
+import resource
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -275,6 +277,27 @@ async def test_authorities_that_can_not_be_written_are_a_fault_of_ours(
     seen, message = await ask_postgres(check, tls=True, ca_certificate=authority.certificate_pem)
     assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
     assert message == "The authorities can't be written to a file: No such file or directory."
+
+
+async def test_authorities_that_do_not_fit_the_disk_leave_nothing_there(
+    check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    authority = Authority("One Too Large")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        seen, message = await ask_postgres(
+            check, tls=True, ca_certificate=authority.certificate_pem
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
+    assert message == "The authorities can't be written to a file: File too large."
+    with os.scandir(tmp_path) as left:
+        assert list(left) == []
 
 
 def test_authorities_outlive_a_cleaner_of_temporary_files(
