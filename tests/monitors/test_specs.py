@@ -66,3 +66,18 @@ def test_monitors_with_the_same_settings_share_them() -> None:
     found = SpecCache().get((each.id, each.revision) for each in (one, other, different))
     assert found[one.id].settings is found[other.id].settings
     assert found[different.id].settings.max_redirects == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        ("https://x.example:8443/path", "x.example"),
+        ("x.example:25", "x.example"),
+        ("x.example", "x.example"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]:25", "[2001:db8::1]"),
+    ],
+)
+def test_the_host_is_what_is_asked(target: str, host: str) -> None:
+    assert spec_of(Monitor(kind="tcp", target=target)).host == host
