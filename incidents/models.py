@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import Team
 from incidents.maintenance.recurrence import Occurrence, Plan
+from monitors.charts import PHASE_LABELS
 from monitors.models import Assignment, Monitor
 from uptime.ids import uuid7
 from uptime.wall_clock import zone_or_utc
@@ -244,6 +245,12 @@ class Evidence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.reason or self.status} at {self.checked_at:%Y-%m-%d %H:%M:%S}"
+
+    @property
+    def labelled_phases(self) -> list[tuple[str, float]]:
+        """How long each phase took, in ms, in the order of the check."""
+        taken = ((label, self.phases.get(f"{name}_ms")) for name, label in PHASE_LABELS.items())
+        return [(label, ms) for label, ms in taken if ms is not None]
 
     @property
     def other_details(self) -> str:

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db
 BROKEN = replace(
     REFUSED,
     http_status=500,
-    phases=Phases(dns_ms=1.5, connect_ms=2.0),
+    phases=Phases(dns_ms=1.5, connect_ms=2.0, first_byte_ms=3.0, transfer_ms=0.5),
     details={"addresses": ["127.0.0.1"], "response": {"head": "HTTP/1.1 500", "body": "Away."}},
 )
 
@@ -55,7 +55,14 @@ def test_it_is_of_the_first_failing_check(monitor: Monitor) -> None:
     observe(monitor, replace(BROKEN, message="The third."))
     [one] = evidence_of(Incident.objects.get())
     assert (one.checked_at, one.message, one.http_status) == (at, "Refused.", 500)
-    assert one.phases == {"dns_ms": 1.5, "connect_ms": 2.0}
+    assert one.phases == {
+        "dns_ms": 1.5,
+        "connect_ms": 2.0,
+        "first_byte_ms": 3.0,
+        "transfer_ms": 0.5,
+    }
+    in_order = [("DNS", 1.5), ("Connect", 2.0), ("First byte", 3.0), ("Transfer", 0.5)]
+    assert one.labelled_phases == in_order
     assert one.details == BROKEN.details
 
 
