@@ -118,8 +118,8 @@ class _StepRow(BaseModel):
     """A step as people enter it; which channels and severities there are, the form knows."""
 
     after_min: float | None = Field(None, title="After (min)")
-    repeat_min: float | None = Field(None, title="Again every (min)")
-    max_repeats: int | None = Field(None, title="At most so often")
+    repeat_min: float | None = Field(None, title="Repeat every (min)")
+    max_repeats: int | None = Field(None, title="Repeats at most")
     channels: list[str] = Field([], title="Tell")
     schedules: list[str] = Field([], title="Whoever is on call by")
     severities: list[str] = Field([], title="Only if it is")
@@ -152,7 +152,7 @@ class PolicyForm(SettingsForm):
 
     name = forms.CharField(label="Name", required=False)
     on = forms.MultipleChoiceField(
-        label="When a monitor is",
+        label="Events",
         choices=Event.choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,

@@ -277,11 +277,11 @@ class Event(models.TextChoices):
 
     DOWN = "down", "Down"
     DEGRADED = "degraded", "Degraded"
-    HEARTBEAT_LATE = "heartbeat_late", "Late with its ping"
+    HEARTBEAT_LATE = "heartbeat_late", "Heartbeat late"
     FLAPPING = "flapping", "Flapping"
-    CERTIFICATE_EXPIRING = "certificate_expiring", "About to lose its certificate"
-    DOMAIN_EXPIRING = "domain_expiring", "About to lose its domain"
-    LOCATION_BLIND = "location_blind", "Unwatched, its location being blind"
+    CERTIFICATE_EXPIRING = "certificate_expiring", "Certificate expiring"
+    DOMAIN_EXPIRING = "domain_expiring", "Domain expiring"
+    LOCATION_BLIND = "location_blind", "Location blind"
     RECOVERED = "recovered", "Recovered"
 
 

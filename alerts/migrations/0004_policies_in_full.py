@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='Escalation',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event', models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('recovered', 'Recovered')], max_length=30)),
+                ('event', models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('recovered', 'Recovered')], max_length=30)),
                 ('repeat', models.PositiveIntegerField(default=0)),
                 ('due_at', models.DateTimeField()),
                 ('state', models.CharField(choices=[('waiting', 'Waiting'), ('told', 'Told'), ('skipped', 'Skipped')], default='waiting', max_length=7)),
@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='policy',
             name='on',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('recovered', 'Recovered')], max_length=30), default=list, size=None),
+            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('recovered', 'Recovered')], max_length=30), default=list, size=None),
         ),
         migrations.AlterField(
             model_name='policy',

@@ -14,11 +14,11 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='escalation',
             name='event',
-            field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('flapping', 'Flapping'), ('recovered', 'Recovered')], max_length=30),
+            field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('flapping', 'Flapping'), ('recovered', 'Recovered')], max_length=30),
         ),
         migrations.AlterField(
             model_name='policy',
             name='on',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('flapping', 'Flapping'), ('recovered', 'Recovered')], max_length=30), default=list, size=None),
+            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('flapping', 'Flapping'), ('recovered', 'Recovered')], max_length=30), default=list, size=None),
         ),
     ]

@@ -23,18 +23,18 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='escalation',
             name='event',
-            field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('flapping', 'Flapping'), ('certificate_expiring', 'About to lose its certificate'), ('domain_expiring', 'About to lose its domain'), ('recovered', 'Recovered')], max_length=30),
+            field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('flapping', 'Flapping'), ('certificate_expiring', 'Certificate expiring'), ('domain_expiring', 'Domain expiring'), ('recovered', 'Recovered')], max_length=30),
         ),
         migrations.AlterField(
             model_name='policy',
             name='on',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('flapping', 'Flapping'), ('certificate_expiring', 'About to lose its certificate'), ('domain_expiring', 'About to lose its domain'), ('recovered', 'Recovered')], max_length=30), default=list, size=None),
+            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('flapping', 'Flapping'), ('certificate_expiring', 'Certificate expiring'), ('domain_expiring', 'Domain expiring'), ('recovered', 'Recovered')], max_length=30), default=list, size=None),
         ),
         migrations.CreateModel(
             name='ExpiryNotice',
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('event', models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('flapping', 'Flapping'), ('certificate_expiring', 'About to lose its certificate'), ('domain_expiring', 'About to lose its domain'), ('recovered', 'Recovered')], max_length=30)),
+                ('event', models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('flapping', 'Flapping'), ('certificate_expiring', 'Certificate expiring'), ('domain_expiring', 'Domain expiring'), ('recovered', 'Recovered')], max_length=30)),
                 ('expires_at', models.DateTimeField()),
                 ('days', models.PositiveSmallIntegerField()),
                 ('told_at', models.DateTimeField(default=django.utils.timezone.now)),

@@ -14,16 +14,16 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='escalation',
             name='event',
-            field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('flapping', 'Flapping'), ('certificate_expiring', 'About to lose its certificate'), ('domain_expiring', 'About to lose its domain'), ('location_blind', 'Unwatched, its location being blind'), ('recovered', 'Recovered')], max_length=30),
+            field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('flapping', 'Flapping'), ('certificate_expiring', 'Certificate expiring'), ('domain_expiring', 'Domain expiring'), ('location_blind', 'Location blind'), ('recovered', 'Recovered')], max_length=30),
         ),
         migrations.AlterField(
             model_name='expirynotice',
             name='event',
-            field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('flapping', 'Flapping'), ('certificate_expiring', 'About to lose its certificate'), ('domain_expiring', 'About to lose its domain'), ('location_blind', 'Unwatched, its location being blind'), ('recovered', 'Recovered')], max_length=30),
+            field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('flapping', 'Flapping'), ('certificate_expiring', 'Certificate expiring'), ('domain_expiring', 'Domain expiring'), ('location_blind', 'Location blind'), ('recovered', 'Recovered')], max_length=30),
         ),
         migrations.AlterField(
             model_name='policy',
             name='on',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Late with its ping'), ('flapping', 'Flapping'), ('certificate_expiring', 'About to lose its certificate'), ('domain_expiring', 'About to lose its domain'), ('location_blind', 'Unwatched, its location being blind'), ('recovered', 'Recovered')], max_length=30), default=list, size=None),
+            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('down', 'Down'), ('degraded', 'Degraded'), ('heartbeat_late', 'Heartbeat late'), ('flapping', 'Flapping'), ('certificate_expiring', 'Certificate expiring'), ('domain_expiring', 'Domain expiring'), ('location_blind', 'Location blind'), ('recovered', 'Recovered')], max_length=30), default=list, size=None),
         ),
     ]
