@@ -103,15 +103,15 @@ def mark_pages_of(monitor: Monitor) -> None:
 
 class PageValues(_Values):
     name: Title
-    slug: Slug
+    slug: Slug = Field(description="Small letters, digits and single hyphens: shop-status.")
     description: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
-    website: Website = ""
+    website: Website = Field("", description="It begins with https:// or http://.")
     visibility: Visibility = Visibility.PUBLIC
     password: SecretStr | None = Field(None, max_length=200)
-    domain: Domain | None = None
+    domain: Domain | None = Field(None, description="A name alone: status.example.com.")
     language: Language = Language.EN
     theme: Theme = Theme.AUTO
-    accent: Accent = ""
+    accent: Accent = Field("", description="A colour as in CSS, six digits: #0f5c8c.")
     custom_css: Annotated[str, AfterValidator(check_css)] = ""
     show_uptime: StrictBool = True
 

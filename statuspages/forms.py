@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.utils.text import slugify
 
 from monitors.models import Monitor
 from statuspages.dress import LOGO_LIMIT
@@ -42,12 +43,17 @@ class ActionForm(forms.Form):
         return dict(self.cleaned_data)
 
 
+def _slug_of(name: str) -> str:
+    """What a page of this name is called in its address; empty where no letter is left of it."""
+    return slugify(name.replace("_", " "))[:60].strip("-")
+
+
 class PageForm(ActionForm):
     name = forms.CharField(label="Name", required=False, help_text="Readers see it.")
     slug = forms.CharField(
         label="Address",
         required=False,
-        help_text="What follows /status/ in the page's address: small letters, digits, hyphens.",
+        help_text="What follows /status/ in the page's address. Empty: made of the name.",
     )
     description = forms.CharField(
         label="Description", required=False, widget=forms.Textarea({"rows": 2})
@@ -106,6 +112,7 @@ class PageForm(ActionForm):
         given = dict(self.cleaned_data)
         for name in ("logo", "remove_logo"):
             given.pop(name, None)
+        given["slug"] = given["slug"].strip() or _slug_of(given["name"])
         given["password"] = given["password"] or None
         given["domain"] = given["domain"].strip() or None
         return given

@@ -38,20 +38,27 @@ def validate(model: type[Model], values: Mapping[str, Any], *, under: str = "") 
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise Invalid(_fields_of(error, under)) from None
+        raise Invalid(_fields_of(error, model, under)) from None
 
 
-def _fields_of(error: ValidationError, under: str) -> dict[str, list[str]]:
+def _fields_of(error: ValidationError, model: type[BaseModel], under: str) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
     for one in error.errors(include_url=False, include_input=False):
-        place = _join(under, ".".join(str(part) for part in one["loc"]))
-        fields.setdefault(place, []).append(_sentence(one["type"], one["msg"]))
+        path = [str(part) for part in one["loc"]]
+        field = model.model_fields.get(path[0]) if len(path) == 1 else None
+        described = field.description if field is not None else None
+        sentence = _sentence(one["type"], one["msg"], described or "")
+        fields.setdefault(_join(under, ".".join(path)), []).append(sentence)
     return fields
 
 
-def _sentence(type_: str, message: str) -> str:
+def _sentence(type_: str, message: str, described: str) -> str:
+    if type_ == "string_pattern_mismatch" and described:
+        return f"This does not have the right form. {described}"
     if type_ == "extra_forbidden":
         return "There is no such field."
+    if type_ == "string_too_short" and message.endswith("at least 1 character"):
+        return "This can't be empty."
     if type_ == "missing":
         return "This field is required."
     message = message.removeprefix("Value error, ").replace("Input should be", "Should be")

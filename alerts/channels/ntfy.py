@@ -62,7 +62,7 @@ class NtfyConfig(WordedConfig):
     username: str = Field(
         default="",
         title="User",
-        description="With a password, in place of a token.",
+        description="With a password, in place of a token; no colon in it.",
         pattern=r"^[^:]*$",
         max_length=100,
     )

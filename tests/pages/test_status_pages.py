@@ -63,8 +63,15 @@ def test_from_nothing_to_a_page_with_a_component_that_the_public_sees(
 def test_what_is_wrong_is_told_at_its_field_and_nothing_is_saved(client: Client) -> None:
     answer = client.post(reverse("status-page-new"), {**PAGE, "slug": "No spaces", "accent": "red"})
     assert answer.status_code == 422
-    assert answer.content.decode().count('class="error"') == 2
+    shown = answer.content.decode()
+    assert shown.count('class="error"') == 2
+    assert "Small letters, digits and single hyphens" in shown
     assert not StatusPage.objects.exists()
+
+
+def test_a_page_without_an_address_has_one_of_its_name(client: Client) -> None:
+    client.post(reverse("status-page-new"), {**PAGE, "name": "Größe & Co_2", "slug": " "})
+    assert StatusPage.objects.get().slug == "groe-co-2"
 
 
 def test_a_file_that_is_no_image_is_refused_as_a_logo(client: Client, page: StatusPage) -> None:
