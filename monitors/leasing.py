@@ -12,8 +12,12 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 
-from monitors.cadence import plan_after_outage
+from monitors.cadence import CATCH_UP, plan_after_outage
+from monitors.models import Monitor
+from monitors.specs import spec_of
 from probe.kinds import KINDS
+from probe.kinds.heartbeat import next_deadline
+from probe.values import Spec
 from uptime.database import hot_cursor
 
 log = structlog.get_logger(__name__)
@@ -138,7 +142,7 @@ def spread_overdue(*, location_id: int) -> int:
     """After an outage of ours: give what is overdue, but for `AT_ONCE`, an instant ahead.
 
     See `monitors.cadence.plan_after_outage`; slots that passed are counted as missed. Returns how
-    many were moved. Kinds that wait to be pinged are left alone: they ask nobody.
+    many were moved. Kinds that wait to be pinged ask nobody: see `give_pings_time`.
     """
     passive = [kind.name for kind in KINDS.values() if kind.is_passive]
     moved = 0
@@ -151,6 +155,66 @@ def spread_overdue(*, location_id: int) -> int:
     if moved:
         log.info("leases.overdue.spread", count=moved, location=location_id)
     return moved
+
+
+def give_pings_time(*, location_id: int) -> int:
+    """After an outage of ours: put off the deadlines that passed meanwhile, whose pings may have
+    found nobody here, until the next ping or so. Returns how many."""
+    passive = [kind.name for kind in KINDS.values() if kind.is_passive]
+    put_off = 0
+    while True:
+        with transaction.atomic():
+            count = _put_off_some(location_id, passive)
+        put_off += count
+        if count < _MOVED_AT_ONCE:
+            break
+    if put_off:
+        log.info("leases.deadlines.put_off", count=put_off, location=location_id)
+    return put_off
+
+
+def _put_off_some(location_id: int, passive: Sequence[str]) -> int:
+    with hot_cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT clock_timestamp(), a.id, a.monitor_id
+            FROM monitors_assignment AS a JOIN monitors_monitor AS m ON m.id = a.monitor_id
+            WHERE a.location_id = %s
+              AND a.next_due_at < statement_timestamp() - make_interval(secs => %s)
+              AND (a.lease_owner IS NULL OR a.lease_expires_at < clock_timestamp())
+              AND m.kind = ANY(%s)
+            ORDER BY a.next_due_at
+            LIMIT %s
+            FOR UPDATE OF a SKIP LOCKED
+            """,
+            [location_id, OVERDUE.total_seconds(), list(passive), _MOVED_AT_ONCE],
+        )
+        rows = cursor.fetchall()
+        specs = {
+            monitor.id: spec_of(monitor)
+            for monitor in Monitor.objects.filter(id__in=[row[2] for row in rows])
+        }
+        cursor.execute(
+            """
+            UPDATE monitors_assignment AS a
+            SET next_due_at = b.due_at, lease_owner = NULL, lease_expires_at = NULL
+            FROM unnest(%s::int8[], %s::timestamptz[]) AS b (id, due_at)
+            WHERE a.id = b.id
+            """,
+            [
+                [id_ for _, id_, _ in rows],
+                [_deadline_after_outage(specs[monitor_id], now) for now, _, monitor_id in rows],
+            ],
+        )
+    return len(rows)
+
+
+def _deadline_after_outage(spec: Spec, now: datetime) -> datetime:
+    """That of the next ping; `CATCH_UP` from now where that is far off, as it may never come."""
+    if spec.fault:
+        return now
+    latest = now + CATCH_UP + timedelta(seconds=spec.settings.grace)
+    return min(next_deadline(spec.settings, spec.interval, now), latest)
 
 
 def _spread_some(location_id: int, passive: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connections
 
 from monitors.details import asking
-from monitors.leasing import lease_due, release_leases, spread_overdue
+from monitors.leasing import give_pings_time, lease_due, release_leases, spread_overdue
 from monitors.specs import SpecCache
 from probe.values import Finished, Job
 from uptime.database import again_on_conflict
@@ -75,6 +75,7 @@ class LocalSource:
     def _lease(self, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
         if time.monotonic() - self._leased_at > UNLEASED_FOR.total_seconds():
             again_on_conflict(lambda: spread_overdue(location_id=self._location_id))
+            again_on_conflict(lambda: give_pings_time(location_id=self._location_id))
         now, leased = again_on_conflict(
             lambda: lease_due(
                 owner=self._owner, location_id=self._location_id, limit=limit, ahead=ahead

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from monitors.cadence import next_slot
-from monitors.leasing import AT_ONCE, lease_due, spread_overdue
+from monitors.leasing import AT_ONCE, give_pings_time, lease_due, spread_overdue
 from monitors.models import Assignment, Location, Monitor
 from tests.factories import TeamFactory, make_monitor
 from uptime.clock import database_now
@@ -96,3 +96,44 @@ def test_what_somebody_checks_is_left_to_them(monkeypatch: pytest.MonkeyPatch) -
     free.refresh_from_db()
     assert free.next_due_at > overdue  # type: ignore[operator]
     assert free.missed > 0
+
+
+def deadline_after_outage(overdue: timedelta, **settings: object) -> timedelta:
+    """How far ahead the deadline of a heartbeat is that passed so long ago."""
+    monitor = make_monitor(kind="heartbeat", interval=60, settings={"grace": 30, **settings})
+    now = database_now()
+    Assignment.objects.filter(monitor=monitor).update(
+        last_seen_at=now - timedelta(days=1), next_due_at=now - overdue
+    )
+    found = Assignment.objects.get(monitor=monitor)
+    give_pings_time(location_id=found.location_id)
+    found.refresh_from_db()
+    assert found.next_due_at is not None
+    return found.next_due_at - now
+
+
+def test_a_ping_that_nobody_here_could_take_is_waited_for_once_more() -> None:
+    ahead = deadline_after_outage(timedelta(minutes=10))
+    assert timedelta(seconds=90) <= ahead < timedelta(seconds=120)
+
+
+def test_a_ping_that_is_far_off_is_not_waited_for() -> None:
+    ahead = deadline_after_outage(timedelta(minutes=10), schedule="0 0 1 1 *")
+    assert timedelta(seconds=330) <= ahead < timedelta(seconds=360)
+
+
+def test_a_deadline_that_has_just_passed_is_kept() -> None:
+    assert deadline_after_outage(timedelta(seconds=2)) == -timedelta(seconds=2)
+
+
+def test_deadlines_that_somebody_looks_at_are_left_to_them() -> None:
+    heartbeat = make_monitor(kind="heartbeat", interval=60)
+    overdue = database_now() - timedelta(hours=1)
+    Assignment.objects.filter(monitor=heartbeat).update(
+        next_due_at=overdue,
+        lease_owner=uuid4(),
+        lease_expires_at=database_now() + timedelta(minutes=3),
+    )
+    found = Assignment.objects.get(monitor=heartbeat)
+    assert give_pings_time(location_id=found.location_id) == 0
+    assert Assignment.objects.get(monitor=heartbeat).next_due_at == overdue
