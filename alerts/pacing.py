@@ -13,7 +13,11 @@ from datetime import datetime, timedelta
 WINDOW = timedelta(seconds=10)
 """Messages within this time count as coming together."""
 GATHERING = timedelta(seconds=4)
-"""How long a storm is to be over before it is told."""
+"""How long a storm is to be over before it is told; twice as long where it is of more than `MANY`.
+
+What comes by the dozen takes a busy machine seconds to take in: it would be told in pieces.
+"""
+MANY = 20
 BETWEEN_DIGESTS = timedelta(seconds=15)
 """How long its messages wait at most, and how far digests of one storm are apart."""
 
@@ -123,7 +127,8 @@ def _gathers_until(pace: Pace, limits: Limits, waiting: Waiting) -> datetime | N
         return None
     if waiting.fresh + pace.singles <= limits.digest_above:
         return None
-    is_over = min(waiting.last_at + GATHERING, waiting.first_at + BETWEEN_DIGESTS)
+    pause = GATHERING * 2 if waiting.fresh > MANY else GATHERING
+    is_over = min(waiting.last_at + pause, waiting.first_at + BETWEEN_DIGESTS)
     if pace.digested_at is None:
         return is_over
     return max(is_over, pace.digested_at + BETWEEN_DIGESTS)

@@ -143,7 +143,7 @@ def test_taking_in_what_fails_and_recovers_and_telling_of_it(plans: list[Plan]) 
     plans.clear()
     for observation in (DOWN, DOWN, UP):
         check(monitors, observation)
-    for after in (timedelta(), GATHERING):  # so many are merged
+    for after in (timedelta(), 2 * GATHERING):  # so many are merged
         now = database_now() + after
         leased = lease_deliveries(owner=OWNER, now=now, limit=64, per_channel=lambda _: 2)
     assert leased

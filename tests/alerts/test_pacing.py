@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from alerts.pacing import (
     BETWEEN_DIGESTS,
     GATHERING,
+    MANY,
     WINDOW,
     Limits,
     Pace,
@@ -51,16 +52,22 @@ def test_more_are_gathered_for_a_moment_and_merged() -> None:
     gathering = plan(FIVE, 6)
     assert (gathering.fresh, gathering.is_digest) == (0, False)
     assert gathering.not_before == NOON + GATHERING
-    merged = plan(FIVE, 200, pace=gathering.pace, now=NOON + GATHERING)
+    merged = plan(FIVE, MANY, pace=gathering.pace, now=NOON + GATHERING)
     assert (merged.fresh, merged.is_digest) == (0, True)
+
+
+def test_of_dozens_more_are_waited_for() -> None:
+    gathering = plan(FIVE, MANY + 1, now=NOON + GATHERING)
+    assert gathering.not_before == NOON + 2 * GATHERING
+    assert plan(FIVE, MANY + 1, pace=gathering.pace, now=NOON + 2 * GATHERING).is_digest
 
 
 def test_a_storm_is_told_when_it_is_over() -> None:
     later = NOON + 9 * SECOND
-    raging = plan(FIVE, 200, now=later, last_at=later - SECOND)
+    raging = plan(FIVE, MANY, now=later, last_at=later - SECOND)
     assert (raging.fresh, raging.is_digest) == (0, False)
     assert raging.not_before == later - SECOND + GATHERING
-    assert plan(FIVE, 200, now=later - SECOND + GATHERING, last_at=later - SECOND).is_digest
+    assert plan(FIVE, MANY, now=later - SECOND + GATHERING, last_at=later - SECOND).is_digest
 
 
 def test_a_storm_without_end_is_told_all_the_same() -> None:
