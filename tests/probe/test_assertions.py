@@ -1,11 +1,21 @@
 """What assertions accept, how they compare, and what they say."""
 
 import json
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
 
-from probe.assertions import Assertion, Evidence, Judge, Source, compile_assertion
+from probe.assertions import (
+    Assertion,
+    Evidence,
+    Judge,
+    Source,
+    compile_assertion,
+    watching,
+)
+from probe.assertions.evidence import LONGEST_LOOK_S
 from probe.values import Observation, Status
 
 DOCUMENT = {
@@ -203,6 +213,19 @@ def test_a_path_that_is_given_up_is_told() -> None:
     assert message == (
         "JSON $[?$..x] should exist, but the answer is too large to look through for it."
     )
+
+
+def test_who_tries_assertions_out_takes_none_of_their_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticking = count(step=LONGEST_LOOK_S / 6)  # a value takes three looks
+    clock = SimpleNamespace(thread_time=lambda: next(ticking))
+    monkeypatch.setattr("probe.assertions.evidence.time", clock)
+    one = Assertion(source="json", property="$[0]", comparison="equals", value=1)
+    with watching() as tried:
+        seen = Judge([one], None).grade(Observation(Status.UP), Evidence(body=b"[1]"))
+    assert [finding.holds for finding in tried[0].findings] == [True]
+    assert seen.status == Status.UP, seen.message
 
 
 def test_a_large_value_is_shown_by_its_beginning() -> None:
