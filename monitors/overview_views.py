@@ -130,8 +130,8 @@ def change_many(request: TeamRequest) -> HttpResponse:
     if is_confirmed and (detail is None or detail.is_valid()):
         values = detail.cleaned_data if detail else {}
         done = sum(_do(form.cleaned_data["action"], request, chosen, values))
-        rest = f"; {total - done} stay as they are" if done < total else ""
-        messages.success(request, f"{form.label}: {done} of {total} monitors{rest}.")
+        rest = f"; {total - done:,} stay as they are" if done < total else ""
+        messages.success(request, f"{form.label}: {done:,} of {total:,} monitors{rest}.")
         return redirect(back)
     context = {
         "section": "monitors",

@@ -114,6 +114,12 @@ def per_mille(value: float) -> str:
 
 
 @register.filter
+def grouped(number: int) -> str:
+    """A count that is read at a glance: `20,000`."""
+    return f"{number:,}"
+
+
+@register.filter
 def svg(value: float) -> str:
     """A number as SVG writes it, whatever the locale."""
     return f"{value:g}"
