@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -43,6 +44,8 @@ Rcode = Literal["NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED"]
 
 _SHOWN_VALUES = 5
 _LONGEST_FINGERPRINT = 200
+_CHANGED = re.compile(r"(.+)\nchanged in checks: (\d{1,4})", re.DOTALL)
+"""What records were, and in how many checks so far they are others."""
 
 
 class DnsSettings(AssertedSettings):
@@ -263,26 +266,28 @@ def shown(values: Sequence[str]) -> str:
 def fingerprint(values: Sequence[str]) -> str:
     """What stands for the records, whatever their order: themselves where they are short."""
     text = ", ".join(sorted(values))
-    if len(text) <= _LONGEST_FINGERPRINT:
+    if len(text) <= _LONGEST_FINGERPRINT and "\n" not in text:
         return text
     return f"{len(values)} records, {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _with_drift(seen: Observation, plan: DnsPlan, answer: Answer, job: Job) -> Observation:
-    """Degraded while an answer differs from the last one, until so many checks have said so that
-    it counts; from then on it is what the next is compared with."""
+    """Degraded while an answer differs from the last one, until so many checks in a row have said
+    so that it counts; from then on it is what the next is compared with."""
     now = fingerprint(answer.values) or answer.rcode
-    before = job.last_fingerprint
+    before, changed = job.last_fingerprint, 1
+    if found := _CHANGED.fullmatch(before):
+        before, changed = found.group(1), int(found.group(2)) + 1
     if not before or now == before:
         return replace(seen, fingerprint=now)
-    is_confirmed = job.attempt + 1 >= job.spec.failure_threshold
+    is_confirmed = changed >= job.spec.failure_threshold
     return replace(
         seen,
         status=Status.DEGRADED,
         reason=Reason.DNS_MISMATCH,
         message=f"The {plan.question.type_name} records of {plan.question.name} changed from"
         f" {before} to {now}.",
-        fingerprint=now if is_confirmed else before,
+        fingerprint=now if is_confirmed else f"{before}\nchanged in checks: {changed}",
     )
 
 
