@@ -7,12 +7,11 @@ import os
 import re
 import socket
 import struct
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from probe import certificates
 from probe.kinds.base import Kind
@@ -60,8 +59,9 @@ async def _ask(asking: Asking) -> list[Row]:
     plan = asking.plan
     connection = None
     try:
+        own = _own_authorities(plan)  # to be kept until libpq has read them
         connection = await _connection_class().connect(
-            **_options(plan, asking.address), autocommit=True
+            **_options(plan, asking.address, own), autocommit=True
         )
         asking.connected()
         rows: list[Row] = []
@@ -183,7 +183,7 @@ async def _rows(connection: Any, query: str) -> list[Row]:
     return rows
 
 
-def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
+def _options(plan: DatabasePlan, address: str, own: BinaryIO | None) -> dict[str, Any]:
     """Of libpq's: nothing may come from this machine's environment or files."""
     settings = plan.settings
     options: dict[str, Any] = {
@@ -204,40 +204,34 @@ def _options(plan: DatabasePlan, address: str) -> dict[str, Any]:
     if settings.tls:
         options["sslmode"] = "verify-full" if settings.verify_tls else "require"
     if settings.tls and settings.verify_tls:
-        options["sslrootcert"] = _authorities_file(settings.ca_certificate or "")
+        options["sslrootcert"] = (
+            f"/proc/self/fd/{own.fileno()}" if own else certificates.system_authorities()
+        )
     return options
 
 
-def _authorities_file(own: str) -> str:
-    """The system's authorities and these, as the file that libpq wants. Raises Trouble.
-
-    Kept with the process, but made anew where a cleaner of temporary files has taken it away:
-    libpq would blame the server.
-    """
-    if not own:
-        return certificates.system_authorities()
+def _own_authorities(plan: DatabasePlan) -> BinaryIO | None:
+    """The check's own authorities with the system's, as a file that libpq can read. Raises
+    Trouble."""
+    pem = plan.settings.ca_certificate
+    if pem is None:
+        return None
     try:
-        if not Path(name := _write_authorities(own)).is_file():
-            _write_authorities.cache_clear()
-            name = _write_authorities(own)
+        return _kept_in_memory(pem)
     except OSError as error:
         raise Trouble(
-            Reason.CHECK_ERROR, f"The authorities can't be written to a file: {error.strerror}."
+            Reason.CHECK_ERROR, f"The authorities can't be given to libpq: {error.strerror}."
         ) from None
-    return name
 
 
 @lru_cache(maxsize=64)
-def _write_authorities(own: str) -> str:
-    system = Path(certificates.system_authorities()).read_text("utf-8", "replace")
-    descriptor, name = tempfile.mkstemp(suffix=".pem")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{system}\n{own}\n")
-    except OSError:  # no room for it, and what is there would take more of that
-        Path(name).unlink(missing_ok=True)
-        raise
-    return name
+def _kept_in_memory(own: str) -> BinaryIO:
+    """On no disk, that may be full, and gone with the process."""
+    system = Path(certificates.system_authorities()).read_bytes()
+    file = os.fdopen(os.memfd_create("authorities"), "wb")
+    file.write(system + b"\n" + own.encode() + b"\n")
+    file.flush()
+    return file
 
 
 def _trouble(asking: Asking, error: Any) -> Trouble:

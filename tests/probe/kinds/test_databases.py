@@ -1,10 +1,10 @@
 """The postgres check against a real server behind loopback TCP, mysql against a look-alike."""
 
 import asyncio
+import errno
 import os
 import re
-import resource
-import signal
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -16,7 +16,6 @@ import psutil
 import pytest
 
 from probe.kinds.database import Asking
-from probe.kinds.postgres import _authorities_file
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check
 from tests.servers import mysql
@@ -269,46 +268,49 @@ async def test_a_postgres_without_tls_is_told(check: Check) -> None:
     assert message.startswith("No TLS with PLACE: server does not support SSL")
 
 
-async def test_authorities_that_can_not_be_written_are_a_fault_of_ours(
-    check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def postgres_over_tls(context: ssl.SSLContext) -> Conduct:
+    """Goes over to TLS and lets in whoever comes."""
+
+    async def conduct(connection: Connection) -> None:
+        await connection.reader.readexactly(8)
+        await connection.send(b"S")
+        await connection.start_tls(context)
+        await connection.reader.read(65_536)
+        await connection.send(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")
+        await connection.reader.read()
+
+    return conduct
+
+
+async def test_a_postgres_over_tls_is_verified_by_name(check: Check) -> None:
+    authority = Authority()
+    context = authority.issue("db.example", ends=timedelta(days=90)).server_context()
+    async with (
+        serve(postgres_over_tls(context)) as server,
+        serve_names({"db.example": ["127.0.0.1"], "x.example": ["127.0.0.1"]}) as names,
+    ):
+        options = {"tls": True, "resolver": names.address}
+        trusting = options | {"ca_certificate": authority.certificate_pem}
+        right = await check("postgres", f"db.example:{server.port}", **trusting)
+        other = await check("postgres", f"x.example:{server.port}", **trusting)
+        unknown = await check("postgres", f"db.example:{server.port}", **options)
+        anyhow = await check("postgres", f"x.example:{server.port}", verify_tls=False, **options)
+    assert right.status == anyhow.status == Status.UP, right.message + anyhow.message
+    assert (other.status, other.reason) == (Status.DOWN, Reason.TLS_HOSTNAME), other.message
+    assert (unknown.status, unknown.reason) == (Status.DOWN, Reason.TLS_UNTRUSTED), unknown.message
+
+
+async def test_authorities_that_can_not_be_kept_are_a_fault_of_ours(
+    check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    def fail(_name: str) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("os.memfd_create", fail)
     authority = Authority("One That Nobody Asked With")
     seen, message = await ask_postgres(check, tls=True, ca_certificate=authority.certificate_pem)
     assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
-    assert message == "The authorities can't be written to a file: No such file or directory."
-
-
-async def test_authorities_that_do_not_fit_the_disk_leave_nothing_there(
-    check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    authority = Authority("One Too Large")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
-        seen, message = await ask_postgres(
-            check, tls=True, ca_certificate=authority.certificate_pem
-        )
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert (seen.status, seen.reason) == (Status.UNKNOWN, Reason.CHECK_ERROR)
-    assert message == "The authorities can't be written to a file: File too large."
-    with os.scandir(tmp_path) as left:
-        assert list(left) == []
-
-
-def test_authorities_outlive_a_cleaner_of_temporary_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    own = Authority("Short-Lived").certificate_pem
-    first = Path(_authorities_file(own))
-    assert Path(_authorities_file(own)) == first
-    first.unlink()
-    assert own in Path(_authorities_file(own)).read_text()
+    assert message == "The authorities can't be given to libpq: Too many open files."
 
 
 # MySQL
