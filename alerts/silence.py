@@ -1,4 +1,5 @@
-"""What must not be told now: of monitors that are under maintenance, or snoozed.
+"""What must not be told now: of monitors that are under maintenance, or snoozed; or not at all: of
+those that are paused.
 
 Asked before a delivery leaves, whenever it was queued: a message that was tried in vain before a
 window began is not tried inside. What is kept back costs no attempt; it is looked at again when the
@@ -46,7 +47,14 @@ def hold_back(rows: Sequence[Delivery], now: datetime) -> list[Delivery]:
         _keep([row for row in rows if row.pk in silent], about, silences, now)
     held = [row for row in rows if row.silenced_at and row.pk in about and row.pk not in silent]
     untrue = _stale([one for row in held for one in told_in[row.pk]])
-    stale = [row for row in held if all(one.pk in untrue for one in told_in[row.pk])]
+    untrue |= _abandoned(one for ones in told_in.values() for one in ones)
+    stale = [
+        row
+        for row in rows
+        if row.pk in about
+        and row.pk not in silent
+        and all(one.pk in untrue for one in told_in[row.pk])
+    ]
     if stale:
         _drop(stale, told_in)
     kept = silent | {row.pk for row in stale}
@@ -139,6 +147,18 @@ def _stale(rows: Sequence[Delivery]) -> set[UUID]:
         for row in about_trouble
         if row.incident
         and (row.incident.is_resolved or latest.get(row.incident.pk) != row.incident_event_id)
+    }
+
+
+def _abandoned(rows: Iterable[Delivery]) -> set[UUID]:
+    """Those that tell of trouble whose end nobody will hear of: its monitor was paused."""
+    return {
+        row.pk
+        for row in rows
+        if row.event in _OF_TROUBLE
+        and row.incident
+        and row.incident.is_resolved
+        and not row.incident.monitor.enabled
     }
 
 

@@ -17,7 +17,7 @@ from monitors.models import Monitor
 from tests.factories import WebhookFactory, make_monitor, make_policy
 from tests.incidents.scenes import REFUSED, UP, observe
 from uptime.clock import database_now
-from uptime.operations import acknowledge_incident, review_incidents
+from uptime.operations import acknowledge_incident, review_incidents, set_enabled
 
 pytestmark = pytest.mark.django_db
 
@@ -119,6 +119,25 @@ def test_the_end_is_told_where_the_beginning_may_have_arrived(team: Team, monito
     end_window(window=work)
     review_incidents()
     assert leave(timedelta(minutes=1)) == ["recovered"]
+
+
+def test_what_was_tried_in_vain_is_not_tried_once_the_monitor_is_paused(
+    team: Team, hook: Channel, monitor: Monitor
+) -> None:
+    observe(monitor, REFUSED)
+    fails_to_leave()
+    set_enabled(monitor=monitor, is_enabled=False)
+    assert leave() == []
+    assert statuses() == ["dropped"]
+
+
+def test_a_storm_is_merged_without_what_was_paused(team: Team, hook: Channel) -> None:
+    monitors = [make_monitor(team, failure_threshold=1) for _ in range(8)]
+    for monitor in monitors:
+        observe(monitor, REFUSED)
+    set_enabled(monitor=monitors[0], is_enabled=False)
+    assert leave(GATHERED) == ["digest"]
+    assert Delivery.objects.get(event="digest").facts["digest"]["count"] == 7
 
 
 def test_a_recovery_that_was_on_its_way_is_told_after_the_window(
