@@ -147,7 +147,8 @@ class Attempt:
                 )
                 await _until_one_is_good(over_udp, over_tcp)
             if over_udp.done() and not over_udp.result().is_void:
-                return self._with_offer(over_udp.result(), Offer(offer.port))
+                proven = offer.made(datetime.now(UTC)) if offer.failures else offer
+                return self._with_offer(over_udp.result(), proven)
             assert over_tcp is not None
             by_udp = over_udp.result().seen.reason if over_udp.done() else None
             failed = offer.failed(by_udp or Reason.TIMEOUT, datetime.now(UTC))
@@ -163,15 +164,22 @@ class Attempt:
         if not self.plan.takes_offers:
             return seen
         if asked.head:
-            said = read_offer(asked.head, self.plan.origin.host)
-            if said is None and not asked.is_quic:
-                offer = None
-            elif said and (offer is None or said.port != offer.port):
-                offer = said
+            offer = self._after_answer(asked, offer)
         if offer and seen.details:
             seen = replace(seen, details={**seen.details, "http3": offer.told})
         known = fingerprint_of(self.offer, offer)
         return replace(seen, fingerprint=known) if known else seen
+
+    def _after_answer(self, asked: Asked, offer: Offer | None) -> Offer | None:
+        """What is known of HTTP/3 once an answer came. `offer`: what was known before it."""
+        now = datetime.now(UTC)
+        said = read_offer(asked.head, self.plan.origin.host)
+        if said is None:
+            return offer if asked.is_quic else None
+        if offer is None or said.port != offer.port:
+            return said.made(now)
+        is_over = not offer.failures and not offer.is_open(now)
+        return said.made(now) if is_over and not asked.is_quic else offer
 
     async def _ask_over(self, offer: Offer | None, begun_ms: float, request: Request) -> Asked:
         plan, deadline = self.plan, self.deadline

@@ -1,7 +1,9 @@
 """HTTP/3 as a server offers it (Alt-Svc, RFC 7838), taken up at the next check.
 
 What is known of an offer goes from check to check as the fingerprint of the observation, so it
-outlives each of our processes. An offer that led nowhere rests for a while, as in browsers.
+outlives each of our processes. An offer that led nowhere rests for a while, as in browsers. One that
+leads somewhere is taken up for a while: who comes for the first time comes over TCP, so that has to
+answer, too.
 """
 
 from __future__ import annotations
@@ -11,12 +13,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+TAKEN_FOR = timedelta(minutes=10)
+"""From then on TCP is asked, until an answer that comes over it makes the offer again."""
 FIRST_REST = timedelta(minutes=5)
 LONGEST_REST = timedelta(hours=8)
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # asked again over TCP where no answer comes
 
 _NO_OFFER = "h3:none"
-_KNOWN = re.compile(r"h3:(\d{1,5})(?: failed:(\d{1,3}) until:(\d{1,11}) reason:([a-z_]{1,30}))?")
+_KNOWN = re.compile(
+    r"h3:(\d{1,5})(?: good:(\d{1,11}))?(?: failed:(\d{1,3}) until:(\d{1,11}) reason:([a-z_]{1,30}))?"
+)
 _ALTERNATIVE = re.compile(r'(?:^|,)[ \t]*h3="([^"\s:]*):(\d{1,5})"([^,]*)')
 _AT_ONCE_STALE = re.compile(r";[ \t]*ma=\"?0+\"?[ \t]*(?:;|$)")
 _MOST_READ = 2000  # characters of a header
@@ -24,25 +30,32 @@ _MOST_READ = 2000  # characters of a header
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """HTTP/3 at a UDP port of the host. So many `failures` in a row, the last one's `reason`, have
-    it rest until `rests_until` (Unix seconds)."""
+    """HTTP/3 at a UDP port of the host, taken up until `good_until` (Unix seconds). So many
+    `failures` in a row, the last one's `reason`, have it rest until `rests_until`."""
 
     port: int
+    good_until: int = 0
     failures: int = 0
     rests_until: int = 0
     reason: str = ""
 
     def is_open(self, now: datetime) -> bool:
-        return now.timestamp() >= self.rests_until
+        if self.failures:
+            return now.timestamp() >= self.rests_until
+        return now.timestamp() < self.good_until
+
+    def made(self, now: datetime) -> Offer:
+        """The same, as an answer over TCP made it now, or one over HTTP/3 proved it."""
+        return Offer(self.port, int((now + TAKEN_FOR).timestamp()))
 
     def failed(self, reason: str, now: datetime) -> Offer:
         failures = min(self.failures + 1, 20)
         rest = min(FIRST_REST * 2 ** (failures - 1), LONGEST_REST)
-        return Offer(self.port, failures, int((now + rest).timestamp()), reason)
+        return Offer(self.port, 0, failures, int((now + rest).timestamp()), reason)
 
     def __str__(self) -> str:
         if not self.failures:
-            return f"h3:{self.port}"
+            return f"h3:{self.port} good:{self.good_until}"
         return (
             f"h3:{self.port} failed:{self.failures} until:{self.rests_until} reason:{self.reason}"
         )
@@ -63,8 +76,8 @@ def recall(fingerprint: str) -> Offer | None:
     found = _KNOWN.fullmatch(fingerprint)
     if not found:
         return None
-    port, failures, until, reason = found.groups()
-    return Offer(int(port), int(failures or 0), int(until or 0), reason or "")
+    port, good_until, failures, until, reason = found.groups()
+    return Offer(int(port), int(good_until or 0), int(failures or 0), int(until or 0), reason or "")
 
 
 def fingerprint_of(before: Offer | None, after: Offer | None) -> str:

@@ -276,6 +276,11 @@ async def observe(
     return await prober.observe(replace(job, last_fingerprint=known, wants_details=True))
 
 
+def offered(port: int) -> str:
+    """What an answer over TCP that offered HTTP/3 there left just now."""
+    return str(Offer(port).made(datetime.now(UTC)))
+
+
 def spoken(seen: Observation) -> str:
     return str((seen.details or {}).get("http_version"))
 
@@ -287,7 +292,7 @@ async def test_an_offered_http3_is_spoken_from_the_next_check_on(prober: Prober)
             first = await observe(prober, over_tcp.port)
             second = await observe(prober, over_tcp.port, first.fingerprint)
     assert (first.status, spoken(first)) == (Status.UP, "1.1"), first.message
-    assert first.fingerprint == f"h3:{over_udp.port}"
+    assert first.fingerprint.startswith(f"h3:{over_udp.port} good:")
     assert (second.status, spoken(second)) == (Status.UP, "3"), second.message
     assert second.fingerprint == ""  # nothing new
     assert (second.details or {})["http3"] == f"offered at UDP port {over_udp.port}"
@@ -314,12 +319,12 @@ async def test_an_offered_http3_that_fails_is_no_trouble_of_the_target(
     async with http3.serve(conduct, issued) as over_udp:
         offer = offering(f'h3=":{over_udp.port}"')
         async with serve(offer, tls=GOOD.server_context()) as over_tcp:
-            known = f"h3:{over_udp.port}"
+            known = offered(over_udp.port)
             seen = await observe(prober, over_tcp.port, known)
             tried = over_udp.connections
             rested = await observe(prober, over_tcp.port, seen.fingerprint)
     assert (seen.status, spoken(seen), seen.message) == (Status.UP, "1.1", "")
-    assert seen.fingerprint.startswith(f"{known} failed:1 until:")
+    assert seen.fingerprint.startswith(f"h3:{over_udp.port} failed:1 until:")
     assert f"it failed ({reason})" in (seen.details or {})["http3"]
     assert (rested.status, rested.fingerprint) == (Status.UP, "")
     assert over_udp.connections == tried > 0
@@ -327,7 +332,7 @@ async def test_an_offered_http3_that_fails_is_no_trouble_of_the_target(
 
 async def test_an_offered_http3_that_is_silent_gives_way_to_tcp(prober: Prober) -> None:
     async with http3.serve(http3.stay_silent, GOOD) as over_udp:
-        known = f"h3:{over_udp.port}"
+        known = offered(over_udp.port)
         offer = offering(f'h3=":{over_udp.port}"')
         async with serve(offer, tls=GOOD.server_context()) as over_tcp:
             for timeout in (0.4, 2, 8):  # on a busy machine it may take longer to connect
@@ -345,7 +350,7 @@ async def test_an_offer_where_nothing_answers_is_given_up_after_a_part_of_the_ti
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
         async with serve(offering(f'h3=":{port}"'), tls=GOOD.server_context()) as over_tcp:
-            seen = await observe(prober, over_tcp.port, f"h3:{port}", timeout=1.6)
+            seen = await observe(prober, over_tcp.port, offered(port), timeout=1.6)
     assert (seen.status, spoken(seen)) == (Status.UP, "1.1"), seen.message
     assert f"reason:{Reason.CONNECT_TIMEOUT}" in seen.fingerprint
 
@@ -353,7 +358,7 @@ async def test_an_offer_where_nothing_answers_is_given_up_after_a_part_of_the_ti
 async def test_an_offer_that_nobody_keeps_is_refused_at_once(prober: Prober) -> None:
     port = free_port(kind=socket.SOCK_DGRAM)
     async with serve(offering(f'h3=":{port}"'), tls=GOOD.server_context()) as over_tcp:
-        seen = await observe(prober, over_tcp.port, f"h3:{port}")
+        seen = await observe(prober, over_tcp.port, offered(port))
     assert (seen.status, spoken(seen)) == (Status.UP, "1.1"), seen.message
     assert f"reason:{Reason.CONNECT_REFUSED}" in seen.fingerprint
 
@@ -363,21 +368,35 @@ async def test_an_answer_over_an_offered_http3_is_what_counts(prober: Prober) ->
         http3.serve(http3.answer([(":status", "500")]), GOOD) as over_udp,
         serve(offering(f'h3=":{over_udp.port}"'), tls=GOOD.server_context()) as over_tcp,
     ):
-        seen = await observe(prober, over_tcp.port, f"h3:{over_udp.port}")
+        seen = await observe(prober, over_tcp.port, offered(over_udp.port))
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.HTTP_STATUS)
     assert seen.message.endswith(" expected 200-299 (over HTTP/3).")
     assert over_tcp.connections == 0
 
 
+async def test_tcp_is_asked_now_and_then_where_http3_answers(prober: Prober) -> None:
+    async with http3.serve(http3.answer(), GOOD) as over_udp:
+        stale = f"h3:{over_udp.port} good:1"
+        offer = offering(f'h3=":{over_udp.port}"')
+        async with serve(offer, tls=GOOD.server_context()) as over_tcp:
+            seen = await observe(prober, over_tcp.port, stale)
+            later = await observe(prober, over_tcp.port, seen.fingerprint)
+        dead = await observe(prober, over_tcp.port, stale)
+    assert (spoken(seen), spoken(later)) == ("1.1", "3")
+    assert (over_tcp.connections, over_udp.connections) == (1, 1)
+    assert (dead.status, dead.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
+    assert dead.fingerprint == ""  # TCP is asked until it answers
+
+
 async def test_what_fails_over_tcp_as_well_is_down(prober: Prober) -> None:
-    seen = await observe(prober, free_port(), f"h3:{free_port(kind=socket.SOCK_DGRAM)}")
+    seen = await observe(prober, free_port(), offered(free_port(kind=socket.SOCK_DGRAM)))
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
     assert "UDP" not in seen.message
     assert "failed:1" in seen.fingerprint
 
 
 async def test_an_answer_without_an_offer_takes_it_back(prober: Prober) -> None:
-    known = f"h3:{free_port(kind=socket.SOCK_DGRAM)}"
+    known = offered(free_port(kind=socket.SOCK_DGRAM))
     async with serve(http.answer(http.OK), tls=GOOD.server_context()) as server:
         seen = await observe(prober, server.port, known)
         later = await observe(prober, server.port, seen.fingerprint)
@@ -395,7 +414,7 @@ async def test_no_offer_is_taken_where_another_way_is_wanted(
         http3.serve(http3.answer(), GOOD) as over_udp,
         serve(offering(f'h3=":{over_udp.port}"'), tls=GOOD.server_context()) as over_tcp,
     ):
-        seen = await observe(prober, over_tcp.port, f"h3:{over_udp.port}", **settings)
+        seen = await observe(prober, over_tcp.port, offered(over_udp.port), **settings)
     assert seen.fingerprint == ""
     assert over_udp.connections == 0
 
@@ -431,3 +450,11 @@ def test_an_offer_rests_ever_longer() -> None:
     assert max(rests) == rests[-1] == 8 * 3600
     assert not offer.is_open(now)
     assert offer.is_open(now + timedelta(hours=8))
+
+
+def test_an_offer_is_taken_for_a_while() -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    offer = Offer(443).made(now)
+    assert recall(str(offer)) == offer
+    assert offer.is_open(now + timedelta(minutes=9))
+    assert not offer.is_open(now + timedelta(minutes=10))
