@@ -250,7 +250,9 @@ def test_a_deadlock_is_tried_again(lines: list[dict[str, object]]) -> None:
     finished, assignment = finished_check(monitor)
     with transaction.atomic():
         Monitor.objects.select_for_update().get(pk=monitor.pk)  # against the order of locks
-        taking = taking_in(finished, assignment, "deadlock_timeout = '200ms'")
+        with connection.cursor() as cursor:  # who looks for a deadlock first is sent away
+            cursor.execute("SET LOCAL deadlock_timeout = '30s'")
+        taking = taking_in(finished, assignment, "deadlock_timeout = '1s'")
         wait_for_a_waiter()
         Assignment.objects.select_for_update().get(pk=assignment.pk)
     taking.join()

@@ -1,9 +1,9 @@
 """HTTP/3 as a server offers it (Alt-Svc, RFC 7838), taken up at the next check.
 
 What is known of an offer goes from check to check as the fingerprint of the observation, so it
-outlives each of our processes. An offer that led nowhere rests for a while, as in browsers. One that
-leads somewhere is taken up for a while: who comes for the first time comes over TCP, so that has to
-answer, too.
+outlives each of our processes. An offer that led nowhere rests for a while, as in browsers. One
+that leads somewhere is taken up for a while: who comes for the first time comes over TCP, so that
+has to answer, too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # asked again over TCP where no answe
 
 _NO_OFFER = "h3:none"
 _KNOWN = re.compile(
-    r"h3:(\d{1,5})(?: good:(\d{1,11}))?(?: failed:(\d{1,3}) until:(\d{1,11}) reason:([a-z_]{1,30}))?"
+    r"h3:(\d{1,5})(?: good:(\d{1,11}))?"
+    r"(?: failed:(\d{1,3}) until:(\d{1,11}) reason:([a-z_]{1,30}))?"
 )
 _ALTERNATIVE = re.compile(r'(?:^|,)[ \t]*h3="([^"\s:]*):(\d{1,5})"([^,]*)')
 _AT_ONCE_STALE = re.compile(r";[ \t]*ma=\"?0+\"?[ \t]*(?:;|$)")
