@@ -135,13 +135,15 @@ def act_by_link(request: HttpRequest, token: str) -> HttpResponse:
     given = request.POST if request.method == "POST" else None
     form = _link_form(link.purpose, given, incident)
     context = {"incident": incident, "purpose": link.purpose, "form": form}
-    if request.method != "POST" or not form.is_valid():
-        return _link_page(request, context, status=422 if form.errors else 200)
+    if request.method != "POST":
+        return _link_page(request, {**context, "is_done": "done" in request.GET})
+    if not form.is_valid():
+        return _link_page(request, context, status=422)
     try:
         _act(link.purpose, incident, form, _member(request, incident))
     except (Conflict, Invalid) as problem:
         return _link_page(request, {**context, "problem": str(problem)}, status=409)
-    return _link_page(request, {**context, "is_done": True})
+    return redirect(f"{request.path}?done")  # to reload that does nothing again
 
 
 def _link_form(purpose: Purpose, data: Any, incident: Incident) -> forms.Form:

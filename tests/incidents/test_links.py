@@ -54,8 +54,9 @@ def confirm(phone: Client, path: str, **given: str) -> str:
     asked = phone.get(path)
     assert asked.status_code == 200
     token = asked.cookies["csrftoken"].value
-    answer = phone.post(path, {"csrfmiddlewaretoken": token, **given})
+    answer = phone.post(path, {"csrfmiddlewaretoken": token, **given}, follow=True)
     assert answer.status_code == 200, answer.content.decode()
+    assert answer.redirect_chain  # to reload it does nothing again
     return answer.content.decode()
 
 
