@@ -73,6 +73,9 @@ TEXTS = [
     f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
     f"Not Found: /ping/{SECRET}/start",
     f"Not Found: /password-reset/MQ/{SECRET}/",
+    f"/act/acknowledge.{SECRET}/?done",
+    f"Gone: https://uptime.example.com/subscriptions/{SECRET}/unsubscribe/",
+    f"Not Found: /on-call/2f9/{SECRET}.ics",
 ]
 
 

@@ -47,8 +47,12 @@ _PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
         # a Telegram bot's token, in a path or alone
         (("/bot",), r"(/bot)[^/\s'\"]*(?::|%3A)[^/\s'\"]+", rf"\1{MASK}"),
         ((":aa",), r"\b\d{6,}:AA[\w-]{30,}", MASK),
-        # who knows these addresses may use them: pings, password resets, invitations
+        # who knows these addresses may use them: pings, links of messages, subscriptions,
+        # calendars, password resets, invitations
         (("/ping/",), r"(/ping/)[^/\s?'\"]+", rf"\1{MASK}"),
+        (("/act/",), r"(/act/)[^/\s?'\"]+", rf"\1{MASK}"),
+        (("/subscriptions/",), r"(/subscriptions/)[^/\s?'\"]+", rf"\1{MASK}"),
+        ((".ics",), r"(/on-call/[^/\s?'\"]+/)[^/\s?'\"]+(\.ics)", rf"\1{MASK}\2"),
         (("invitations/",), r"((?<!team/)invitations/)[^/\s?'\"]+", rf"\1{MASK}"),
         (("reset/",), r"(reset/)[^/\s?'\"]+/[^/\s?'\"]+", rf"\1{MASK}"),
         # a header and its value: to the closing quote where it is quoted, else to the line's end
