@@ -165,6 +165,8 @@ class Attempt:
             return seen
         if asked.head:
             offer = self._after_answer(asked, offer)
+        elif offer and not asked.is_quic:
+            offer = Offer(offer.port)  # TCP is asked until it answers: HTTP/3 alone is not up
         if offer and seen.details:
             seen = replace(seen, details={**seen.details, "http3": offer.told})
         known = fingerprint_of(self.offer, offer)
@@ -176,10 +178,12 @@ class Attempt:
         said = read_offer(asked.head, self.plan.origin.host)
         if said is None:
             return offer if asked.is_quic else None
+        if asked.is_quic:  # which tells nothing of TCP
+            return replace(offer, port=said.port) if offer else None
         if offer is None or said.port != offer.port:
             return said.made(now)
         is_over = not offer.failures and not offer.is_open(now)
-        return said.made(now) if is_over and not asked.is_quic else offer
+        return said.made(now) if is_over else offer
 
     async def _ask_over(self, offer: Offer | None, begun_ms: float, request: Request) -> Asked:
         plan, deadline = self.plan, self.deadline

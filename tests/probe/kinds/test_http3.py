@@ -382,17 +382,23 @@ async def test_tcp_is_asked_now_and_then_where_http3_answers(prober: Prober) -> 
             seen = await observe(prober, over_tcp.port, stale)
             later = await observe(prober, over_tcp.port, seen.fingerprint)
         dead = await observe(prober, over_tcp.port, stale)
+        resting = str(Offer(over_udp.port).failed("timeout", datetime.now(UTC)))
+        dead_meanwhile = await observe(prober, over_tcp.port, resting)
     assert (spoken(seen), spoken(later)) == ("1.1", "3")
     assert (over_tcp.connections, over_udp.connections) == (1, 1)
     assert (dead.status, dead.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
-    assert dead.fingerprint == ""  # TCP is asked until it answers
+    assert dead_meanwhile.status == Status.DOWN
+    until_tcp_answers = str(Offer(over_udp.port))
+    assert dead.fingerprint == dead_meanwhile.fingerprint == until_tcp_answers
 
 
 async def test_what_fails_over_tcp_as_well_is_down(prober: Prober) -> None:
     seen = await observe(prober, free_port(), offered(free_port(kind=socket.SOCK_DGRAM)))
     assert (seen.status, seen.reason) == (Status.DOWN, Reason.CONNECT_REFUSED)
     assert "UDP" not in seen.message
-    assert "failed:1" in seen.fingerprint
+    offer = recall(seen.fingerprint)
+    assert offer is not None
+    assert not offer.is_open(datetime.now(UTC) + timedelta(days=1))  # until TCP answers
 
 
 async def test_an_answer_without_an_offer_takes_it_back(prober: Prober) -> None:
