@@ -4,9 +4,10 @@ Any number of engines lease from one table: SKIP LOCKED keeps them from each oth
 expiry on the row tell who does the work. Nothing is decided here about what was seen.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -144,14 +145,7 @@ def spread_overdue(*, location_id: int) -> int:
     See `monitors.cadence.plan_after_outage`; slots that passed are counted as missed. Returns how
     many were moved. Kinds that wait to be pinged ask nobody: see `give_pings_time`.
     """
-    passive = [kind.name for kind in KINDS.values() if kind.is_passive]
-    moved = 0
-    while True:
-        with transaction.atomic():
-            count = _spread_some(location_id, passive)
-        moved += count
-        if count < _MOVED_AT_ONCE:
-            break
+    moved = _in_parts(lambda: _spread_some(location_id))
     if moved:
         log.info("leases.overdue.spread", count=moved, location=location_id)
     return moved
@@ -160,36 +154,53 @@ def spread_overdue(*, location_id: int) -> int:
 def give_pings_time(*, location_id: int) -> int:
     """After an outage of ours: put off the deadlines that passed meanwhile, whose pings may have
     found nobody here, until the next ping or so. Returns how many."""
-    passive = [kind.name for kind in KINDS.values() if kind.is_passive]
-    put_off = 0
-    while True:
-        with transaction.atomic():
-            count = _put_off_some(location_id, passive)
-        put_off += count
-        if count < _MOVED_AT_ONCE:
-            break
+    put_off = _in_parts(lambda: _put_off_some(location_id))
     if put_off:
         log.info("leases.deadlines.put_off", count=put_off, location=location_id)
     return put_off
 
 
-def _put_off_some(location_id: int, passive: Sequence[str]) -> int:
+def _in_parts(move: Callable[[], int]) -> int:
+    """Each part in a transaction of its own; returns how many were moved in all."""
+    moved = 0
+    while True:
+        with transaction.atomic():
+            count = move()
+        moved += count
+        if count < _MOVED_AT_ONCE:
+            return moved
+
+
+def _lock_overdue(
+    cursor: Any, location_id: int, *, is_passive: bool, spared: int = 0
+) -> list[tuple[datetime, int, UUID, timedelta, datetime]]:
+    """The next part of what is overdue, but for the `spared` that are so the longest.
+
+    Each with the database's time, its id, its monitor, that one's interval and the due instant.
+    """
+    passive = [kind.name for kind in KINDS.values() if kind.is_passive]
+    cursor.execute(
+        """
+        SELECT clock_timestamp(), a.id, a.monitor_id, make_interval(secs => m.interval_s),
+            a.next_due_at
+        FROM monitors_assignment AS a JOIN monitors_monitor AS m ON m.id = a.monitor_id
+        WHERE a.location_id = %s
+          AND a.next_due_at < statement_timestamp() - make_interval(secs => %s)
+          AND (a.lease_owner IS NULL OR a.lease_expires_at < clock_timestamp())
+          AND (m.kind = ANY(%s)) = %s
+        ORDER BY a.next_due_at
+        OFFSET %s LIMIT %s
+        FOR UPDATE OF a SKIP LOCKED
+        """,
+        [location_id, OVERDUE.total_seconds(), passive, is_passive, spared, _MOVED_AT_ONCE],
+    )
+    rows: list[tuple[datetime, int, UUID, timedelta, datetime]] = cursor.fetchall()
+    return rows
+
+
+def _put_off_some(location_id: int) -> int:
     with hot_cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT clock_timestamp(), a.id, a.monitor_id
-            FROM monitors_assignment AS a JOIN monitors_monitor AS m ON m.id = a.monitor_id
-            WHERE a.location_id = %s
-              AND a.next_due_at < statement_timestamp() - make_interval(secs => %s)
-              AND (a.lease_owner IS NULL OR a.lease_expires_at < clock_timestamp())
-              AND m.kind = ANY(%s)
-            ORDER BY a.next_due_at
-            LIMIT %s
-            FOR UPDATE OF a SKIP LOCKED
-            """,
-            [location_id, OVERDUE.total_seconds(), list(passive), _MOVED_AT_ONCE],
-        )
-        rows = cursor.fetchall()
+        rows = _lock_overdue(cursor, location_id, is_passive=True)
         specs = {
             monitor.id: spec_of(monitor)
             for monitor in Monitor.objects.filter(id__in=[row[2] for row in rows])
@@ -202,8 +213,8 @@ def _put_off_some(location_id: int, passive: Sequence[str]) -> int:
             WHERE a.id = b.id
             """,
             [
-                [id_ for _, id_, _ in rows],
-                [_deadline_after_outage(specs[monitor_id], now) for now, _, monitor_id in rows],
+                [id_ for _, id_, *_ in rows],
+                [_deadline_after_outage(specs[monitor_id], now) for now, _, monitor_id, *_ in rows],
             ],
         )
     return len(rows)
@@ -217,26 +228,12 @@ def _deadline_after_outage(spec: Spec, now: datetime) -> datetime:
     return min(next_deadline(spec.settings, spec.interval, now), latest)
 
 
-def _spread_some(location_id: int, passive: Sequence[str]) -> int:
+def _spread_some(location_id: int) -> int:
     with hot_cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT clock_timestamp(), a.id, make_interval(secs => m.interval_s), a.next_due_at
-            FROM monitors_assignment AS a JOIN monitors_monitor AS m ON m.id = a.monitor_id
-            WHERE a.location_id = %s
-              AND a.next_due_at < statement_timestamp() - make_interval(secs => %s)
-              AND (a.lease_owner IS NULL OR a.lease_expires_at < clock_timestamp())
-              AND m.kind <> ALL(%s)
-            ORDER BY a.next_due_at
-            OFFSET %s LIMIT %s
-            FOR UPDATE OF a SKIP LOCKED
-            """,
-            [location_id, OVERDUE.total_seconds(), list(passive), AT_ONCE, _MOVED_AT_ONCE],
-        )
-        rows = cursor.fetchall()
+        rows = _lock_overdue(cursor, location_id, is_passive=False, spared=AT_ONCE)
         plans = [
             (id_, plan_after_outage(assignment_id=id_, interval=interval, due_at=due_at, now=now))
-            for now, id_, interval, due_at in rows
+            for now, id_, _, interval, due_at in rows
         ]
         cursor.execute(
             """
