@@ -163,10 +163,12 @@ def test_the_engine_outlives_a_database_that_is(
     for books in open_books():
         assert [*audit_instants(books), *audit_history(books)] == []
     said = [line["event"] for line in lines if line["log_level"] != "debug"]
+    # What was connected anew just before the second cut is away, and back, a second time.
+    cuts = 2 if trouble is read_only else 1
     assert "engine.lease.failed" in said
-    assert said.count("database.away") == 1
+    assert 1 <= said.count("database.away") <= cuts
     # Once when it goes and once when it is back, for the leases, for the results, for the routes.
-    assert len(said) <= 6
+    assert len(said) <= 6 * cuts
 
 
 def answers(question: Callable[[], bool]) -> bool:
