@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from typing import Literal
 from typing import Protocol as TypingProtocol
 
@@ -25,10 +26,15 @@ MAX_SAID_BYTES = 65_536
 
 _MAX_SHOWN = 120
 _CODE = re.compile(r"[1-5]\d\d", re.ASCII)
+_FULL_NAME = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]+", re.ASCII | re.IGNORECASE)
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"  # PostgreSQL's, length 8, code 80877103
 
 
 class ByteStream(TypingProtocol):
+    @property
+    def own_address(self) -> str:
+        """Where it comes from, an IP address."""
+
     async def send(self, data: bytes) -> None: ...
 
     async def receive(self) -> bytes:
@@ -91,6 +97,14 @@ class LineReader:
             lines.append(last[4:] if last.startswith(code) else last)
         return int(code), lines
 
+    async def ehlo(self) -> list[str]:
+        """What an SMTP server offers, its own name first."""
+        await self.send(f"EHLO {own_name(self.stream.own_address)}")
+        code, lines = await self.reply()
+        if code != 250:
+            raise self.mismatch("code 250 to EHLO", f"{code} {lines[0]}")
+        return lines
+
     def mismatch(self, expected: str, got: str) -> Trouble:
         return Trouble(
             Reason.BANNER_MISMATCH, f"Expected {expected} from {self.place}, got {shown(got)}."
@@ -115,6 +129,15 @@ class LineReader:
                 f"{self.place} said more than {MAX_SAID_BYTES} bytes before it was asked anything"
                 " else.",
             )
+
+
+def own_name(address: str) -> str:
+    """What a client calls itself (RFC 5321 section 4.1.3): the machine's name where it is a full
+    one, else its address. A strict server refuses a name without a domain."""
+    name = socket.gethostname()
+    if _FULL_NAME.fullmatch(name) and not name.endswith((".localdomain", ".local")):
+        return name
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
 
 def shown(text: str) -> str:
@@ -152,11 +175,8 @@ async def ask_for_tls(protocol: StartTls, reader: LineReader) -> None:
 async def _ask_smtp(reader: LineReader) -> None:
     """RFC 3207."""
     await _expect_reply(reader, 220, "a greeting with code 220")
-    await reader.send("EHLO localhost")
-    code, lines = await reader.reply()
-    if code != 250:
-        raise reader.mismatch("code 250 to EHLO", f"{code} {lines[0]}")
-    if not any(line.strip().upper() == "STARTTLS" for line in lines[1:]):
+    offers = await reader.ehlo()
+    if not any(line.strip().upper() == "STARTTLS" for line in offers[1:]):
         raise Trouble(Reason.TLS_HANDSHAKE, f"{reader.place} offers no STARTTLS.")
     await reader.send("STARTTLS")
     code, lines = await reader.reply()

@@ -50,6 +50,11 @@ class Stream:
         self._incoming: ssl.MemoryBIO
         self._outgoing: ssl.MemoryBIO
 
+    @property
+    def own_address(self) -> str:
+        address: str = self._sock.getsockname()[0]
+        return address.partition("%")[0]
+
     async def send(self, data: bytes) -> None:
         if self._tls is not None:
             try:

@@ -27,12 +27,9 @@ async def _talk(session: Session) -> None:
             raise lines.mismatch("a greeting with code 220", f"{code} {said[0]}")
     keep_greeting(session)
     session.doing = "waiting for the answer to EHLO"
-    await lines.send("EHLO localhost")
-    code, said = await lines.reply()
-    if code != 250:
-        raise lines.mismatch("code 250 to EHLO", f"{code} {said[0]}")
+    offers = await lines.ehlo()
     if settings.login is not None:
-        await _log_in(session, said, *settings.login)
+        await _log_in(session, offers, *settings.login)
     await session.part(b"QUIT\r\n")
 
 

@@ -46,6 +46,27 @@ async def test_a_login_is_made(kind: str, check: Check) -> None:
     assert "ana" in told or base64.b64encode(b"\0ana\0secret").decode() in told
 
 
+@pytest.mark.parametrize(
+    ("machine", "own_name"),
+    [
+        ("probe-1.example.org", "probe-1.example.org"),
+        ("localhost", "[127.0.0.1]"),
+        ("c0ffee", "[127.0.0.1]"),
+        ("laptop.local", "[127.0.0.1]"),
+        ("10.0.0.1", "[127.0.0.1]"),
+    ],
+)
+async def test_a_strict_mail_server_is_told_a_full_name(
+    machine: str, own_name: str, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: machine)
+    heard: list[str] = []
+    async with serve(mail.smtp(heard=heard)) as server:
+        seen = await check("smtp", f"127.0.0.1:{server.port}")
+    assert seen.status == Status.UP, seen.message
+    assert heard[0] == f"EHLO {own_name}"
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 async def test_starttls_secures_what_follows(kind: str, check: Check, authority: Authority) -> None:
     issued = authority.issue("127.0.0.1", ends=timedelta(days=90))

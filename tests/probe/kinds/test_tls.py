@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from probe.kinds.tls import TlsSettings, is_for
 from probe.prober import Prober
+from probe.starttls import own_name
 from probe.values import Observation, Reason, Status
 from tests.probe.conftest import Check, make_job
 from tests.servers import dns
@@ -530,7 +531,7 @@ async def secure(connection: Connection, context: ssl.SSLContext) -> None:
 
 STARTTLS: dict[str, list[tuple[bytes, bytes]]] = {
     "smtp": [
-        (b"220-mail.example\r\n220 ESMTP\r\n", b"EHLO localhost\r\n"),
+        (b"220-mail.example\r\n220 ESMTP\r\n", f"EHLO {own_name(HOST)}\r\n".encode()),
         (b"250-mail.example\r\n250-SIZE 1\r\n250 STARTTLS\r\n", b"STARTTLS\r\n"),
         (b"220 Go ahead\r\n", b""),
     ],
