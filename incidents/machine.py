@@ -31,6 +31,9 @@ TROUBLE = (Status.DOWN, Status.RECOVERING, Status.DEGRADED)
 SUSPENDED = (Status.MAINTENANCE, Status.PENDING)
 """While a monitor is in one of these, nobody is told of the incident that it has."""
 
+# What locations see first within so long of each other is one trouble. The first to fail has the
+# others look at once, and no look takes longer.
+_TOGETHER = timedelta(minutes=2)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _NO_VOTE = (Status.PENDING, Status.UNKNOWN)
 
@@ -72,17 +75,18 @@ def decide_verdict(
 ) -> Verdict:
     """The verdict of a monitor's locations, in whatever order, on one that was `before`.
 
-    It dates from the first troubled check after `changed_at`: since then the monitor was `before`,
-    and that history stays.
+    It dates from the first troubled check of the trouble that the quorum agrees on: what one
+    location saw alone, long before, was none of the monitor's. And from after `changed_at`: since
+    then the monitor was `before`, and that history stays.
     """
     voters = [one for one in states if one.state not in _NO_VOTE]
     needed = max(min(quorum, len(voters)), 1) if before in TROUBLE else quorum
     down = [one for one in voters if one.state == Status.DOWN]
     troubled = [one for one in voters if one.state in (Status.DOWN, Status.DEGRADED)]
     if down and len(down) >= needed:
-        return _trouble(_down_or_recovering(down, needed, before), down, changed_at)
+        return _trouble(_down_or_recovering(down, needed, before), down, needed, changed_at)
     if troubled and len(troubled) >= needed:
-        return _trouble(Status.DEGRADED, troubled, changed_at)
+        return _trouble(Status.DEGRADED, troubled, needed, changed_at)
     if voters:
         return Verdict(Status.UP)
     is_blind = bool(states) and all(one.state == Status.UNKNOWN for one in states)
@@ -96,11 +100,19 @@ def _down_or_recovering(down: Sequence[LocationState], needed: int, before: Stat
 
 
 def _trouble(
-    status: Status, agreeing: Sequence[LocationState], changed_at: datetime | None
+    status: Status,
+    agreeing: Sequence[LocationState],
+    needed: int,
+    changed_at: datetime | None,
 ) -> Verdict:
     """The verdict as the location tells it that saw the trouble first."""
-    first = min(agreeing, key=lambda one: (one.troubled_since or _NEVER, one.location))
-    began = [one.troubled_since for one in agreeing if one.troubled_since]
+    in_order = sorted(agreeing, key=lambda one: (one.troubled_since or _NEVER, one.location))
+    first, decisive = in_order[0], in_order[needed - 1].troubled_since
+    began = [
+        one.troubled_since
+        for one in in_order
+        if one.troubled_since and decisive and one.troubled_since >= decisive - _TOGETHER
+    ]
     return Verdict(
         status=status,
         since=min((at for at in began if changed_at is None or at > changed_at), default=None),

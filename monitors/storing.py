@@ -6,7 +6,7 @@ twice changes nothing.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,9 +14,17 @@ from uuid import UUID
 from django.db import connection
 
 from monitors.cadence import Plan, plan_after_check, plan_confirmation
+from monitors.history import Wanted, read_results
 from monitors.models import Status
 from monitors.rollups import note_late
-from monitors.streaks import Streak, Thresholds, decide_streak, is_confirming, is_recovering
+from monitors.streaks import (
+    Streak,
+    Thresholds,
+    count_decisive,
+    decide_streak,
+    is_confirming,
+    is_recovering,
+)
 from probe.kinds import KINDS
 from probe.kinds.heartbeat import next_deadline
 from probe.values import Finished, Spec
@@ -182,7 +190,23 @@ def _judge(finished: Finished, row: Sequence[Any]) -> Stored:
         at=finished.started_at,
         thresholds=thresholds_of(job.spec),
     )
+    if began := _first_decisive(before, after, finished):
+        after = replace(after, troubled_since=began)
     return Stored(finished, before, after, is_new_reason=(seen.reason or "") != row[3])
+
+
+def _first_decisive(before: Streak, after: Streak, finished: Finished) -> datetime | None:
+    """When the first of those checks was that made it trouble now, where only the results know.
+
+    They have the earlier ones: this one is not stored yet.
+    """
+    job = finished.job
+    checks, seen = count_decisive(before, after, thresholds_of(job.spec))
+    if checks == 0:
+        return None
+    wanted = Wanted([job.assignment_id], since=before.troubled_since, statuses=seen)
+    earlier = read_results(wanted, checks - 1) if checks > 1 and before.troubled_since else []
+    return earlier[-1].checked_at if earlier else finished.started_at
 
 
 def thresholds_of(spec: Spec) -> Thresholds:

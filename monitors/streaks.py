@@ -24,6 +24,7 @@ UNKNOWN_AFTER = 3
 """Faults of ours in a row."""
 
 _TROUBLE = (Status.DOWN, Status.DEGRADED)
+_TROUBLED = (Seen.DOWN, Seen.DEGRADED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,23 @@ def decide_streak(before: Streak, *, seen: Seen, at: datetime, thresholds: Thres
     if (state, troubled_since) == (after.state, after.troubled_since):
         return after
     return replace(after, state=state, troubled_since=troubled_since)
+
+
+def count_decisive(
+    before: Streak, after: Streak, thresholds: Thresholds
+) -> tuple[int, tuple[Seen, ...]]:
+    """How many of the last checks of which kinds made `after` trouble just now, if the streak does
+    not know when the first of them was; else none.
+
+    It does where there was none before. Trouble that comes and goes may have done so for weeks
+    before it was enough, and what was degraded, or unknown, is down by later checks.
+    """
+    is_known = before.state in (Status.UP, Status.PENDING) and not thresholds.window
+    if is_known or after.state not in _TROUBLE or before.state in (after.state, Status.DOWN):
+        return 0, ()
+    if after.state == Status.DOWN:
+        return _failing(after, thresholds), (Seen.DOWN,)
+    return after.troubles, _TROUBLED
 
 
 def _failing(run: Streak, thresholds: Thresholds) -> int:

@@ -21,6 +21,7 @@ from tests.incidents.scenes import (
     assert_spans_meet,
     leased,
     make_locations,
+    observe,
 )
 from uptime.clock import database_now
 from uptime.intake import take_in
@@ -89,6 +90,30 @@ def test_order_and_replays_within_a_batch_mean_nothing(
             assert_spans_meet(monitor)
             assert_one_incident_in_trouble(monitor)
     assert history_of(plain) == history_of(shuffled)
+
+
+def test_what_comes_and_goes_dates_from_the_first_check_of_those_that_made_it_down() -> None:
+    monitor = make_monitor(failure_threshold=3, failure_window=5)
+    begin = database_now()
+    # Each window has a failing check in it, but only the last one has three.
+    letters = "duuduuuduuuddud"
+    for number, letter in enumerate(letters):
+        observe(monitor, SEEN[letter], at=begin + timedelta(minutes=number))
+    incident = Incident.objects.get()
+    assert incident.started_at == begin + timedelta(minutes=11)
+    assert incident.confirmed_at == begin + timedelta(minutes=14)
+    assert_spans_meet(monitor)
+
+
+def test_what_was_degraded_is_down_from_the_first_check_that_failed() -> None:
+    monitor = make_monitor(failure_threshold=3)
+    begin = database_now()
+    for number, letter in enumerate("ggggddd"):
+        observe(monitor, SEEN[letter], at=begin + timedelta(minutes=number))
+    down = monitor.spans.get(status="down")
+    assert down.started_at == begin + timedelta(minutes=4)
+    assert Incident.objects.get().started_at == begin
+    assert_spans_meet(monitor)
 
 
 def batch_of(monitor: Monitor, letters: str, at: datetime) -> list[Finished]:

@@ -1,5 +1,6 @@
 """What the locations' states mean for the monitor."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -96,6 +97,15 @@ def test_trouble_is_told_as_the_first_location_saw_it() -> None:
     assert verdict.since == NOON + timedelta(seconds=1)
     assert verdict.reason == "reason1"
     assert verdict.locations == ("place1", "place3")
+
+
+def test_what_one_location_saw_alone_long_before_is_none_of_the_monitors_trouble() -> None:
+    days_ago = NOON - timedelta(days=5)
+    lone, *others = states("ddd")
+    seen = [replace(lone, troubled_since=days_ago), *others]
+    verdict = decide_verdict(seen, quorum=2, before=Status.UP)
+    assert verdict.since == NOON + timedelta(seconds=1)
+    assert decide_verdict(seen, quorum=1, before=Status.UP).since == days_ago
 
 
 @given(st.text("pugdr?", max_size=5).flatmap(lambda text: st.permutations(list(text))), st.data())
