@@ -28,6 +28,7 @@ from incidents.transitions import (
     add_event,
     minutes_of,
     resolved,
+    settle,
     settle_groups,
     stretch_of,
 )
@@ -43,13 +44,18 @@ LEEWAY = timedelta(minutes=1)
 
 
 @transaction.atomic
-def review_groups(now: datetime) -> list[Transition]:
-    """Bring the groups in line that a change may have made another.
+def review_doubts(now: datetime) -> list[Transition]:
+    """Bring in line the groups that a change may have made another, and the monitors whose
+    locations or quorum were changed.
 
     Of groups in groups one level at a time: the next is for the next look.
     """
     doubted = take_doubts(AT_ONCE)
-    return settle_groups(doubted) if doubted else []
+    if not doubted:
+        return []
+    # All of their locks before those of any incident, as everywhere.
+    list(Monitor.objects.filter(pk__in=doubted).select_for_update().order_by("id"))
+    return settle({one: until for one, (_, until) in doubted.items()}) + settle_groups(doubted)
 
 
 @transaction.atomic

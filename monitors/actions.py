@@ -18,7 +18,7 @@ from django.db.models.functions import Least
 from accounts.audit import in_one_go, record, record_each
 from accounts.models import Team
 from monitors.drafts import MOST_TAGS, Accepted, accept, default_interval_s, values_of
-from monitors.groups import GROUP, doubt_group, doubt_groups_of
+from monitors.groups import GROUP, doubt, doubt_groups_of
 from monitors.models import Location, Monitor, Status, StatusSpan
 from monitors.scheduling import (
     change_pace,
@@ -136,8 +136,9 @@ def update_monitor(
             locked.members.set(accepted.members)
         if is_checked_anew:
             hasten_checks(locked, forgets=bool(changed & {"target", "settings"}))
-        if locked.kind == GROUP and (is_regrouped or "settings" in changed):
-            doubt_group(locked, database_now())
+        is_another_group = locked.kind == GROUP and (is_regrouped or "settings" in changed)
+        if is_another_group or is_moved or "quorum" in changed:
+            doubt(locked, database_now())
         moved = {"locations": is_moved, "depends_on": is_tied, "members": is_regrouped}
         if all_changed := changed | {name for name, is_so in moved.items() if is_so}:
             record("monitor.changed", locked, team=locked.team_id, changed=all_changed)

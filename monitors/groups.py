@@ -2,7 +2,7 @@
 
 A group's members are the monitors that it names and, of those that are no groups themselves, the
 team's with any of its tags. Whatever may change a group says so in its own transaction
-(`doubt_groups_of`, `doubt_group`); `incidents.groups` looks at it within a second.
+(`doubt_groups_of`, `doubt`); `incidents.groups` looks at it within a second.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q
 
-from monitors.models import GroupDoubt, Monitor, MonitorQuerySet, Status
+from monitors.models import Doubt, Monitor, MonitorQuerySet, Status
 from probe.kinds.group import KIND
 from uptime.database import hot_cursor
 
@@ -138,7 +138,7 @@ def doubt_groups_of(changed_at: Mapping[UUID, datetime]) -> None:
     with hot_cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO monitors_groupdoubt (group_id, since, until)
+            INSERT INTO monitors_doubt (monitor_id, since, until)
             SELECT g.id, min(changed.at), max(changed.at)
             FROM unnest(%s::uuid[], %s::timestamptz[]) AS changed(id, at)
             JOIN monitors_monitor AS m ON m.id = changed.id
@@ -155,13 +155,16 @@ def doubt_groups_of(changed_at: Mapping[UUID, datetime]) -> None:
         )
 
 
-def doubt_group(group: Monitor, at: datetime) -> None:
-    """Have a group looked at: who is in it, or by what rule, changed then."""
-    GroupDoubt.objects.create(group_id=group.pk, since=at, until=at)
+def doubt(monitor: Monitor, at: datetime) -> None:
+    """Have it looked at: who says how it is, or by what rule, changed then.
+
+    Of a group its members and rule, of others the locations and their quorum.
+    """
+    Doubt.objects.create(monitor_id=monitor.pk, since=at, until=at)
 
 
 def take_doubts(limit: int) -> dict[UUID, tuple[datetime, datetime]]:
-    """Take up to `limit` doubts away: which groups to look at, and when something changed.
+    """Take up to `limit` doubts away: which monitors to look at, and when something changed.
 
     What another process takes at this moment is left to it.
     """
@@ -169,12 +172,12 @@ def take_doubts(limit: int) -> dict[UUID, tuple[datetime, datetime]]:
         cursor.execute(
             """
             WITH taken AS (
-                DELETE FROM monitors_groupdoubt WHERE id IN (
-                    SELECT id FROM monitors_groupdoubt ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
-                RETURNING group_id, since, until
+                DELETE FROM monitors_doubt WHERE id IN (
+                    SELECT id FROM monitors_doubt ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
+                RETURNING monitor_id, since, until
             )
-            SELECT group_id, min(since), max(until) FROM taken GROUP BY group_id
+            SELECT monitor_id, min(since), max(until) FROM taken GROUP BY monitor_id
             """,
             [limit],
         )
-        return {group: (since, until) for group, since, until in cursor}
+        return {monitor: (since, until) for monitor, since, until in cursor}

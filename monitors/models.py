@@ -219,15 +219,16 @@ class Monitor(models.Model):
         return timedelta(seconds=self.flap_window_s)
 
 
-class GroupDoubt(models.Model):
-    """That a group may have another status, by what changed within this stretch of time.
+class Doubt(models.Model):
+    """That a monitor, most likely a group, may have another status, though no check of its own
+    says so: by what changed within this stretch of time.
 
-    Whoever looks at the group takes it away (`incidents.groups`). No constraint in the database:
-    it would lock the group's row for each member that turns, against the order of locks.
+    Whoever looks at it takes it away (`incidents.reviews`). No constraint in the database: it would
+    lock the group's row for each member that turns, against the order of locks.
     """
 
     id = models.BigAutoField(primary_key=True)
-    group = models.ForeignKey(
+    monitor = models.ForeignKey(
         Monitor,
         on_delete=models.DO_NOTHING,
         db_constraint=False,
@@ -238,7 +239,7 @@ class GroupDoubt(models.Model):
     until = models.DateTimeField()
 
     def __str__(self) -> str:
-        return f"{self.group_id} from {self.since:%Y-%m-%d %H:%M:%S}"
+        return f"{self.monitor_id} from {self.since:%Y-%m-%d %H:%M:%S}"
 
 
 class SavedView(models.Model):

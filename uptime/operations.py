@@ -20,7 +20,7 @@ from incidents.actions import (
 )
 from incidents.maintenance.upkeep import confirm_outages, keep_maintenance
 from incidents.models import Incident, IncidentEvent
-from incidents.reviews import calm_down, end_snoozes, review_groups, review_held
+from incidents.reviews import calm_down, end_snoozes, review_doubts, review_held
 from incidents.transitions import Transition
 from monitors.actions import remove_monitors
 from monitors.models import Monitor
@@ -142,7 +142,7 @@ def delete_monitors(*, monitor_ids: Collection[UUID], by: User | None = None) ->
 _REVIEWS = (
     keep_maintenance,
     confirm_outages,
-    review_groups,
+    review_doubts,
     calm_down,
     end_snoozes,
     review_held,

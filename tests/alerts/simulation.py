@@ -41,7 +41,7 @@ from incidents.models import (
 )
 from incidents.transitions import Transition
 from monitors.groups import GROUP
-from monitors.models import GroupDoubt, Monitor, Status, StatusSpan
+from monitors.models import Doubt, Monitor, Status, StatusSpan
 from monitors.partitions import ensure_partitions
 from probe.values import Observation
 from tests.factories import make_monitor
@@ -270,7 +270,7 @@ class WholeWorld(World):
             Incident.objects.aggregate(held=Count("pk", filter=Q(held_since__isnull=False))),
             Delivery.objects.aggregate(Count("pk"), Count("next_attempt_at")),
             IncidentEvent.objects.count(),
-            GroupDoubt.objects.count(),
+            Doubt.objects.count(),
         )
 
     def _check_again(self) -> None:

@@ -27,7 +27,7 @@ from monitors.actions import (
     update_monitor,
 )
 from monitors.groups import Member, Tally, groups_of, members_of
-from monitors.models import GroupDoubt, Monitor, Status, StatusSpan
+from monitors.models import Doubt, Monitor, Status, StatusSpan
 from tests.factories import TeamFactory, WebhookFactory, make_monitor, make_policy
 from tests.incidents.scenes import (
     OURS,
@@ -520,7 +520,7 @@ def test_a_look_that_fails_is_made_again(team: Team, monkeypatch: pytest.MonkeyP
         review_incidents()
     assert again(group).status == "up"
     assert status_of(group) == "down"
-    assert not GroupDoubt.objects.exists()
+    assert not Doubt.objects.exists()
 
 
 @pytest.fixture
@@ -577,7 +577,7 @@ def test_members_that_turn_while_all_are_paused_and_resumed_leave_the_group_as_i
         thread.join()
     assert not errors
     review_incidents()
-    assert not GroupDoubt.objects.exists()
+    assert not Doubt.objects.exists()
     for one in members:
         observe(one, UP)
     assert status_of(group) == "up"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from incidents.models import Incident
 from incidents.reviews import calm_down
+from monitors.actions import update_monitor
 from monitors.models import Monitor, Status
 from probe.values import Finished
 from tests.factories import TeamFactory, make_monitor
@@ -25,6 +26,7 @@ from tests.incidents.scenes import (
 )
 from uptime.clock import database_now
 from uptime.intake import take_in
+from uptime.operations import review_incidents
 
 pytestmark = pytest.mark.django_db
 
@@ -114,6 +116,25 @@ def test_what_was_degraded_is_down_from_the_first_check_that_failed() -> None:
     assert down.started_at == begin + timedelta(minutes=4)
     assert Incident.objects.get().started_at == begin
     assert_spans_meet(monitor)
+
+
+def test_a_monitor_follows_when_its_locations_or_their_quorum_are_changed() -> None:
+    places = make_locations(*PLACES)
+    monitor = make_monitor(locations=places, quorum=2, failure_threshold=1)
+    for place, letter in zip(places, "duu", strict=True):
+        observe(monitor, SEEN[letter], location=place)
+
+    def status_after(**values: Any) -> str:
+        update_monitor(monitor=monitor, values=values)
+        review_incidents()
+        assert_spans_meet(monitor)
+        assert_one_incident_in_trouble(monitor)
+        return Monitor.objects.get(pk=monitor.pk).status
+
+    assert status_after(quorum=1) == Status.DOWN
+    assert status_after(locations=places[1:]) == Status.UP
+    assert status_after(locations=places) == Status.UP
+    assert not Incident.objects.unresolved().exists()
 
 
 def batch_of(monitor: Monitor, letters: str, at: datetime) -> list[Finished]:
