@@ -187,19 +187,39 @@ def _states_of(monitors: Iterable[Monitor]) -> dict[UUID, list[LocationState]]:
     return found
 
 
-def _changes_of(monitors: Iterable[Monitor], *, before: datetime) -> dict[UUID, list[datetime]]:
-    """When the status of those that may flap changed, as far as their limits look back."""
-    watched = {one.id: one.flap_window for one in monitors if one.flap_threshold}
-    found: dict[UUID, list[datetime]] = {monitor_id: [] for monitor_id in watched}
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """The last status of a monitor that somebody saw, and when it was another than before, as far
+    as its flap limit looks back.
+    """
+
+    last: Status | None = None
+    at: tuple[datetime, ...] = ()
+
+
+def _changes_of(monitors: Iterable[Monitor], *, before: datetime) -> dict[UUID, _Changed]:
+    """How those changed that may flap. That one was not seen in between is no change."""
+    watched = {one.id: one for one in monitors if one.flap_threshold}
+    found: dict[UUID, _Changed] = {}
     if watched:
-        rows = StatusSpan.objects.filter(
-            monitor__in=watched,
-            status__in=_COUNTED,
-            started_at__gt=before - max(watched.values()),
-        )
-        for monitor_id, started_at in rows.values_list("monitor_id", "started_at"):
-            found[monitor_id].append(started_at)
+        horizon = before - max(one.flap_window for one in watched.values())
+        rows = StatusSpan.objects.filter(monitor__in=watched, started_at__gt=horizon)
+        for monitor_id, name, started_at in rows.order_by("started_at").values_list(
+            "monitor_id", "status", "started_at"
+        ):
+            known = found.get(monitor_id)
+            found[monitor_id] = _changed(known, Status(name), started_at)
+    for monitor_id in watched.keys() - found.keys():
+        found[monitor_id] = _Changed(stretch_of(Status(watched[monitor_id].status)))
     return found
+
+
+def _changed(known: _Changed | None, status: Status, at: datetime) -> _Changed:
+    """What is known after one more stretch; before the first one lies another status than its."""
+    if status not in _COUNTED:
+        return known or _Changed()
+    is_change = known is None or known.last not in (None, status)
+    return _Changed(status, (*(known.at if known else ()), *([at] if is_change else [])))
 
 
 _COUNTED = (Status.UP, Status.DEGRADED, Status.DOWN)
@@ -210,10 +230,10 @@ class _Changes:
 
     def __init__(
         self,
-        changed_at: Mapping[UUID, Sequence[datetime]],
+        changed: Mapping[UUID, _Changed],
         doubts: Mapping[UUID, Doubt],
     ) -> None:
-        self._changed_at = changed_at
+        self._changed_before = changed
         self._doubts = doubts
         self._suspects: set[UUID] = set()
         self._doubted_since: list[datetime] = []
@@ -235,7 +255,7 @@ class _Changes:
         if verdict.status not in _COUNTED:
             return  # nobody knows: what was told of stays as it is
         at = max(at, since)
-        changes = self._flaps(monitor, incident, since, at)
+        changes = self._flaps(monitor, incident, verdict.status, since, at)
         if incident is not None:
             self._changed.append(incident)
             self._go_on(incident, verdict, at, changes, monitor)
@@ -282,13 +302,20 @@ class _Changes:
         )
 
     def _flaps(
-        self, monitor: Monitor, incident: Incident | None, since: datetime, at: datetime
+        self,
+        monitor: Monitor,
+        incident: Incident | None,
+        status: Status,
+        since: datetime,
+        at: datetime,
     ) -> int:
         """How often the status changed, this time included, if that is flapping; else 0."""
+        before = self._changed_before.get(monitor.id, _Changed())
+        is_change = status != before.last
         if incident is not None and incident.is_flapping:
-            return incident.changes + 1
+            return incident.changes + is_change
         limit = FlapLimit(monitor.flap_threshold, monitor.flap_window)
-        changes = limit.count([*self._changed_at.get(monitor.id, ()), since], at)
+        changes = limit.count([*before.at, *([since] if is_change else [])], at)
         return changes if limit.is_exceeded_by(changes) else 0
 
     def _open(
@@ -358,7 +385,8 @@ class _Changes:
     def _flap(self, incident: Incident, monitor: Monitor, changes: int, at: datetime) -> None:
         """Count a change; only the first that is flapping is written down and told of."""
         is_new = not incident.is_flapping
-        incident.changes, incident.calm_at = changes, at + monitor.flap_window
+        if is_new or changes > incident.changes:
+            incident.changes, incident.calm_at = changes, at + monitor.flap_window
         if is_new:
             message = f"Changed {changes} times within {minutes_of(monitor)}."
             event = self._note(incident, EventKind.FLAPPING, at, message, incident.severity)

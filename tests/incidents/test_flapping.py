@@ -13,7 +13,7 @@ from monitors.actions import update_monitor
 from monitors.models import Monitor, Status
 from probe.values import Observation
 from tests.factories import TeamFactory, UserFactory, WebhookFactory, make_monitor, make_policy
-from tests.incidents.scenes import REFUSED, SLOW, UP, assert_spans_meet, observe
+from tests.incidents.scenes import OURS, REFUSED, SLOW, UP, assert_spans_meet, observe
 from uptime.clock import database_now
 from uptime.operations import resolve_incident, tell
 
@@ -129,6 +129,21 @@ def test_changes_between_down_and_degraded_flap_too(monitor: Monitor) -> None:
 def test_slow_changes_are_no_flapping(monitor: Monitor) -> None:
     alternate(monitor, *[REFUSED, UP] * 5, since=database_now(), every=timedelta(minutes=5))
     assert told() == {"down": 5, "recovered": 5}
+
+
+def test_that_nobody_saw_it_now_and_then_is_no_change(monitor: Monitor) -> None:
+    update_monitor(monitor=monitor, values={"flap_threshold": 2})
+    blind = [OURS] * 3
+    last = alternate(monitor, *[*blind, UP] * 3, REFUSED, since=database_now(), every=SECOND)
+    assert monitor.spans.count() == 9
+    assert told() == {"down": 1}
+    alternate(monitor, UP, *blind, UP, REFUSED, since=last + SECOND, every=SECOND)
+    incident = Incident.objects.unresolved().get()
+    assert (incident.changes, told()["flapping"]) == (3, 1)
+    calm_at = incident.calm_at
+    alternate(monitor, *blind, REFUSED, since=last + 10 * SECOND, every=SECOND)
+    incident.refresh_from_db()
+    assert (incident.changes, incident.calm_at) == (3, calm_at)
 
 
 def test_it_can_be_switched_off(monitor: Monitor) -> None:

@@ -112,13 +112,13 @@ def test_the_end_of_flapping_that_calms_down_inside_is_told_after(
 ) -> None:
     update_monitor(monitor=monitor, values={"flap_threshold": 1})
     observe(monitor, REFUSED, UP)
-    assert told() == ["flapping"]
+    assert told() == ["down", "flapping"]
     snooze_monitor(monitor=monitor, length=HOUR, by=ann)
     Incident.objects.update(calm_at=database_now())
     review_incidents()
     assert Incident.objects.get().is_resolved
     time_passes(monitor)
-    assert told() == ["flapping", "recovered"]
+    assert told() == ["down", "flapping", "recovered"]
 
 
 def test_what_goes_on_is_told_once_more_and_its_steps_begin_anew(
