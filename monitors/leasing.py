@@ -13,7 +13,7 @@ from uuid import UUID
 import structlog
 from django.db import connection, transaction
 
-from monitors.cadence import CATCH_UP, plan_after_outage
+from monitors.cadence import CATCH_UP, next_slot, plan_after_outage
 from monitors.models import Monitor
 from monitors.specs import spec_of
 from probe.kinds import KINDS
@@ -160,6 +160,19 @@ def give_pings_time(*, location_id: int) -> int:
     return put_off
 
 
+def pull_back(*, location_id: int) -> int:
+    """After the database's clock was put back: what is due later than ever falls due at its next
+    slot. Returns how many.
+
+    Leases are taken away, too: a check on the old clock would be planned by it again. Heartbeats
+    keep their deadlines, which the next ping puts right.
+    """
+    pulled = _in_parts(lambda: _pull_some(location_id))
+    if pulled:
+        log.info("leases.pulled_back", count=pulled, location=location_id)
+    return pulled
+
+
 def _in_parts(move: Callable[[], int]) -> int:
     """Each part in a transaction of its own; returns how many were moved in all."""
     moved = 0
@@ -250,3 +263,33 @@ def _spread_some(location_id: int) -> int:
             ],
         )
     return len(rows)
+
+
+def _pull_some(location_id: int) -> int:
+    """The most distant first: these stand together at the end of the index."""
+    passive = [kind.name for kind in KINDS.values() if kind.is_passive]
+    with hot_cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT clock_timestamp(), a.id, make_interval(secs => m.interval_s)
+            FROM monitors_assignment AS a JOIN monitors_monitor AS m ON m.id = a.monitor_id
+            WHERE a.location_id = %s
+              AND a.next_due_at > statement_timestamp() + make_interval(secs => m.interval_s + %s)
+              AND m.kind <> ALL(%s)
+            ORDER BY a.next_due_at DESC
+            LIMIT %s
+            FOR UPDATE OF a SKIP LOCKED
+            """,
+            [location_id, OVERDUE.total_seconds(), passive, _MOVED_AT_ONCE],
+        )
+        plans = [(id_, next_slot(id_, interval, now)) for now, id_, interval in cursor.fetchall()]
+        cursor.execute(
+            """
+            UPDATE monitors_assignment AS a
+            SET next_due_at = b.due_at, attempt = 0, lease_owner = NULL, lease_expires_at = NULL
+            FROM unnest(%s::int8[], %s::timestamptz[]) AS b (id, due_at)
+            WHERE a.id = b.id
+            """,
+            [[id_ for id_, _ in plans], [due_at for _, due_at in plans]],
+        )
+    return len(plans)

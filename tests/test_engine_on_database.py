@@ -230,3 +230,52 @@ def test_two_engines_whose_clocks_are_30_seconds_apart_keep_one_time(
     for one in results:
         assert timedelta(milliseconds=-50) < one.lateness < timedelta(seconds=10)
     assert max(one.checked_at for one in results) <= database_now()
+
+
+class OtherTime:
+    """A machine's monotonic clock that stands at `passed` seconds."""
+
+    passed = 0.0
+
+    @classmethod
+    def monotonic(cls) -> float:
+        return cls.passed
+
+
+@pytest.mark.parametrize("passed_here", [-3600.0, 3600.0])
+def test_a_clock_that_was_put_neither_misses_pings_nor_leaves_checks_for_later(
+    passed_here: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour more by the database's clock than by ours: all slept. An hour less: it was put."""
+    monkeypatch.setattr("uptime.local_engine.time", OtherTime)
+    monkeypatch.setattr(OtherTime, "passed", 0.0)
+    check, heartbeat = make_monitor(interval=60), make_monitor(kind="heartbeat", interval=60)
+    now = database_now()
+    off = timedelta(seconds=passed_here)
+    thread = DatabaseThread("test")
+    source = LocalSource(owner=uuid4(), location_id=local_id(), thread=thread)
+
+    async def lease() -> list[Job]:
+        _, jobs = await source.lease(limit=10, ahead=timedelta(seconds=1))
+        return jobs
+
+    async def story() -> None:
+        assert len(await lease()) == 1
+
+        def put() -> None:
+            due = Assignment.objects.all()
+            due.filter(monitor=check).update(next_due_at=now + off)
+            due.filter(monitor=heartbeat).update(next_due_at=now + off, last_seen_at=now + off)
+
+        await thread.run(put)
+        OtherTime.passed = passed_here
+        jobs = await lease()
+        assert heartbeat.pk not in [job.spec.monitor_id for job in jobs]
+
+    try:
+        asyncio.run(story())
+    finally:
+        thread.close()
+    for one in Assignment.objects.filter(monitor=check):
+        assert one.next_due_at is not None
+        assert one.next_due_at <= database_now() + timedelta(seconds=60)

@@ -12,19 +12,31 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
+import structlog
 from django.db import DatabaseError, InterfaceError, connections
 
 from monitors.details import asking
-from monitors.leasing import give_pings_time, lease_due, release_leases, spread_overdue
+from monitors.leasing import (
+    Leased,
+    give_pings_time,
+    lease_due,
+    pull_back,
+    release_leases,
+    spread_overdue,
+)
 from monitors.specs import SpecCache
 from probe.values import Finished, Job
 from uptime.database import again_on_conflict
 from uptime.intake import take_in
 from uptime.process import name_thread
 
+log = structlog.get_logger(__name__)
+
 _T = TypeVar("_T")
 
-# An engine that begins, or that could not lease for this long, looks for what an outage left.
+# An engine that begins, or that could not lease for this long, looks for what an outage left. So
+# does one to which the database's clock tells of so much more time, or less, than its own: machines
+# slept, or the clock was put.
 UNLEASED_FOR = timedelta(seconds=10)
 
 # Kept from shift to shift: a worker's process works one after the other, and a shift ends before a
@@ -64,6 +76,7 @@ class LocalSource:
         self._location_id = location_id
         self._thread = thread
         self._leased_at = float("-inf")
+        self._told: datetime | None = None
 
     async def lease(self, *, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
         return await self._thread.run(lambda: self._lease(limit, ahead))
@@ -74,14 +87,15 @@ class LocalSource:
 
     def _lease(self, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
         if time.monotonic() - self._leased_at > UNLEASED_FOR.total_seconds():
-            again_on_conflict(lambda: spread_overdue(location_id=self._location_id))
-            again_on_conflict(lambda: give_pings_time(location_id=self._location_id))
-        now, leased = again_on_conflict(
-            lambda: lease_due(
-                owner=self._owner, location_id=self._location_id, limit=limit, ahead=ahead
-            )
-        )
-        self._leased_at = time.monotonic()
+            self._catch_up()
+        now, leased = self._lease_due(limit, ahead)
+        put = self._clock_put(now)
+        if abs(put) > UNLEASED_FOR:
+            log.warning("engine.clock.put", seconds=round(put.total_seconds(), 1))
+            release_leases(owner=self._owner, assignment_ids=[one.assignment_id for one in leased])
+            self._catch_up(is_put_back=put < timedelta())
+            now, leased = self._lease_due(limit, ahead)
+        self._leased_at, self._told = time.monotonic(), now
         specs = _specs.get((one.monitor_id, one.revision) for one in leased)
         jobs = [
             Job(
@@ -97,6 +111,25 @@ class LocalSource:
             if one.monitor_id in specs
         ]
         return now, jobs
+
+    def _lease_due(self, limit: int, ahead: timedelta) -> tuple[datetime, list[Leased]]:
+        return again_on_conflict(
+            lambda: lease_due(
+                owner=self._owner, location_id=self._location_id, limit=limit, ahead=ahead
+            )
+        )
+
+    def _clock_put(self, now: datetime) -> timedelta:
+        """How much more has passed by the database's clock than by ours since the last lease."""
+        if self._told is None:
+            return timedelta()
+        return now - self._told - timedelta(seconds=time.monotonic() - self._leased_at)
+
+    def _catch_up(self, *, is_put_back: bool = False) -> None:
+        if is_put_back:
+            again_on_conflict(lambda: pull_back(location_id=self._location_id))
+        again_on_conflict(lambda: spread_overdue(location_id=self._location_id))
+        again_on_conflict(lambda: give_pings_time(location_id=self._location_id))
 
 
 class LocalSink:
