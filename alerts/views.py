@@ -31,7 +31,7 @@ from alerts.previews import preview_message
 from alerts.reports import last_period, read_report
 from incidents.models import Incident
 from uptime.errors import Conflict, Invalid
-from uptime.pages import paged, render_page, show_once, take_shown_once
+from uptime.pages import paged, render_page, show_once, sought, take_shown_once
 
 DELIVERIES_LISTED = 10
 MEMBERS_LISTED = 100
@@ -224,7 +224,7 @@ def policy_list(request: TeamRequest) -> HttpResponse:
 @editor
 @require_http_methods(["GET", "POST"])
 def new_policy(request: TeamRequest) -> HttpResponse:
-    form = PolicyForm(request.POST or None, team=request.team, search=request.GET.get("q", ""))
+    form = PolicyForm(request.POST or None, team=request.team, search=sought(request))
     if form.is_valid():
         try:
             policy = create_policy(team=request.team, values=form.values())
@@ -240,8 +240,9 @@ def new_policy(request: TeamRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def edit_policy(request: TeamRequest, policy_id: UUID) -> HttpResponse:
     policy = _policy(request.team, policy_id)
-    search = request.GET.get("q", "")
-    form = PolicyForm(request.POST or None, team=request.team, policy=policy, search=search)
+    form = PolicyForm(
+        request.POST or None, team=request.team, policy=policy, search=sought(request)
+    )
     if form.is_valid():
         try:
             update_policy(policy=policy, values=form.values())
@@ -257,9 +258,8 @@ def edit_policy(request: TeamRequest, policy_id: UUID) -> HttpResponse:
 @require_GET
 def policy_monitors(request: TeamRequest) -> HttpResponse:
     """The part of a policy's form that lists monitors, for what is sought and what is chosen."""
-    sought = request.GET.get("q", "")
-    form = PolicyForm(request.GET, team=request.team, search=sought)
-    context = {"form": form, "sought": sought}
+    form = PolicyForm(request.GET, team=request.team, search=sought(request))
+    context = {"form": form, "sought": sought(request)}
     return render_page(request, "alerts/policy_monitors.html", context)
 
 

@@ -66,6 +66,8 @@ class PercentField(forms.FloatField):
 
     def clean(self, value: Any) -> int | None:
         percent = super().clean(value)
+        if percent is not None and not 0 <= percent <= 100:
+            raise ValidationError("Give a share of 100 %.")
         return None if percent is None else round(percent * 10)
 
 

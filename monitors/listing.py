@@ -8,17 +8,19 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
+from uuid import UUID
 
-from django.core.exceptions import ValidationError
 from django.db.models import Count, Exists, Func, IntegerField, OuterRef, Q, Value
-from django.utils import timezone
 
 from accounts.models import Team
 from monitors.models import Assignment, Monitor, MonitorQuerySet, Status
+from uptime.api.body import is_storable
 
 PAGE_SIZE = 50
+# What a text may ask of a reader that is no mistake in its form.
+_BEYOND = (OverflowError, RecursionError)
 
 # In the order of their weight: what is wrong now comes first.
 BY_WEIGHT = (
@@ -106,12 +108,11 @@ class Edge:
         try:
             found = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
             number, status, name, changed_at, id_, backward = found
-            at = datetime.fromisoformat(changed_at)
-            Monitor._meta.pk.to_python(id_)
-            if not timezone.is_aware(at) or "\0" in name:
+            at = datetime.fromisoformat(changed_at).astimezone(UTC)
+            if not is_storable(name):
                 return None
-            return cls(int(number), Status(status), str(name), at, str(id_), bool(backward))
-        except (binascii.Error, ValueError, TypeError, ValidationError):
+            return cls(int(number), Status(status), name, at, str(UUID(id_)), bool(backward))
+        except (binascii.Error, ValueError, TypeError, AttributeError, *_BEYOND):
             return None
 
 

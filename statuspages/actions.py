@@ -15,7 +15,6 @@ from django.db.models import Max
 from django.db.models.functions import Now
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -55,6 +54,7 @@ from statuspages.subscriptions import queue_mailings
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
 from uptime.validation import validate
+from uptime.wall_clock import Instant
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Heading = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
@@ -288,8 +288,8 @@ class PostValues(_Values):
     title: Title
     phase: Phase
     body: Body = ""
-    starts_at: AwareDatetime | None = None
-    ends_at: AwareDatetime | None = None
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
     affected: list[_AffectedValues] = Field(default=[], max_length=COMPONENTS_ON_A_PAGE)
     notify: StrictBool = True
 
@@ -308,8 +308,8 @@ class PostChanges(_Values):
     """What of a post can be set right afterwards; its phase changes with an update only."""
 
     title: Title
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime | None = None
+    starts_at: Instant
+    ends_at: Instant | None = None
     affected: list[_AffectedValues] = Field(default=[], max_length=COMPONENTS_ON_A_PAGE)
 
     @model_validator(mode="after")

@@ -75,6 +75,11 @@ def _chosen(request: HttpRequest, name: str) -> str:
     return str(getattr(getattr(request, "user", None), name, ""))
 
 
+def sought(request: HttpRequest) -> str:
+    """What is searched for, without NUL characters: nothing stored has one."""
+    return request.GET.get("q", "").replace("\0", "")
+
+
 def paged(request: HttpRequest, rows: QuerySet[M]) -> Page[M]:
     """The page of `rows` that `?page=` asks for; a number out of range is the nearest page."""
     return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))

@@ -98,7 +98,7 @@ class ScalarField(forms.CharField):
     def _parsed(text: str) -> Any:
         try:
             parsed = json.loads(text, parse_constant=lambda _: text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
         return text if isinstance(parsed, list | dict) else parsed
 

@@ -6,8 +6,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.core.exceptions import ValidationError
 
-from uptime.wall_clock import instant_of, wall_time, zone_or_none
+from uptime.wall_clock import YEARS, instant_of, wall_time, zone_or_none
 
 _MOMENT = "%Y-%m-%dT%H:%M"
 
@@ -23,6 +24,8 @@ class WallTimeField(forms.DateTimeField):
 
     def to_python(self, value: Any) -> datetime | None:
         found = super().to_python(value)
+        if found and found.year not in YEARS:
+            raise ValidationError(f"Give a year from {YEARS[0]} to {YEARS[-1]}.")
         return found.replace(tzinfo=None) if found else None
 
 

@@ -6,9 +6,14 @@ from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
 import structlog
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, StringConstraints
 
 log = structlog.get_logger(__name__)
+
+YEARS = range(2000, 2200)
+"""Of the times that people plan and tell of. What is at the calendar's edge has no time in every
+zone, and PostgreSQL keeps some that Python can't read.
+"""
 
 
 def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
@@ -88,4 +93,13 @@ def _known_zone(name: str) -> str:
 ZoneName = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=64), AfterValidator(_known_zone)
 ]
+
+
+def _within_years(moment: datetime) -> datetime:
+    if moment.year not in YEARS:
+        raise ValueError(f"Give a year from {YEARS[0]} to {YEARS[-1]}.")
+    return moment.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_within_years)]
 DAY = timedelta(days=1)

@@ -13,7 +13,6 @@ from django.db import transaction
 from django.db.models import F
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -34,7 +33,7 @@ from alerts.models import (
 )
 from uptime.errors import Invalid
 from uptime.validation import validate
-from uptime.wall_clock import ZoneName
+from uptime.wall_clock import YEARS, Instant, ZoneName
 
 LONGEST_TURN_H = 24 * 7 * 53
 LONGEST_OVERRIDE = timedelta(days=366)
@@ -53,7 +52,7 @@ def _wall_time(text: str) -> str:
         given = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("Give a date and a time of day, such as 2026-01-05T09:00.") from None
-    if given.tzinfo is not None or not 2000 <= given.year < 2200:
+    if given.tzinfo is not None or given.year not in YEARS:
         raise ValueError("Give a time as clocks show it in the schedule's zone.")
     return f"{given:%Y-%m-%dT%H:%M}"
 
@@ -160,8 +159,8 @@ def renew_feed(*, schedule: Schedule) -> None:
 
 class _OverrideValues(_Values):
     member: Email
-    starts_at: AwareDatetime
-    ends_at: AwareDatetime
+    starts_at: Instant
+    ends_at: Instant
 
     @model_validator(mode="after")
     def _runs_forward(self) -> Self:

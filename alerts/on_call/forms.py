@@ -14,6 +14,7 @@ from alerts.models import Channel, Rotation, Schedule
 from alerts.on_call.actions import schedule_values
 from uptime.errors import Invalid
 from uptime.settings_forms import NEW_ROW, SettingsForm, Shown
+from uptime.time_forms import WallTimeField
 from uptime.wall_clock import instant_of, wall_time, zone_or_utc
 
 _WINDOW = re.compile(r"(?P<days>[a-z,\s-]+?)\s+(?P<start>\S+?)\s*-\s*(?P<end>\S+)")
@@ -134,12 +135,8 @@ class OverrideForm(forms.Form):
     """Somebody for a time; the times are those of the schedule's zone."""
 
     member = forms.ChoiceField(label="Who", required=False)
-    starts_at = forms.DateTimeField(
-        label="From", required=False, widget=forms.DateTimeInput({"type": "datetime-local"})
-    )
-    ends_at = forms.DateTimeField(
-        label="Until", required=False, widget=forms.DateTimeInput({"type": "datetime-local"})
-    )
+    starts_at = WallTimeField(label="From")
+    ends_at = WallTimeField(label="Until")
 
     def __init__(self, data: Any = None, *, schedule: Schedule) -> None:
         self.zone = zone_or_utc(schedule.time_zone)
@@ -156,7 +153,7 @@ class OverrideForm(forms.Form):
         return {
             "member": given["member"],
             **{
-                name: instant_of(given[name].replace(tzinfo=None), self.zone)
+                name: instant_of(given[name], self.zone)
                 for name in ("starts_at", "ends_at")
                 if given[name]
             },

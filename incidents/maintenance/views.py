@@ -28,7 +28,7 @@ from incidents.maintenance.reads import coming, roll
 from incidents.models import MaintenanceWindow
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
-from uptime.pages import paged, render_page, zone_of
+from uptime.pages import paged, render_page, sought, zone_of
 
 SHOWN = timedelta(days=366)
 SHOWN_AT_MOST = 12
@@ -95,8 +95,9 @@ def new_window(request: TeamRequest) -> HttpResponse:
         "timezone": zone_of(request).key,
         **first_hour_of(request.GET.get("day", "")),
     }
-    search = request.GET.get("q", "")
-    form = WindowForm(request.POST or None, team=request.team, initial=chosen, search=search)
+    form = WindowForm(
+        request.POST or None, team=request.team, initial=chosen, search=sought(request)
+    )
     if form.is_valid():
         try:
             window = create_window(team=request.team, values=form.values())
@@ -113,7 +114,7 @@ def new_window(request: TeamRequest) -> HttpResponse:
 def edit_window(request: TeamRequest, window_id: UUID) -> HttpResponse:
     window = _window(request.team, window_id)
     form = WindowForm(
-        request.POST or None, team=request.team, window=window, search=request.GET.get("q", "")
+        request.POST or None, team=request.team, window=window, search=sought(request)
     )
     if form.is_valid():
         try:
@@ -130,10 +131,9 @@ def edit_window(request: TeamRequest, window_id: UUID) -> HttpResponse:
 @require_GET
 def window_monitors(request: TeamRequest) -> HttpResponse:
     """The monitors to choose from: the chosen and the sought, as a part of the form."""
-    search = request.GET.get("q", "")
     chosen = {"monitors": request.GET.getlist("monitors")}
-    form = WindowForm(team=request.team, initial=chosen, search=search)
-    context = {"form": form, "sought": search}
+    form = WindowForm(team=request.team, initial=chosen, search=sought(request))
+    context = {"form": form, "sought": sought(request)}
     return render_page(request, "incidents/maintenance/monitors.html", context)
 
 
@@ -210,7 +210,7 @@ def _window_form(
         "section": "incidents",
         "form": form,
         "window": window,
-        "sought": request.GET.get("q", ""),
+        "sought": sought(request),
         "back": window.get_absolute_url() if window else reverse("maintenance"),
     }
     status = 422 if form.errors else 200
