@@ -187,14 +187,18 @@ def _signatures() -> tuple[dict[UUID, Any], Any]:
         cursor.execute(
             """
             SELECT p.id, p.changed_at, md5(string_agg(
-                concat(m.id, m.status, m.last_change_at), ',' ORDER BY m.id))
+                concat(m.id, m.status, m.last_change_at), ',' ORDER BY m.id)),
+                (SELECT md5(string_agg(
+                    concat(w.id, w.changed_at, w.begins_at, w.finishes_at), ',' ORDER BY w.id))
+                FROM incidents_maintenancewindow AS w
+                WHERE w.team_id = p.team_id AND w.is_public)
             FROM statuspages_statuspage AS p
             LEFT JOIN statuspages_component AS c ON c.page_id = p.id
             LEFT JOIN monitors_monitor AS m ON m.id = c.monitor_id
             GROUP BY p.id
             """
         )
-        pages = {pk: (changed_at, digest) for pk, changed_at, digest in cursor.fetchall()}
+        pages = {pk: signs for pk, *signs in cursor.fetchall()}
         cursor.execute(
             """
             SELECT md5(string_agg(concat(b.key, m.status), ',' ORDER BY b.key))
@@ -207,7 +211,7 @@ def _signatures() -> tuple[dict[UUID, Any], Any]:
 def _clear_up() -> None:
     """Forget what was published under names that are no more; and write down the domains."""
     files = public_files()
-    pages = list(StatusPage.objects.all())
+    pages = list(StatusPage.objects.only("slug", "access_key", "visibility", "domain"))
     is_gated = {page.public_name: page.visibility == Visibility.PASSWORD for page in pages}
     files.pages.keep_only(name for name, gated in is_gated.items() if not gated)
     files.gated.keep_only(name for name, gated in is_gated.items() if gated)

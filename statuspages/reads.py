@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import groupby
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from django.db.models import Prefetch, Q
 
+from incidents.maintenance.reads import Planned, public_maintenance
 from incidents.models import Incident, IncidentEvent
 from monitors.charts import LatencyChart, Point, latency_chart
 from monitors.days import DAY, daily_time, days_of_spans, first_day, hourly_latency
@@ -33,6 +34,8 @@ DAYS = 90
 PAST_DAYS = 14
 """Of these days the page itself tells what happened; its history goes back `HISTORY_DAYS`."""
 HISTORY_DAYS = 365
+AHEAD_DAYS = 31
+"""So far ahead the page tells of the maintenance that is planned for its monitors."""
 LATENCY_DAYS = 7
 GRAVE_PERCENT = 99.0
 """A day with less uptime is shown as an outage rather than a hiccup."""
@@ -112,7 +115,7 @@ class PostView:
     """A post as readers see it; `updates` are newest first.
 
     One made of an incident of a monitor, with what was said of it in public, has no title: the
-    page words one from the names of its components.
+    page words one from the names of its components. One made of a maintenance window has its name.
     """
 
     id: UUID
@@ -191,6 +194,7 @@ def page_view(page: StatusPage, now: datetime) -> PageView:
     posts = [
         *(_post_view(post, names, now) for post in rows),
         *_told_of_incidents(components, now - HISTORY_DAYS * DAY),
+        *_told_of_windows(components, now),
     ]
     return PageView(
         page=page,
@@ -319,7 +323,7 @@ def _charts(monitor_ids: Iterable[UUID | None], now: datetime) -> dict[UUID, Lat
 
 def _post_rows(page: StatusPage, now: datetime) -> list[Post]:
     return list(
-        page.posts.filter(Q(starts_at__gte=now - HISTORY_DAYS * DAY) | ~Q(phase__in=ENDS))
+        (page.posts.filter(starts_at__gte=now - HISTORY_DAYS * DAY) | page.posts.unfinished(now))
         .prefetch_related("affected", Prefetch("updates", PostUpdate.objects.order_by("-at")))
         .order_by("-starts_at", "id")
     )
@@ -378,14 +382,59 @@ def _told_of_incidents(components: Sequence[Component], since: datetime) -> list
     return [_told_of(incident, of_monitor[incident.monitor_id]) for incident in rows]
 
 
+def _told_of_windows(components: Sequence[Component], now: datetime) -> list[PostView]:
+    """Maintenance windows that pages may show: of each what is on or comes next."""
+    names: dict[UUID, list[str]] = {}
+    for one in components:
+        if one.monitor_id:
+            names.setdefault(one.monitor_id, []).append(one.name)
+    monitors = list(Monitor.objects.filter(pk__in=names).only("team_id", "tags")) if names else []
+    found: dict[UUID, PostView] = {}
+    for planned, covered in public_maintenance(monitors, now, now + AHEAD_DAYS * DAY):
+        told = [name for monitor in covered for name in names[monitor.pk]]
+        found.setdefault(planned.window.pk, _planned_post(planned, told, now))
+    return list(found.values())
+
+
+def _planned_post(planned: Planned, names: Sequence[str], now: datetime) -> PostView:
+    window, occurrence = planned.window, planned.occurrence
+    id_ = uuid5(window.pk, occurrence.starts_at.isoformat())
+    told_at = min(window.changed_at, occurrence.starts_at)
+    updates = [UpdateView(uuid5(id_, Phase.SCHEDULED), Phase.SCHEDULED, "", told_at)]
+    if occurrence.starts_at <= now:
+        began = UpdateView(
+            uuid5(id_, Phase.IN_PROGRESS), Phase.IN_PROGRESS, "", occurrence.starts_at
+        )
+        updates.insert(0, began)
+    return PostView(
+        id=id_,
+        kind=PostKind.MAINTENANCE,
+        title=window.name,
+        phase=updates[0].phase,
+        impact=ComponentStatus.MAINTENANCE,
+        starts_at=occurrence.starts_at,
+        ends_at=occurrence.ends_at,
+        updated_at=updates[0].at,
+        components=names,
+        updates=updates,
+    )
+
+
 def _told_of(incident: Incident, names: Sequence[str]) -> PostView:
-    phase = Phase.RESOLVED if incident.is_resolved else Phase.INVESTIGATING
+    phase, ended_at = Phase.INVESTIGATING, incident.resolved_at
     updates = [
-        UpdateView(one.pk, Phase.INVESTIGATING, one.message, one.at)
+        UpdateView(
+            one.pk,
+            Phase.RESOLVED if ended_at and one.at >= ended_at else Phase.INVESTIGATING,
+            one.message,
+            one.at,
+        )
         for one in incident.events.all()
     ]
-    if incident.resolved_at:
-        updates.insert(0, UpdateView(incident.pk, Phase.RESOLVED, "", incident.resolved_at))
+    if ended_at:
+        phase = Phase.RESOLVED
+        updates.append(UpdateView(incident.pk, phase, "", ended_at))
+        updates.sort(key=lambda one: one.at, reverse=True)
     return PostView(
         id=incident.pk,
         kind=PostKind.INCIDENT,

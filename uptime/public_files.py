@@ -15,7 +15,8 @@ _ALSO_THERE = ("/static/", "/badge/", "/subscriptions/")
 
 def serve_published(app: App, files: PublicFiles, *, base_url: str) -> App:
     """`app`, but with published documents answered here; and domains that show one page only."""
-    base_host = urlsplit(base_url).netloc.encode()
+    base = urlsplit(base_url)
+    base_host = base.netloc.encode()
 
     async def served(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -23,8 +24,9 @@ def serve_published(app: App, files: PublicFiles, *, base_url: str) -> App:
             return
         headers = dict(scope["headers"])
         path = scope["path"]
-        name = files.hosts.get(headers.get(b"host", b"").decode("latin-1").lower().split(":")[0])
-        if name is not None:
+        host = headers.get(b"host", b"").decode("latin-1").lower().split(":")[0]
+        name = files.hosts.get(host)
+        if name is not None and host != base.hostname:
             page = f"/status/{name}"
             if path == "/":
                 path = f"{page}/"

@@ -146,6 +146,8 @@ def public_maintenance(
     monitors, in order, each with those that it covers.
     """
     teams = {one.team_id for one in monitors}
+    if not teams:
+        return []
     windows = MaintenanceWindow.objects.filter(team__in=teams, is_public=True)
     covered = {
         reach.window.pk: [one for one in monitors if reach.covers(one)]

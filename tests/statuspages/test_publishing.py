@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Membership
+from incidents.maintenance.actions import create_window, update_window
 from incidents.models import Incident
 from monitors.models import Monitor, Status
 from statuspages import publishing
@@ -95,6 +96,20 @@ def test_a_change_of_anything_on_a_page_has_it_rendered_anew(
     publish_post(page=page, values={"title": "Slow search", "phase": "investigating"})
     assert publisher.step(now) == 1
     assert "Slow search" in index(files)
+
+
+def test_maintenance_that_pages_may_show_has_them_rendered_anew(
+    page: StatusPage, component: Component, publisher: Publisher, files: PublicFiles, now: datetime
+) -> None:
+    publisher.step(now)
+    times = {"starts_at": now + timedelta(hours=1), "ends_at": now + timedelta(hours=2)}
+    values = {"name": "Move", "all": True, "public": True, **times}
+    window = create_window(team=page.team, values=values)
+    assert publisher.step(now) == 1
+    assert "Move" in index(files)
+    update_window(window=window, values={"public": False})
+    assert publisher.step(now) == 1
+    assert "Move" not in index(files)
 
 
 def test_what_other_teams_do_renders_nothing(
@@ -202,6 +217,12 @@ async def test_a_domain_of_its_own_shows_the_page_and_nothing_else(
     await web.get("/static/css/status.css", host="status.acme.example")
     (passed,) = web.passed_on
     assert (b"host", b"uptime.example") in passed["headers"]
+
+
+async def test_no_page_takes_the_products_own_name(files: PublicFiles, web: Web) -> None:
+    files.put_hosts({"uptime.example": "acme"})
+    await web.get("/login/", host="uptime.example")
+    assert [one["path"] for one in web.passed_on] == ["/login/"]
 
 
 def test_nothing_of_the_monitor_itself_is_in_any_document(

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from incidents.maintenance.actions import create_window
 from incidents.models import Incident, IncidentEvent
 from monitors.models import Monitor, Status
 from monitors.statistics import Statistics
@@ -166,6 +167,58 @@ def test_a_maintenance_keeps_to_its_times(
     assert [shop(view) for view in (before, during, after)] == [MAJOR, MAINTENANCE, MAJOR]
 
 
+def test_a_maintenance_window_that_pages_may_show_is_told_until_it_is_over(
+    page: StatusPage, component: Component, monitor: Monitor, now: datetime
+) -> None:
+    update_component(component=component, values={"name": "Shop"})
+    plan = {"starts_at": now + HOUR, "ends_at": now + 2 * HOUR, "monitors": [monitor.pk]}
+    window = create_window(team=page.team, values={"name": "Move", "public": True, **plan})
+    create_window(team=page.team, values={"name": "Secret", **plan})
+    elsewhere = {**plan, "monitors": [make_monitor(page.team).pk]}
+    create_window(team=page.team, values={"name": "Other", "public": True, **elsewhere})
+
+    (coming,) = page_view(page, now).coming
+    (ongoing,) = page_view(page, now + 1.5 * HOUR).ongoing
+    assert page_view(page, now + 3 * HOUR).posts == []
+
+    assert (coming.title, list(coming.components)) == ("Move", ["Shop"])
+    assert (coming.starts_at, coming.ends_at) == (window.starts_at, window.ends_at)
+    assert (ongoing.id, ongoing.phase) == (coming.id, Phase.IN_PROGRESS)
+
+
+def test_of_a_window_that_repeats_the_next_time_is_told(
+    page: StatusPage, component: Component, now: datetime
+) -> None:
+    times = {"starts_at": now - 30 * HOUR, "ends_at": now - 29 * HOUR, "rrule": "FREQ=DAILY"}
+    create_window(team=page.team, values={"name": "Nightly", "all": True, "public": True, **times})
+    (told,) = page_view(page, now).posts
+    assert now < told.starts_at < now + 24 * HOUR
+
+
+def test_what_is_said_of_an_incident_after_its_end_comes_after_its_end(
+    page: StatusPage, component: Component, monitor: Monitor, now: datetime
+) -> None:
+    incident = Incident.objects.create(
+        team=page.team,
+        monitor=monitor,
+        severity="down",
+        status="resolved",
+        started_at=ago(now, hours=2),
+        confirmed_at=ago(now, hours=2),
+        resolved_at=ago(now, hours=1),
+    )
+    for message, at in (("Looking.", ago(now, hours=1.5)), ("It was a cable.", now)):
+        IncidentEvent.objects.create(
+            incident=incident, kind="commented", message=message, is_public=True, at=at
+        )
+    (told,) = page_view(page, now).posts
+    assert [(one.phase, one.body) for one in told.updates] == [
+        (Phase.RESOLVED, "It was a cable."),
+        (Phase.RESOLVED, ""),
+        (Phase.INVESTIGATING, "Looking."),
+    ]
+
+
 def test_what_is_said_of_an_incident_in_public_is_told_under_the_components_name(
     page: StatusPage, component: Component, monitor: Monitor, now: datetime
 ) -> None:
@@ -229,4 +282,4 @@ def test_more_components_and_posts_cost_no_more_queries(page: StatusPage, now: d
     few = queries()
     fill(4)
     assert queries() == few
-    assert few <= 14
+    assert few <= 16
