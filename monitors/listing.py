@@ -16,7 +16,7 @@ from django.db.models import Count, Exists, Func, IntegerField, OuterRef, Q, Val
 
 from accounts.models import Team
 from monitors.models import Assignment, Monitor, MonitorQuerySet, Status
-from uptime.api.body import is_storable
+from uptime.validation import is_storable
 
 PAGE_SIZE = 50
 # What a text may ask of a reader that is no mistake in its form.

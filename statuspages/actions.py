@@ -7,8 +7,10 @@ change nothing; so does everything that is not the team's own.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.db.models import Max
@@ -28,7 +30,7 @@ from pydantic import (
 from accounts.audit import record
 from accounts.models import Team, User
 from monitors.models import Monitor
-from statuspages.dress import LOGO_LIMIT, check_css, logo_type_of
+from statuspages.dress import check_css, check_logo
 from statuspages.markup import BODY_LIMIT
 from statuspages.models import (
     ENDS,
@@ -65,6 +67,12 @@ def _lowered(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _not_our_own(domain: str) -> str:
+    if domain == urlsplit(settings.BASE_URL).hostname:
+        raise ValueError("This is where the product itself is: the page would shut everybody out.")
+    return domain
+
+
 Slug = Annotated[
     str,
     BeforeValidator(_lowered),
@@ -77,6 +85,7 @@ Domain = Annotated[
         max_length=253,
         pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]$",
     ),
+    AfterValidator(_not_our_own),
 ]
 Website = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=500, pattern=r"^(https?://[^\s]+)?$")
@@ -163,11 +172,10 @@ def _save_page(page: StatusPage, given: PageValues) -> StatusPage:
 
 def set_logo(*, page: StatusPage, image: bytes | None) -> StatusPage:
     """Show this image beside the page's name; None: no image. PNG, JPEG, WebP, GIF or SVG."""
-    if image is not None and len(image) > LOGO_LIMIT:
-        raise Invalid({"logo": [f"An image of at most {LOGO_LIMIT // 1000} kB, please."]})
-    kind = "" if image is None else logo_type_of(image)
-    if image is not None and not kind:
-        raise Invalid({"logo": ["This is no PNG, JPEG, WebP, GIF or SVG image."]})
+    try:
+        kind = "" if image is None else check_logo(image)
+    except ValueError as error:
+        raise Invalid({"logo": [str(error)]}) from None
     page.logo, page.logo_type, page.changed_at = image, kind, database_now()
     page.save(update_fields=["logo", "logo_type", "changed_at"])
     return page
@@ -356,16 +364,20 @@ def publish_post(*, page: StatusPage, values: Mapping[str, Any], by: User | None
 
 @transaction.atomic
 def add_post_update(*, post: Post, values: Mapping[str, Any], by: User | None = None) -> PostUpdate:
-    """Go on telling. The phases resolved and completed end the post; another reopens it."""
+    """Go on telling. The phases resolved and completed end the post; another reopens it.
+
+    What is said of one that is over, in its last phase, does not move its end.
+    """
     given = validate(UpdateValues, values)
     locked = Post.objects.select_for_update().get(pk=post.pk)
     if given.phase not in PHASES[PostKind(locked.kind)]:
         raise Invalid({"phase": [_phases_sentence(PostKind(locked.kind))]})
     now = database_now()
-    was_over = locked.phase in ENDS
+    was_over = locked.phase_at(now) in ENDS
     locked.phase = given.phase
     if given.phase in ENDS:
-        locked.ends_at = max(now, locked.starts_at)
+        if not was_over or locked.ends_at is None:
+            locked.ends_at = max(now, locked.starts_at)
     elif was_over or (locked.ends_at is not None and not locked.is_maintenance):
         locked.ends_at = None
     locked.save(update_fields=["phase", "ends_at"])

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from pydantic import ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -181,6 +182,7 @@ class PostOut(Shape):
     kind: PostKind
     title: str
     phase: Phase
+    """As readers see it: a maintenance keeps to its times."""
     starts_at: datetime
     ends_at: datetime | None
     created_at: datetime
@@ -358,12 +360,13 @@ def present_posts(posts: Sequence[Post]) -> list[PostOut]:
 
 
 def _present_post(post: Post) -> PostOut:
+    now = timezone.now()
     return PostOut(
         id=post.pk,
         status_page=post.page_id,
         kind=PostKind(post.kind),
         title=post.title,
-        phase=Phase(post.phase),
+        phase=post.phase_at(now),
         starts_at=post.starts_at,
         ends_at=post.ends_at,
         created_at=post.created_at,

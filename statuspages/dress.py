@@ -41,6 +41,15 @@ def _escaped_sign(match: re.Match[str]) -> str:
     return chr(number) if number < 0x110000 else " "
 
 
+def check_logo(image: bytes) -> str:
+    """The image's media type. Raises ValueError with a sentence where it can't be taken."""
+    if len(image) > LOGO_LIMIT:
+        raise ValueError(f"An image of at most {LOGO_LIMIT // 1000} kB, please.")
+    if not (kind := logo_type_of(image)):
+        raise ValueError("This is no PNG, JPEG, WebP, GIF or SVG image.")
+    return kind
+
+
 def logo_type_of(image: bytes) -> str:
     """The media type by what the file begins with; empty for what is no image we show."""
     for signature, kind in _SIGNATURES.items():

@@ -4,6 +4,7 @@ Pure functions of a page's view; they word things in the language that is active
 """
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,9 @@ from statuspages.reads import ComponentView, PageView, PostView
 from statuspages.wording import headline, phase_label, title_of
 
 ENTRIES = 50
+# Control characters and two that are none: no XML document may hold them (XML 1.0, 2.2), nor a
+# calendar (RFC 5545, 3.1).
+_UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 
 
 def page_json(view: PageView) -> bytes:
@@ -81,9 +85,9 @@ def _address(view: PageView) -> str:
 def _written(view: PageView, kind: type[SyndicationFeed], suffix: str) -> bytes:
     page = view.page
     feed = kind(
-        title=page.name,
+        title=_writable(page.name),
         link=page.public_url,
-        description=page.description or _("What is up and what is not"),
+        description=_writable(page.description) or _("What is up and what is not"),
         language=page.language,
         feed_url=f"{_address(view)}.{suffix}",
     )
@@ -91,15 +95,19 @@ def _written(view: PageView, kind: type[SyndicationFeed], suffix: str) -> bytes:
     entries.sort(key=lambda entry: entry[1].at, reverse=True)
     for post, update in entries[:ENTRIES]:
         feed.add_item(
-            title=f"{title_of(post)}: {phase_label(update.phase)}",
+            title=_writable(f"{title_of(post)}: {phase_label(update.phase)}"),
             link=post_url(view, post),
-            description=render_markdown(update.body) or phase_label(update.phase),
+            description=_writable(render_markdown(update.body)) or phase_label(update.phase),
             pubdate=update.at,
             updateddate=update.at,
             unique_id=f"urn:uuid:{update.id}",
             unique_id_is_permalink=False,
         )
     return feed.writeString("utf-8").encode()
+
+
+def _writable(text: str) -> str:
+    return _UNWRITABLE.sub("", text)
 
 
 # -- iCalendar, RFC 5545 ---------------------------------------------------------------------------
@@ -143,6 +151,7 @@ def _event(view: PageView, post: PostView) -> list[str]:
 
 def _escaped(text: str) -> str:
     """Section 3.3.11."""
+    text = _writable(text)
     for sign in ("\\", ";", ","):
         text = text.replace(sign, f"\\{sign}")
     return text.replace("\r\n", "\\n").replace("\n", "\\n").replace("\r", "\\n")

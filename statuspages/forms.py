@@ -6,10 +6,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.text import slugify
 
 from monitors.models import Monitor
-from statuspages.dress import LOGO_LIMIT
+from statuspages.dress import LOGO_LIMIT, check_logo
 from statuspages.models import (
     PHASES,
     SETTABLE,
@@ -121,10 +123,21 @@ class PageForm(ActionForm):
     def wants_logo_change(self) -> bool:
         return bool(self.cleaned_data.get("logo") or self.cleaned_data.get("remove_logo"))
 
+    def clean_logo(self) -> Any:
+        """Judged before the page is saved, so that a wrong image keeps all from being saved."""
+        given = self.cleaned_data["logo"]
+        if given:
+            try:
+                check_logo(given.read(LOGO_LIMIT + 1))
+            except ValueError as error:
+                raise ValidationError(str(error)) from None
+            given.seek(0)
+        return given
+
     def logo_bytes(self) -> bytes | None:
         """The image to show from now on; None for none."""
         given = self.cleaned_data.get("logo")
-        return given.read(LOGO_LIMIT + 1) if given else None
+        return given.read() if given else None
 
     def main_fields(self) -> Iterator[forms.BoundField]:
         return (self[name] for name in self.fields if name not in self.dressing)
@@ -290,7 +303,7 @@ class UpdateForm(ActionForm):
     notify = forms.BooleanField(label="Tell the subscribers", required=False, initial=True)
 
     def __init__(self, data: Any = None, *, post: Post) -> None:
-        super().__init__(data, initial={"phase": post.phase})
+        super().__init__(data, initial={"phase": post.phase_at(timezone.now())})
         _offer_phases(self, PostKind(post.kind))
 
 

@@ -216,6 +216,13 @@ PHASES = {
 ENDS = (Phase.RESOLVED, Phase.COMPLETED)
 
 
+class PostQuerySet(models.QuerySet["Post"]):
+    def unfinished(self, now: datetime) -> Self:
+        """Those that are not over: `Post.phase_at` says the same of one."""
+        is_past = models.Q(kind=PostKind.MAINTENANCE, ends_at__lte=now)
+        return self.exclude(models.Q(phase__in=ENDS) | is_past)
+
+
 class Post(models.Model):
     """An incident or a maintenance as people tell it, update by update.
 
@@ -232,6 +239,8 @@ class Post(models.Model):
     ends_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = PostQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -44,7 +45,6 @@ from statuspages.forms import (
     UpdateForm,
 )
 from statuspages.models import (
-    ENDS,
     Badge,
     Component,
     Mailing,
@@ -70,9 +70,14 @@ SECTION = "status-pages"
 @viewer
 @require_GET
 def status_page_list(request: TeamRequest) -> HttpResponse:
-    rows = StatusPage.objects.visible_to(request.team).annotate(
-        component_count=Count("components", distinct=True),
-        open_posts=Count("posts", filter=~Q(posts__phase__in=ENDS), distinct=True),
+    unfinished = Post.objects.unfinished(timezone.now()).filter(page=OuterRef("pk"))
+    count = unfinished.order_by().values("page").values(n=Count("*"))
+    rows = (
+        StatusPage.objects.visible_to(request.team)
+        .defer("logo", "custom_css")
+        .annotate(
+            component_count=Count("components"), open_posts=Coalesce(Subquery(count), Value(0))
+        )
     )
     return render_page(request, "statuspages/team/list.html", {"section": SECTION, "pages": rows})
 
@@ -87,8 +92,8 @@ def new_status_page(request: TeamRequest) -> HttpResponse:
         except Invalid as invalid:
             form.show_errors(invalid.fields)
         else:
-            if _logo_is_set(form, page):
-                messages.success(request, "The page is there. Now say what is on it.")
+            _set_logo(form, page)
+            messages.success(request, "The page is there. Now say what is on it.")
             return redirect(page)
     return _page_form(request, form)
 
@@ -128,20 +133,15 @@ def edit_status_page(request: TeamRequest, page_id: UUID) -> HttpResponse:
         except Invalid as invalid:
             form.show_errors(invalid.fields)
         else:
-            if _logo_is_set(form, page):
-                messages.success(request, "Saved. The page shows it within a second or two.")
-                return redirect(page)
+            _set_logo(form, page)
+            messages.success(request, "Saved. The page shows it within a second or two.")
+            return redirect(page)
     return _page_form(request, form, page)
 
 
-def _logo_is_set(form: PageForm, page: StatusPage) -> bool:
+def _set_logo(form: PageForm, page: StatusPage) -> None:
     if form.wants_logo_change:
-        try:
-            set_logo(page=page, image=form.logo_bytes())
-        except Invalid as invalid:
-            form.show_errors(invalid.fields)
-            return False
-    return True
+        set_logo(page=page, image=form.logo_bytes())
 
 
 @editor

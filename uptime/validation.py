@@ -69,6 +69,15 @@ def _join(under: str, place: str) -> str:
     return ".".join(part for part in (under, place) if part)
 
 
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL takes this text: no NUL, and every character has a UTF-8 form."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
 def _find_nul(value: Any, place: str = "") -> str | None:
     """Where in a JSON-like value a NUL character stands, which PostgreSQL can't store."""
     if isinstance(value, str):

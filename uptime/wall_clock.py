@@ -6,7 +6,7 @@ from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
 import structlog
-from pydantic import AfterValidator, AwareDatetime, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
 
 log = structlog.get_logger(__name__)
 
@@ -95,11 +95,20 @@ ZoneName = Annotated[
 ]
 
 
+def _no_number(value: object) -> object:
+    """Pydantic would read `1700000000` as a Unix time; times have one form everywhere."""
+    text = str(value).strip().lstrip("+-").replace(".", "", 1)
+    if isinstance(value, int | float) or text.isdigit():
+        raise ValueError("Give a time such as 2026-01-31T12:00:00Z.")
+    return value
+
+
 def _within_years(moment: datetime) -> datetime:
     if moment.year not in YEARS:
         raise ValueError(f"Give a year from {YEARS[0]} to {YEARS[-1]}.")
     return moment.astimezone(UTC)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_within_years)]
+AnyInstant = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+Instant = Annotated[AnyInstant, AfterValidator(_within_years)]
 DAY = timedelta(days=1)

@@ -12,7 +12,6 @@ from uuid import UUID
 from django.db import transaction
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -30,7 +29,7 @@ from monitors.models import Monitor
 from uptime.clock import database_now
 from uptime.errors import Conflict, Invalid
 from uptime.validation import validate
-from uptime.wall_clock import ZoneName
+from uptime.wall_clock import AnyInstant, ZoneName
 
 LONGEST = timedelta(days=366)
 LONGEST_EXTENSION_MIN = 366 * 24 * 60
@@ -45,7 +44,7 @@ def _whole_second(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=0)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_whole_second)]
+Instant = Annotated[AnyInstant, AfterValidator(_whole_second)]
 
 
 class _WindowValues(BaseModel):

@@ -1,5 +1,9 @@
 """Status pages over REST."""
 
+from datetime import timedelta
+
+from django.utils import timezone
+
 from accounts.models import Membership, Scope
 from statuspages.models import StatusPage
 from tests.api.conftest import Api
@@ -48,6 +52,24 @@ def test_components_and_posts_are_made_through_it(api: Api, membership: Membersh
     assert api.delete(f"posts/{post['id']}/").status_code == 204
     assert api.delete(f"components/{component['id']}/").status_code == 204
     assert api.get(f"status-pages/{page['id']}/components/").json()["count"] == 0
+
+
+def test_a_maintenance_says_of_itself_what_readers_see(api: Api) -> None:
+    page, now = made_page(api), timezone.now()
+    times = {"starts_at": now - timedelta(hours=2), "ends_at": now - timedelta(hours=1)}
+    given = {name: at.isoformat() for name, at in times.items()}
+    given |= {"kind": "maintenance", "title": "Move", "phase": "scheduled"}
+    assert api.post(f"status-pages/{page['id']}/posts/", given).json()["phase"] == "completed"
+
+
+def test_a_time_has_one_form_and_lies_within_reach(api: Api) -> None:
+    path = f"status-pages/{made_page(api)['id']}/posts/"
+    move = {"kind": "maintenance", "title": "Move", "phase": "scheduled"}
+    for at in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", 1700000000, "1700000000"):
+        answer = api.post(path, {**move, "starts_at": at, "ends_at": at})
+        assert answer.status_code == 400
+        assert set(answer.json()["error"]["fields"]) == {"starts_at", "ends_at"}
+    assert api.get(path).json()["count"] == 0
 
 
 def test_wrong_values_are_named(api: Api) -> None:

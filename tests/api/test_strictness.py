@@ -243,3 +243,11 @@ class TestRateLimit:
         assert stranger.get("monitors/").status_code == 429
         assert Api("upt_wrong").get("monitors/").status_code == 429
         assert api.get("monitors/").status_code == 200
+
+
+def test_a_field_that_is_given_twice_is_found_among_very_many(api: Api) -> None:
+    """Compared each with each, these would keep a process busy for minutes."""
+    names = [*(f'"{number:x}":1' for number in range(150_000)), '"0":1']
+    answer = api.post("monitors/", f"{{{','.join(names)}}}".encode())
+    assert answer.status_code == 400
+    assert "'0' is given twice" in answer.json()["error"]["message"]

@@ -1,5 +1,6 @@
 """The team's side of status pages."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Team
 from statuspages import views
@@ -78,6 +80,23 @@ def test_a_file_that_is_no_image_is_refused_as_a_logo(client: Client, page: Stat
     logo = SimpleUploadedFile("logo.png", b"MZ")
     answer = client.post(reverse("status-page-edit", args=[page.pk]), {**PAGE, "logo": logo})
     assert "This is no PNG" in answer.content.decode()
+
+
+def test_nor_is_a_page_made_with_it(client: Client) -> None:
+    logo = SimpleUploadedFile("logo.png", b"MZ")
+    answer = client.post(reverse("status-page-new"), {**PAGE, "logo": logo})
+    assert answer.status_code == 422
+    assert "This is no PNG" in answer.content.decode()
+    assert not StatusPage.objects.exists()
+
+
+def test_a_maintenance_whose_time_is_over_is_no_open_post(client: Client, page: StatusPage) -> None:
+    times = {"starts_at": timezone.now() - timedelta(days=2), "ends_at": timezone.now()}
+    move = {"kind": "maintenance", "title": "Move", "phase": "scheduled"}
+    publish_post(page=page, values={**move, **times})
+    assert "open post" not in shown(client, "status-pages")
+    publish_post(page=page, values={"title": "Slow", "phase": "investigating"})
+    assert "1 open post" in shown(client, "status-pages")
 
 
 def test_an_incident_is_told_with_a_template_and_followed_up(

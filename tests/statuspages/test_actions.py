@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from accounts.models import Team
 from monitors.models import Monitor
@@ -21,7 +22,7 @@ from statuspages.actions import (
     update_post,
 )
 from statuspages.dress import LOGO_LIMIT, check_css, logo_type_of
-from statuspages.models import Component, StatusPage
+from statuspages.models import Component, Phase, StatusPage
 from tests.factories import make_monitor
 from uptime.errors import Invalid
 
@@ -46,14 +47,16 @@ def refusal(action: Any, **arguments: Any) -> dict[str, list[str]]:
         ({"website": "javascript:alert(1)"}, "website"),
         ({"domain": "http://x.example"}, "domain"),
         ({"domain": "localhost"}, "domain"),
+        ({"domain": "uptime.example"}, "domain"),
         ({"visibility": "password"}, "password"),
         ({"custom_css": "@import 'x.css';"}, "custom_css"),
         ({"nonsense": 1}, "nonsense"),
     ],
 )
 def test_a_page_with_wrong_values_is_not_made(
-    team: Team, values: dict[str, Any], field: str
+    team: Team, values: dict[str, Any], field: str, settings: Settings
 ) -> None:
+    settings.BASE_URL = "https://uptime.example:8443"
     given = {"name": "Acme", "slug": "acme", **values}
     assert list(refusal(create_page, team=team, values=given)) == [field]
     assert not StatusPage.objects.exists()
@@ -153,6 +156,33 @@ def test_an_incident_ends_with_an_update_and_another_reopens_it(page: StatusPage
     add_post_update(post=post, values={"phase": "investigating"})
     post.refresh_from_db()
     assert post.ends_at is None
+
+
+def test_what_is_said_of_it_afterwards_does_not_make_an_incident_longer(page: StatusPage) -> None:
+    post = publish_post(page=page, values={"title": "T", "phase": "investigating"})
+    add_post_update(post=post, values={"phase": "resolved"})
+    post.refresh_from_db()
+    ended_at = post.ends_at
+    add_post_update(post=post, values={"phase": "resolved", "body": "What it was."})
+    post.refresh_from_db()
+    assert post.ends_at == ended_at
+
+
+def test_a_maintenance_that_takes_longer_goes_on_though_its_time_is_over(
+    page: StatusPage, now: datetime
+) -> None:
+    values = {
+        "kind": "maintenance",
+        "title": "M",
+        "phase": "scheduled",
+        "starts_at": now - timedelta(hours=2),
+        "ends_at": now - timedelta(hours=1),
+    }
+    post = publish_post(page=page, values=values)
+    assert post.phase_at(now) == Phase.COMPLETED
+    add_post_update(post=post, values={"phase": "in_progress", "body": "Longer than planned."})
+    post.refresh_from_db()
+    assert post.phase_at(now + timedelta(minutes=1)) == Phase.IN_PROGRESS
 
 
 def test_a_maintenance_needs_its_end_but_may_end_early(

@@ -8,7 +8,7 @@ import pytest
 
 from monitors.models import Monitor, Status
 from statuspages import feeds
-from statuspages.actions import add_post_update, publish_post
+from statuspages.actions import add_post_update, publish_post, update_page
 from statuspages.badges import BadgeText, badge_svg
 from statuspages.models import Component, StatusPage
 from statuspages.reads import PageView, page_view
@@ -93,6 +93,20 @@ def test_the_calendar_has_the_maintenance_and_keeps_to_its_rules(view: PageView)
     assert "DESCRIPTION:Line one\\nLine two — with a dash" in lines
     start = next(line for line in lines if line.startswith("DTSTART:"))
     assert start == f"DTSTART:{view.coming[0].starts_at:%Y%m%dT%H%M%SZ}"
+
+
+def test_what_no_document_may_hold_is_left_out(page: StatusPage, now: datetime) -> None:
+    update_page(page=page, values={"name": "A\x01cme", "description": "\x0bWe\ufffe"})
+    values = {"title": "Slow\x1b", "phase": "investigating", "body": "Loo\x02k"}
+    publish_post(page=page, values=values)
+    times = {"starts_at": now + timedelta(days=1), "ends_at": now + timedelta(days=2)}
+    move = {"kind": "maintenance", "title": "Mo\x08ve", "phase": "scheduled"}
+    publish_post(page=page, values={**move, **times})
+    view = page_view(page, now + timedelta(seconds=5))
+
+    for written in (feeds.rss(view), feeds.atom(view)):
+        assert "Slow: Investigating" in "".join(ElementTree.fromstring(written).itertext())
+    assert b"SUMMARY:Acme: Move\r\n" in feeds.calendar(view)
 
 
 def test_a_badge_says_its_text_and_escapes_it() -> None:

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.http.request import RawPostDataException, UnreadablePostError
 
 from uptime.api.errors import malformed, not_json, too_large
+from uptime.validation import is_storable
 
 # Far more than any object of the API has, far less than what strains a recursive reader.
 MAX_DEPTH = 32
@@ -54,15 +55,6 @@ def parse_json(raw: bytes) -> Any:
     return value
 
 
-def is_storable(text: str) -> bool:
-    """Whether PostgreSQL takes this text: no NUL, and every character has a UTF-8 form."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in text
-
-
 def _read(request: HttpRequest, limit: int) -> bytes:
     # Not `request.body`: its limit is Django's for forms, and it trusts Content-Length alone.
     try:
@@ -86,11 +78,11 @@ def _finite(digits: str) -> float:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    built = dict(pairs)
-    if len(built) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise malformed(f"The field {twice!r} is given twice.")
+    built: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in built:
+            raise malformed(f"The field {name!r} is given twice.")
+        built[name] = value
     return built
 
 

@@ -21,9 +21,8 @@ from pydantic import (
     create_model,
 )
 
-from uptime.api.body import is_storable
 from uptime.errors import Invalid
-from uptime.validation import validate
+from uptime.validation import is_storable, validate
 
 
 class Shape(BaseModel):
