@@ -7,13 +7,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth import SESSION_KEY
 from django.db import connection
 
-from accounts.models import Team
+from accounts.models import Scope, Team
+from accounts.passes import Pass
+from accounts.sessions import SessionStore
+from accounts.tokens import authenticate_token, issue_token
 from monitors.models import Monitor
 from monitors.specs import spec_of
 from probe.values import Finished, Job, Observation, Reason, Status
-from tests.factories import TeamFactory, lease_of, make_monitor
+from tests.factories import MembershipFactory, TeamFactory, lease_of, make_monitor
 from tests.operations.product import wait_until
 from uptime.clock import database_now
 from uptime.intake import take_in
@@ -99,6 +103,33 @@ def test_a_check_its_status_and_its_incident_are_told(read: Callable[..., Reader
     assert {data["monitor"] for data in told.values()} == {monitor.pk}
     assert told[Name.CHECK]["status"] == told[Name.MONITOR]["status"] == "down"
     assert told[Name.INCIDENT]["reason"] == "connect_refused"
+
+
+def test_a_stream_ends_when_its_token_is_revoked_or_its_member_removed(
+    read: Callable[..., Reader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uptime.live._GOOD_FOR_S", 0)
+    member = MembershipFactory()
+    user, team = member.user, member.team
+    tokens = [
+        authenticate_token(issue_token(user=user, team=team, scope=Scope.READ)) for _ in range(2)
+    ]
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session.save()
+    passes = [Pass(team.pk, user.pk, token_id=token.pk) for token in tokens if token]
+    passes.append(Pass(team.pk, user.pk, session_key=session.session_key or ""))
+    first, second, third = (read(team, opened_with=one) for one in passes)
+
+    assert tokens[0] is not None
+    tokens[0].delete()
+    wait_until(lambda: first.has_ended)
+    assert (second.has_ended, third.has_ended) == (False, False)
+    session.delete()
+    wait_until(lambda: third.has_ended)
+    assert not second.has_ended
+    member.delete()
+    wait_until(lambda: second.has_ended)
 
 
 def test_what_people_do_is_told_too(read: Callable[..., Reader]) -> None:

@@ -21,6 +21,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from django.db.models import Q
 from pydantic_core import to_json
 
+from accounts.passes import Pass, good_passes
 from incidents.models import Incident
 from monitors.models import Assignment, Monitor
 from uptime.bell import Bell
@@ -36,6 +37,8 @@ RECONNECT_MS: Final = 2000
 # Notices of so long are answered with one look at the database.
 _GATHER_S = 0.1
 _LISTEN_S = 1.0
+# So long somebody reads on who was let out meanwhile.
+_GOOD_FOR_S = 10.0
 # A transaction's notice comes up to so much later than the instants that it wrote.
 _COMMITTED_WITHIN = timedelta(minutes=1)
 _REMEMBERED = timedelta(hours=1)
@@ -68,18 +71,21 @@ class Event:
 class Subscription:
     """One reader's stream of a team's events; of these monitors and names only, if any are given.
 
-    `since` is the id of the last event that the reader saw.
+    `since` is the id of the last event that the reader saw. The stream ends when what it was opened
+    with opens nothing any more.
     """
 
     def __init__(
         self,
         *,
         team_id: UUID,
+        opened_with: Pass | None = None,
         monitors: Collection[UUID] = (),
         names: Collection[Name] = (),
         since: int | None = None,
     ) -> None:
         self.team_id = team_id
+        self.opened_with = opened_with
         self.monitors = frozenset(monitors)
         self.names = frozenset(names)
         self.since = since
@@ -141,6 +147,7 @@ class Hub:
         self.is_running = False
         """Whether the thread is there: it ends a moment after the last subscription."""
         self._told_until: datetime | None = None
+        self._let_go_at = 0.0
         self.is_ending: Callable[[], bool] = lambda: False
         """Whether the process is about to end: streams are ended then, and clients come back."""
 
@@ -199,9 +206,20 @@ class Hub:
         for one in new:
             if one.since is not None:
                 self._catch_up([one], _instant(one.since))
+        if time.monotonic() >= self._let_go_at:
+            self._let_go_at = time.monotonic() + _GOOD_FOR_S
+            self._let_go()
         if notices := bell.wait(_LISTEN_S):
             time.sleep(_GATHER_S)
             self._tell([*notices, *bell.wait(0)])
+
+    def _let_go(self) -> None:
+        """End the streams of those who may read no more."""
+        held = [(one, one.opened_with) for one in self._present() if one.opened_with is not None]
+        good = good_passes({opened_with for _, opened_with in held}) if held else set()
+        for one, opened_with in held:
+            if opened_with not in good:
+                one.end()
 
     def _present(self) -> list[Subscription]:
         with self._lock:

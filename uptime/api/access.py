@@ -12,6 +12,7 @@ from rest_framework.request import Request
 
 from accounts.access import check_second_factor, membership_of
 from accounts.models import Role, Scope, Team, User
+from accounts.passes import Pass
 from accounts.tokens import authenticate_token, is_within, scope_of
 from uptime.api.errors import not_json
 
@@ -25,6 +26,7 @@ class Access:
     team: Team
     scope: Scope
     caller: str
+    opened_with: Pass
     token_name: str = ""
     """Empty for a browser's session."""
 
@@ -45,7 +47,11 @@ class TokenAuthentication(BaseAuthentication):
         if token is None:
             raise AuthenticationFailed("This token is not valid, or has expired.")
         return token.user, Access(
-            token.team, Scope(token.scope), caller=f"token {token.pk}", token_name=str(token)
+            token.team,
+            Scope(token.scope),
+            caller=f"token {token.pk}",
+            opened_with=Pass(token.team_id, token.user_id, token_id=token.pk),
+            token_name=str(token),
         )
 
     def authenticate_header(self, request: Request) -> str:
@@ -66,7 +72,11 @@ class SessionAuthentication(BaseAuthentication):
             raise PermissionDenied("You are in no team yet. Ask a team's owner to add you.")
         check_second_factor(membership)
         scope = scope_of(Role(membership.role))
-        return user, Access(membership.team, scope, caller=f"user {user.pk}")
+        key = django_request.session.session_key or ""
+        opened_with = Pass(membership.team_id, user.pk, session_key=key)
+        return user, Access(
+            membership.team, scope, caller=f"user {user.pk}", opened_with=opened_with
+        )
 
 
 class _CsrfCheck(CsrfViewMiddleware):

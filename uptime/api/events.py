@@ -7,6 +7,7 @@ from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 
+from uptime.api.access import Access
 from uptime.api.errors import Refused
 from uptime.api.schema import describe
 from uptime.api.shapes import Query, commas
@@ -37,8 +38,11 @@ class Events(ApiView):
         query = self.query(EventsQuery)
         if hub.is_full:
             raise Refused(503, "busy", "Too many live streams are open here.", retry_after=10)
+        access = request.auth
+        assert isinstance(access, Access)
         subscription = Subscription(
             team_id=self.team.pk,
+            opened_with=access.opened_with,
             monitors=query.monitor,
             names=query.event,
             since=_event_id(request.headers.get("Last-Event-ID", "")),
