@@ -4,7 +4,11 @@ from datetime import timedelta
 from typing import Any, Self
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import (
+    AuthenticationForm,
+    PasswordChangeForm,
+    PasswordResetForm,
+)
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
@@ -16,11 +20,13 @@ from accounts.audit import ACTIONS
 from accounts.models import AuditEntry, Membership, Role, Scope, Team, User
 from accounts.passkeys import NAME_LIMIT as PASSKEY_NAME_LIMIT
 from accounts.passkeys import REFUSED, Refused, check_passkey, passkey_in, take_challenge
-from accounts.throttling import forget_tries, take_try, too_many
+from accounts.throttling import digest_of, forget_tries, take, take_try, too_many
 from accounts.tokens import is_within, scope_of
 from accounts.two_factor import WRONG, check_code, take_guess
 from uptime.wall_clock import zone_names
 
+# In a window of accounts.throttling.
+MOST_RESETS = 3
 EXPIRIES = {"30": "in 30 days", "90": "in 90 days", "365": "in a year", "": "never"}
 
 
@@ -107,6 +113,44 @@ class PasskeyNameForm(forms.Form):
         super().__init__(data, auto_id="id_passkey_%s")
 
 
+def check_own_password(user: User, given: str, address: str) -> None:
+    """That whoever uses this session knows its password; tried as rarely as at signing in.
+
+    Raises ValidationError.
+    """
+    now = timezone.now()
+    if wait := take_try(email=user.email, address=address, now=now):
+        raise ValidationError(too_many(wait), code="throttled")
+    if not user.check_password(given):
+        raise ValidationError("This is not your password.")
+    forget_tries(email=user.email, address=address, now=now)
+
+
+class PasswordForm(PasswordChangeForm):
+    """A new password, for who knows the old one."""
+
+    def __init__(self, user: User, data: Any = None, *, address: str) -> None:
+        super().__init__(user, data)
+        self.address = address
+        # it is one form of several on its page
+        self.fields["old_password"].widget.attrs.pop("autofocus", None)
+
+    def clean_old_password(self) -> str:
+        given = str(self.cleaned_data["old_password"])
+        check_own_password(self.user, given, self.address)
+        return given
+
+
+class ResetForm(PasswordResetForm):
+    """Sends the mail; one address is sent a few in a while, whoever asks for them."""
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        key = digest_of("resets of", self.cleaned_data["email"].strip().lower())
+        # one that is not sent looks the same, or it would tell who has an account
+        if take(key, most=MOST_RESETS, now=timezone.now()) is None:
+            super().save(*args, **kwargs)
+
+
 class NewPasskeyForm(PasskeyNameForm):
     """Wants the password: whoever adds a passkey can sign in with it for ever."""
 
@@ -121,12 +165,8 @@ class NewPasskeyForm(PasskeyNameForm):
         self.user, self.address = user, address
 
     def clean_password(self) -> str:
-        given, now = str(self.cleaned_data["password"]), timezone.now()
-        if wait := take_try(email=self.user.email, address=self.address, now=now):
-            raise ValidationError(too_many(wait), code="throttled")
-        if not self.user.check_password(given):
-            raise ValidationError("This is not your password.")
-        forget_tries(email=self.user.email, address=self.address, now=now)
+        given = str(self.cleaned_data["password"])
+        check_own_password(self.user, given, self.address)
         return given
 
 

@@ -67,6 +67,11 @@ def sessions_of(user: User) -> QuerySet[BrowserSession]:
     return live.defer("session_data").order_by("-seen_at")
 
 
+def end_sessions_of(user: User) -> None:
+    """Sign the user out everywhere."""
+    BrowserSession.objects.filter(user=user).delete()
+
+
 def end_other_sessions(request: HttpRequest, user: User) -> int:
     """Sign the user out of every other browser; returns how many."""
     others = BrowserSession.objects.filter(user=user).exclude(pk=request.session.session_key)

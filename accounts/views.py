@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth import views as auth
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse_lazy
@@ -23,10 +23,17 @@ from accounts.access import (
     public,
     viewer,
 )
-from accounts.forms import LooksForm, NameForm, SignInForm, TokenForm
+from accounts.forms import (
+    LooksForm,
+    NameForm,
+    PasswordForm,
+    ResetForm,
+    SignInForm,
+    TokenForm,
+)
 from accounts.models import ApiToken, User
 from accounts.passkeys import relying_party, why_none
-from accounts.sessions import end_other_sessions, sessions_of, sign_in
+from accounts.sessions import end_other_sessions, end_sessions_of, sessions_of, sign_in
 from accounts.two_factor import has_second_factor
 from accounts.two_factor_views import go_halfway
 from uptime.pages import render_page, show_once, take_shown_once
@@ -60,6 +67,7 @@ login = public(_SignInView.as_view())
 logout = public(auth.LogoutView.as_view())
 password_reset = public(
     auth.PasswordResetView.as_view(
+        form_class=ResetForm,
         template_name="accounts/password_reset.html",
         email_template_name="accounts/password_reset_email.txt",
         subject_template_name="accounts/password_reset_subject.txt",
@@ -70,8 +78,19 @@ password_reset = public(
 password_reset_done = public(
     auth.PasswordResetDoneView.as_view(template_name="accounts/password_reset_done.html")
 )
+
+
+class _ResetConfirmView(auth.PasswordResetConfirmView):
+    """A new password for who has the link from the mail; whoever is signed in is so no more."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        answer = super().form_valid(form)
+        end_sessions_of(form.user)
+        return answer
+
+
 password_reset_confirm = public(
-    auth.PasswordResetConfirmView.as_view(
+    _ResetConfirmView.as_view(
         template_name="accounts/password_reset_confirm.html",
         success_url=reverse_lazy("password_reset_complete"),
     )
@@ -159,18 +178,15 @@ def revoke_token(request: MemberRequest, token_id: UUID) -> HttpResponse:
 # -- what they share -------------------------------------------------------------------------------
 
 
-def _password_form(request: MemberRequest, data: Any = None) -> PasswordChangeForm:
-    form = PasswordChangeForm(request.user, data)
-    # it is one form of several on its page
-    form.fields["old_password"].widget.attrs.pop("autofocus", None)
-    return form
+def _password_form(request: MemberRequest, data: Any = None) -> PasswordForm:
+    return PasswordForm(request.user, data, address=request.META.get("REMOTE_ADDR", ""))
 
 
 def _profile(
     request: MemberRequest,
     *,
     name_form: NameForm | None = None,
-    password_form: PasswordChangeForm | None = None,
+    password_form: PasswordForm | None = None,
     token_form: TokenForm | None = None,
     looks_form: LooksForm | None = None,
 ) -> HttpResponse:

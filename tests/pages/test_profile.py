@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, BrowserSession, Membership, Role, Scope
 from accounts.sessions import SEEN_PRECISION
+from accounts.throttling import MAX_TRIES
 from accounts.tokens import authenticate_token
 from tests.factories import MembershipFactory
 from tests.pages.conftest import signed_in
@@ -41,6 +42,16 @@ def test_a_wrong_old_password_changes_nothing(client: Client, owner: Membership)
     assert client.post(reverse("profile-password"), data).status_code == 422
     owner.user.refresh_from_db()
     assert owner.user.check_password("correct horse battery")
+
+
+def test_the_old_password_is_not_guessed_without_end(client: Client, owner: Membership) -> None:
+    new = "another long phrase"
+    fields = {"old_password": "wrong", "new_password1": new, "new_password2": new}
+    for _ in range(MAX_TRIES):
+        client.post(reverse("profile-password"), fields)
+    fields["old_password"] = "correct horse battery"
+    answer = client.post(reverse("profile-password"), fields)
+    assert "Too many tries" in answer.content.decode()
 
 
 def test_a_token_is_shown_once_and_works(client: Client, owner: Membership) -> None:

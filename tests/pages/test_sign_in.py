@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from django.core import mail
@@ -120,3 +121,23 @@ class Clock:
 
     def now(self) -> datetime:
         return self.at
+
+
+def test_a_few_mails_are_sent_whoever_asks_for_them(member: Membership) -> None:
+    for _ in range(forms.MOST_RESETS + 2):
+        answer = Client().post(reverse("password_reset"), {"email": "Ada@example.org"}, follow=True)
+        assert "If there is an account" in answer.content.decode()
+    assert len(mail.outbox) == forms.MOST_RESETS
+
+
+def test_a_password_that_is_set_by_mail_signs_out_everywhere(member: Membership) -> None:
+    elsewhere = Client()
+    sign_in(elsewhere, PASSWORD)
+    Client().post(reverse("password_reset"), {"email": "ada@example.org"})
+    link = re.search(r"http://\S+", str(mail.outbox[0].body))
+    assert link is not None
+    client = Client()
+    form = client.get(urlsplit(link[0]).path, follow=True).redirect_chain[-1][0]
+    client.post(form, {"new_password1": "another horse", "new_password2": "another horse"})
+    assert not member.user.sessions.exists()
+    assert elsewhere.get(reverse("home")).status_code == 302
