@@ -57,6 +57,7 @@ ACTIONS = {
     "status_page.changed": "Status page changed",
     "status_page.deleted": "Status page deleted",
     "post.published": "Post published",
+    "post.changed": "Post changed",
     "post.deleted": "Post deleted",
     "member.invited": "Member invited",
     "member.uninvited": "Invitation taken back",

@@ -170,6 +170,7 @@ def _save_page(page: StatusPage, given: PageValues) -> StatusPage:
     return page
 
 
+@transaction.atomic
 def set_logo(*, page: StatusPage, image: bytes | None) -> StatusPage:
     """Show this image beside the page's name; None: no image. PNG, JPEG, WebP, GIF or SVG."""
     try:
@@ -178,13 +179,16 @@ def set_logo(*, page: StatusPage, image: bytes | None) -> StatusPage:
         raise Invalid({"logo": [str(error)]}) from None
     page.logo, page.logo_type, page.changed_at = image, kind, database_now()
     page.save(update_fields=["logo", "logo_type", "changed_at"])
+    record("status_page.changed", page, team=page.team_id, changed=["logo"])
     return page
 
 
+@transaction.atomic
 def renew_link(*, page: StatusPage) -> StatusPage:
     """Another secret address: the old one leads nowhere any more."""
     page.access_key, page.changed_at = new_access_key(), database_now()
     page.save(update_fields=["access_key", "changed_at"])
+    record("status_page.changed", page, team=page.team_id, changed=["link"])
     return page
 
 
@@ -240,7 +244,7 @@ def update_component(*, component: Component, values: Mapping[str, Any]) -> Comp
 @transaction.atomic
 def delete_component(*, component: Component) -> None:
     component.delete()
-    mark_changed(component.page)
+    _note_components(component.page)
 
 
 @transaction.atomic
@@ -253,7 +257,7 @@ def move_component(*, component: Component, by: Literal[-1, 1]) -> None:
     for position, row in enumerate(rows):
         row.position = position
     Component.objects.bulk_update(rows, ["position"])
-    mark_changed(component.page)
+    _note_components(component.page)
 
 
 def _save_component(component: Component, given: ComponentValues) -> Component:
@@ -268,8 +272,13 @@ def _save_component(component: Component, given: ComponentValues) -> Component:
         component.position = given.position
     component.save()
     _turn_span(component)
-    mark_changed(page)
+    _note_components(page)
     return component
+
+
+def _note_components(page: StatusPage) -> None:
+    record("status_page.changed", page, team=page.team_id, changed=["components"])
+    mark_changed(page)
 
 
 def _turn_span(component: Component) -> None:
@@ -381,6 +390,7 @@ def add_post_update(*, post: Post, values: Mapping[str, Any], by: User | None = 
     elif was_over or (locked.ends_at is not None and not locked.is_maintenance):
         locked.ends_at = None
     locked.save(update_fields=["phase", "ends_at"])
+    record("post.changed", locked, team=post.page.team_id, changed=["updates"])
     return _add_update(locked, given, now, by)
 
 
@@ -393,6 +403,7 @@ def update_post(*, post: Post, values: Mapping[str, Any]) -> Post:
     post.updated_at = database_now()
     post.save(update_fields=["title", "starts_at", "ends_at", "updated_at"])
     _set_affected(post, given.affected)
+    record("post.changed", post, team=post.page.team_id, changed=values.keys())
     mark_changed(post.page)
     return post
 
@@ -471,12 +482,18 @@ def delete_template(*, template: PostTemplate) -> None:
     template.delete()
 
 
+@transaction.atomic
 def show_badges(*, monitor: Monitor) -> Badge:
     """Let whoever is told the key see the monitor's badges. Doing so twice keeps the key."""
-    badge, _ = Badge.objects.get_or_create(monitor=monitor)
+    badge, is_new = Badge.objects.get_or_create(monitor=monitor)
+    if is_new:
+        record("monitor.changed", monitor, team=monitor.team_id, changed=["badges"])
     return badge
 
 
+@transaction.atomic
 def hide_badges(*, monitor: Monitor) -> None:
     """No badges any more; shown again, they have another key."""
-    Badge.objects.filter(monitor=monitor).delete()
+    count, _ = Badge.objects.filter(monitor=monitor).delete()
+    if count:
+        record("monitor.changed", monitor, team=monitor.team_id, changed=["badges"])

@@ -268,3 +268,25 @@ def test_it_is_forgotten_after_its_time(team: Team) -> None:
         AuditEntry.objects.create(team=team, who="a", action="team.changed", at=now - age)
     assert forget_audit(now) == 1
     assert AuditEntry.objects.get().at > now - KEPT
+
+
+def test_what_is_done_on_a_status_page_is_recorded(api: Api, client: Client, team: Team) -> None:
+    made = api.post("status-pages/", {"name": "Acme", "slug": "acme"}).json()
+    path = f"status-pages/{made['id']}/"
+    component = api.post(f"{path}components/", {"name": "Shop"}).json()
+    post = api.post(f"{path}posts/", {"title": "Slow", "phase": "investigating"}).json()
+    api.post(f"posts/{post['id']}/updates/", {"phase": "resolved"})
+    api.patch(f"posts/{post['id']}/", {"title": "Was slow"})
+    api.delete(f"components/{component['id']}/")
+    client.post(reverse("status-page-link", args=[made["id"]]))
+    client.post(reverse("monitor-badges-switch", args=[make_monitor(team).pk]), {"show": ""})
+    assert [(action, changed) for action, _, changed in told()] == [
+        ("status_page.created", []),
+        ("status_page.changed", ["components"]),
+        ("post.published", []),
+        ("post.changed", ["updates"]),
+        ("post.changed", ["title"]),
+        ("status_page.changed", ["components"]),
+        ("status_page.changed", ["link"]),
+        ("monitor.changed", ["badges"]),
+    ]
