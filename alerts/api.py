@@ -234,6 +234,8 @@ class DeliveryOut(Shape):
         "probe_failed",
         "location_blind",
         "location_sighted",
+        "agent_offline",
+        "agent_online",
     ]
     """A reminder tells that it is still down or degraded, a digest of many alerts at once. Only
     pagers hear of `acknowledged` and `closed` (paused, deleted or renewed)."""

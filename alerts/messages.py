@@ -38,10 +38,44 @@ REPORT = "report"
 DISABLED = "disabled"
 REMINDER = "reminder"
 PROBE_FAILED = "probe_failed"
-LOCATION_BLIND = Event.LOCATION_BLIND.value
-LOCATION_SIGHTED = "location_sighted"
 CLOSED = "closed"
-NOTICES = (DISABLED, PROBE_FAILED, LOCATION_BLIND, LOCATION_SIGHTED)
+
+
+@dataclass(frozen=True, slots=True)
+class LocationTrouble:
+    """What keeps a location from seeing: its two events, and how they are told."""
+
+    begins: str
+    ends: str
+    title: str
+    title_after: str
+    what: str
+    what_after: str
+    meanwhile: str
+
+
+BLIND = LocationTrouble(
+    begins=Event.LOCATION_BLIND.value,
+    ends="location_sighted",
+    title="Location blind",
+    title_after="Location sees again",
+    what="Most of what it checks and asks is silent at once: its own network is gone.",
+    what_after="The network is back. What was due meanwhile counts as unknown, not as down.",
+    meanwhile="Checks go on; what gets no answer is not judged.",
+)
+OFFLINE = LocationTrouble(
+    begins=Event.AGENT_OFFLINE.value,
+    ends="agent_online",
+    title="Agent offline",
+    title_after="Agent back",
+    what="Nobody checks there: its check engine is gone, or does not take what is due.",
+    what_after="Checks are made again. What was due meanwhile counts as missed.",
+    meanwhile="Nothing is watched from there. Look at its worker, at the log and at /health/ready.",
+)
+LOCATION_NOTICES = {
+    event: trouble for trouble in (BLIND, OFFLINE) for event in (trouble.begins, trouble.ends)
+}
+NOTICES = (DISABLED, PROBE_FAILED, *LOCATION_NOTICES)
 """What a team's owners are told by e-mail, without a policy; of locations policies tell, too."""
 FOR_PAGERS = (EventKind.ACKNOWLEDGED.value, CLOSED)
 """Of an incident, what pagers are told that were told of it, without a policy."""
@@ -194,7 +228,7 @@ class Message:
             return facts.incident.id
         if facts.monitor and facts.expires_at:
             return uuid5(facts.monitor.id, facts.expires_at.astimezone(UTC).isoformat())
-        if facts.event in (LOCATION_BLIND, LOCATION_SIGHTED) and facts.started_at:
+        if facts.event in LOCATION_NOTICES and facts.started_at:
             place = "".join(facts.locations)
             return uuid5(_STORIES, f"{place} {facts.started_at.astimezone(UTC).isoformat()}")
         return self.event_id
@@ -297,22 +331,16 @@ def facts_of_failed_probe(channel: Channel, why: str, now: datetime) -> Facts:
 
 
 def facts_of_location(
-    location: Location, *, blind_since: datetime, sighted_at: datetime | None
+    location: Location, trouble: LocationTrouble, *, since: datetime, until: datetime | None
 ) -> Facts:
-    """A notice that the location has lost the network, or that it sees again."""
-    if sighted_at is None:
-        message = "Most of what it checks and asks is silent at once: its own network is gone."
-    else:
-        message = "The network is back. What was due meanwhile counts as unknown, not as down."
+    """A notice that the location sees nothing, or (with `until`) that it sees again."""
     return Facts(
-        event=LOCATION_SIGHTED if sighted_at else LOCATION_BLIND,
-        occurred_at=sighted_at or blind_since,
-        message=message,
-        started_at=blind_since,
-        resolved_at=sighted_at,
-        duration_seconds=(
-            round((sighted_at - blind_since).total_seconds(), 3) if sighted_at else None
-        ),
+        event=trouble.ends if until else trouble.begins,
+        occurred_at=until or since,
+        message=trouble.what_after if until else trouble.what,
+        started_at=since,
+        resolved_at=until,
+        duration_seconds=round((until - since).total_seconds(), 3) if until else None,
         locations=[location.slug],
     )
 
@@ -422,11 +450,11 @@ def _subject(facts: Facts) -> str:
         return _one_line(f"Channel disabled: {facts.failed_channel.name}", SUBJECT_LIMIT)
     if facts.event == PROBE_FAILED and facts.failed_channel:
         return _one_line(f"Channel out of order: {facts.failed_channel.name}", SUBJECT_LIMIT)
-    if facts.event == LOCATION_BLIND:
-        return _one_line(f"Location blind: {', '.join(facts.locations)}", SUBJECT_LIMIT)
-    if facts.event == LOCATION_SIGHTED:
-        title = f"Location sees again: {', '.join(facts.locations)}"
-        return _one_line(f"{title}, after {duration_phrase(facts.duration)}", SUBJECT_LIMIT)
+    if trouble := LOCATION_NOTICES.get(facts.event):
+        is_over, places = facts.event == trouble.ends, ", ".join(facts.locations)
+        after = f", after {duration_phrase(facts.duration)}" if is_over else ""
+        title = trouble.title_after if is_over else trouble.title
+        return _one_line(f"{title}: {places}{after}", SUBJECT_LIMIT)
     if facts.monitor is None:
         return "TEST: this channel works"
     if facts.expires_at and facts.event != CLOSED:
@@ -456,8 +484,8 @@ def _lines(facts: Facts) -> list[Line]:
         return _lines_of_digest(facts, facts.digest)
     if facts.event in (DISABLED, PROBE_FAILED) and facts.failed_channel:
         return _lines_of_dead_channel(facts, facts.failed_channel)
-    if facts.event in (LOCATION_BLIND, LOCATION_SIGHTED):
-        return _lines_of_location(facts)
+    if trouble := LOCATION_NOTICES.get(facts.event):
+        return _lines_of_location(facts, trouble)
     if facts.monitor and facts.expires_at:
         return _lines_of_expiry(facts, facts.monitor, facts.expires_at)
     if facts.monitor is None or facts.started_at is None:
@@ -507,16 +535,13 @@ def _lines_of_expiry(facts: Facts, monitor: MonitorFacts, expires_at: datetime) 
     return [Line(line.label, _one_line(line.value, VALUE_LIMIT)) for line in lines if line.value]
 
 
-def _lines_of_location(facts: Facts) -> list[Line]:
+def _lines_of_location(facts: Facts, trouble: LocationTrouble) -> list[Line]:
     lines = [
         Line("Location", ", ".join(facts.locations)),
         Line("What", facts.message),
         Line("Since", time_phrase(facts.started_at) if facts.started_at else ""),
         Line("Until", time_phrase(facts.resolved_at) if facts.resolved_at else ""),
-        Line(
-            "Meanwhile",
-            "" if facts.resolved_at else "Checks go on; what gets no answer is not judged.",
-        ),
+        Line("Meanwhile", "" if facts.resolved_at else trouble.meanwhile),
     ]
     return [line for line in lines if line.value]
 

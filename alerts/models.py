@@ -282,6 +282,7 @@ class Event(models.TextChoices):
     CERTIFICATE_EXPIRING = "certificate_expiring", "Certificate expiring"
     DOMAIN_EXPIRING = "domain_expiring", "Domain expiring"
     LOCATION_BLIND = "location_blind", "Location blind"
+    AGENT_OFFLINE = "agent_offline", "Agent offline"
     RECOVERED = "recovered", "Recovered"
 
 
@@ -485,9 +486,14 @@ class DeliveryStatus(models.TextChoices):
     DROPPED = "dropped", "Dropped"
 
 
-BEGINNINGS = (Event.CERTIFICATE_EXPIRING, Event.DOMAIN_EXPIRING, Event.LOCATION_BLIND)
+BEGINNINGS = (
+    Event.CERTIFICATE_EXPIRING,
+    Event.DOMAIN_EXPIRING,
+    Event.LOCATION_BLIND,
+    Event.AGENT_OFFLINE,
+)
 """What begins a story that is no incident's."""
-ENDS = ("closed", "location_sighted")
+ENDS = ("closed", "location_sighted", "agent_online")
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -554,7 +560,7 @@ class Delivery(models.Model):
     policies wanted it told: what several of them want told of one event at one moment is one
     delivery. `step` is -1 for a test, -3 for a report, and -2 for a notice, which goes to the
     team's owners by e-mail: that the channel was disabled or would take nothing, or (without a
-    channel) that a location of the team's monitors went blind or sees again. `settled` are the
+    channel) that a location of the team's monitors sees nothing, or sees again. `settled` are the
     receivers that are not tried again, as in `alerts.errors.DeliveryError`. What was merged into a
     `digest` has that one's fate.
     """

@@ -1,10 +1,10 @@
-"""Notices of a location's sight, to the owners of every team that has it check something.
+"""Notices of a location that sees nothing, to the owners of every team that has it check something.
 
 Policies that ask for it tell their channels, too: by their first step, once for all monitors.
 
-A location that has lost its network can hardly say so while that lasts, and one that lost it for a
-moment need not. So a notice waits for `GRACE`; whatever has not left by the time the location sees
-again is taken back, and one message then tells of both ends.
+A location that has lost its network can hardly say so while that lasts, and one that saw nothing
+for a moment need not. So a notice waits for `GRACE`; whatever has not left by the time the location
+sees again is taken back, and one message then tells of both ends.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from alerts.messages import LOCATION_BLIND, LOCATION_SIGHTED, facts_of_location
+from alerts.messages import LocationTrouble, facts_of_location
 from alerts.models import Delivery, DeliveryStatus, Policy
 from alerts.outbox import NOTICE_STEP, announce
 from alerts.policies import Subject, within_hours
@@ -24,7 +24,7 @@ from monitors.models import Assignment, Location, Monitor
 GRACE = timedelta(seconds=30)
 
 
-def tell_blind(location: Location, *, since: datetime) -> None:
+def tell_trouble(location: Location, trouble: LocationTrouble, *, since: datetime) -> None:
     """Queue a notice for each team with active monitors there, in the caller's transaction."""
     checked = Assignment.objects.filter(
         location=location, is_active=True, next_due_at__isnull=False
@@ -33,16 +33,18 @@ def tell_blind(location: Location, *, since: datetime) -> None:
     due_at = since + GRACE
     _queue(
         location,
-        [*(_Told(team, due_at) for team in teams), *_told_by_policies(checked, due_at)],
-        blind_since=since,
-        at=since,
+        trouble,
+        [*(_Told(team, due_at) for team in teams), *_told_by_policies(trouble, checked, due_at)],
+        since=since,
     )
 
 
-def tell_sighted(location: Location, *, since: datetime, until: datetime) -> None:
+def tell_end(
+    location: Location, trouble: LocationTrouble, *, since: datetime, until: datetime
+) -> None:
     """Queue a notice for each that would have heard of the beginning by now."""
     told = Delivery.objects.filter(
-        event=LOCATION_BLIND, facts__locations=[location.slug], created_at__gte=since
+        event=trouble.begins, facts__locations=[location.slug], created_at__gte=since
     )
     whom: dict[tuple[UUID, UUID | None], _Told] = {}
     if until - since >= GRACE:
@@ -50,7 +52,7 @@ def tell_sighted(location: Location, *, since: datetime, until: datetime) -> Non
             one = _Told(row.team_id, until, row.channel_id, row.step)
             whom.setdefault((one.team_id, one.channel_id), one)
     told.filter(status__in=[DeliveryStatus.QUEUED, DeliveryStatus.FAILED]).delete()
-    _queue(location, whom.values(), blind_since=since, at=until)
+    _queue(location, trouble, whom.values(), since=since, until=until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,13 @@ def _due_at(told: _Told) -> datetime:
     return told.due_at
 
 
-def _told_by_policies(checked: QuerySet[Assignment], due_at: datetime) -> list[_Told]:
+def _told_by_policies(
+    trouble: LocationTrouble, checked: QuerySet[Assignment], due_at: datetime
+) -> list[_Told]:
     policies = dict(
         Policy.objects.filter(
             enabled=True,
-            on__contains=[LOCATION_BLIND],
+            on__contains=[trouble.begins],
             team__in=checked.values("monitor__team"),
         ).values_list("pk", "team_id")
     )
@@ -98,22 +102,24 @@ def _told_by_policies(checked: QuerySet[Assignment], due_at: datetime) -> list[_
 
 
 def _queue(
-    location: Location, whom: Iterable[_Told], *, blind_since: datetime, at: datetime
+    location: Location,
+    trouble: LocationTrouble,
+    whom: Iterable[_Told],
+    *,
+    since: datetime,
+    until: datetime | None = None,
 ) -> None:
-    is_over = at > blind_since
-    facts = facts_of_location(
-        location, blind_since=blind_since, sighted_at=at if is_over else None
-    ).as_json()
+    facts = facts_of_location(location, trouble, since=since, until=until)
     Delivery.objects.bulk_create(
         Delivery(
             team_id=told.team_id,
             channel_id=told.channel_id,
-            event=LOCATION_SIGHTED if is_over else LOCATION_BLIND,
+            event=facts.event,
             step=told.step,
-            facts=facts,
+            facts=facts.as_json(),
             due_at=told.due_at,
             next_attempt_at=told.due_at,
-            created_at=at,
+            created_at=facts.occurred_at,
         )
         for told in whom
     )

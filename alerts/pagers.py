@@ -16,7 +16,7 @@ class PagerAction(StrEnum):
 def pager_actions(message: Message) -> list[PagerAction]:
     """In order. A test pages and is over at once, so that nothing stays open that is not."""
     match message.facts.event:
-        case Event.RECOVERED | "closed" | "location_sighted":
+        case Event.RECOVERED | "closed" | "location_sighted" | "agent_online":
             return [PagerAction.RESOLVE]
         case EventKind.ACKNOWLEDGED:
             return [PagerAction.ACKNOWLEDGE]

@@ -241,11 +241,11 @@ class LocationAdmin(Admin[Location]):
     """A location that has assignments can't be deleted: results name them."""
 
     form = LocationForm
-    list_display = ("slug", "name", "blind_since", "created_at")
+    list_display = ("slug", "name", "blind_since", "offline_since", "created_at")
     search_fields = ("slug", "name")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Location | None = None) -> list[str]:
-        return ["slug", "blind_since", "created_at"] if obj else ["blind_since", "created_at"]
+        return [*(["slug"] if obj else []), "blind_since", "offline_since", "created_at"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is not None and (obj.slug == Location.LOCAL or obj.assignments.exists()):

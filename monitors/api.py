@@ -460,6 +460,7 @@ def _present_places(locations: Sequence[Location]) -> list[LocationOut]:
             slug=one.slug,
             name=one.name,
             blind_since=one.blind_since,
+            offline_since=one.offline_since,
             created_at=one.created_at,
         )
         for one in locations

@@ -30,6 +30,12 @@ class Status(models.TextChoices):
     UNKNOWN = "unknown", "Unknown"
 
 
+class LocationQuerySet(models.QuerySet["Location"]):
+    def sightless(self) -> Self:
+        """Those without network, and those where nobody checks."""
+        return self.exclude(blind_since=None, offline_since=None)
+
+
 class Location(models.Model):
     """A place that checks run from. The built-in one, `local`, is this installation itself."""
 
@@ -51,7 +57,15 @@ class Location(models.Model):
         editable=False,
         help_text="Since when its engines have no network; what gets no answer is not judged.",
     )
+    offline_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Since when nobody checks there; see `uptime.sight`.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = LocationQuerySet.as_manager()
 
     class Meta:
         ordering = ["slug"]

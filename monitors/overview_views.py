@@ -64,7 +64,7 @@ def monitor_list(request: TeamRequest) -> HttpResponse:
         "counts": [(status, n) for status, n in counts.items() if n],
         "total": sum(counts.values()),
         "found": _found(turned, counts, wish),
-        "blind": Location.objects.exclude(blind_since=None),
+        "sightless": Location.objects.sightless(),
         "wrong": [(status, counts[status]) for status in WRONG if counts[status]],
         "wrong_states": WRONG,
         "turned": turned,

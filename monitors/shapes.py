@@ -232,6 +232,8 @@ class LocationOut(Shape):
     name: str
     blind_since: datetime | None
     """Since when it has been without its network: what gets no answer there is not judged."""
+    offline_since: datetime | None
+    """Since when nobody checks there: no check engine is at work, or none takes what is due."""
     created_at: datetime
 
 

@@ -1,7 +1,8 @@
-"""Which locations are blind: what their engines say of themselves, as the database has it.
+"""Which locations see nothing: they are blind, or offline.
 
 An engine judges by what it sees itself (`probe.sight`). A location is blind while all its engines
-are; its state outlives them, so that a new one begins as the last one ended.
+are; its state outlives them, so that a new one begins as the last one ended. It is offline while
+nobody checks there: `uptime.sight` looks for that.
 """
 
 from dataclasses import dataclass
@@ -18,15 +19,15 @@ SAMPLE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class SightChange:
-    """A location went blind at `blind_since`, and saw again at `sighted_at` if that is not None."""
+class LocationChange:
+    """A location sees nothing `since` then, or (with `until`) sees again."""
 
     location: Location
-    blind_since: datetime
-    sighted_at: datetime | None = None
+    since: datetime
+    until: datetime | None = None
 
 
-def note_sight(*, shift_id: UUID, is_blind: bool) -> SightChange | None:
+def note_sight(*, shift_id: UUID, is_blind: bool) -> LocationChange | None:
     """Write down what an engine of the built-in location says of its sight.
 
     Runs in the caller's transaction. Returns what that changes for the location, if anything.
@@ -41,7 +42,23 @@ def note_sight(*, shift_id: UUID, is_blind: bool) -> SightChange | None:
     since = location.blind_since or now
     location.blind_since = now if is_location_blind else None
     location.save(update_fields=["blind_since"])
-    return SightChange(location, since, None if is_location_blind else now)
+    return LocationChange(location, since, None if is_location_blind else now)
+
+
+def note_presence(
+    *, slug: str, offline_since: datetime | None, now: datetime
+) -> LocationChange | None:
+    """Write down that nobody checks at a location, or (with None) that somebody does.
+
+    Runs in the caller's transaction. Returns what that changes, if anything.
+    """
+    location = Location.objects.select_for_update(no_key=True).get(slug=slug)
+    since = location.offline_since or offline_since
+    if since is None or (location.offline_since is None) == (offline_since is None):
+        return None
+    location.offline_since = offline_since
+    location.save(update_fields=["offline_since"])
+    return LocationChange(location, since, None if offline_since else now)
 
 
 def hosts_up(location_id: int) -> list[Job]:

@@ -89,9 +89,9 @@ def monitor_page(request: TeamRequest, monitor_id: UUID) -> HttpResponse:
         "calendar": _calendar(monitor, now),
         "places": places,
         "band": status_band(drawn, since=a_day_ago, until=now),
-        "blind": Location.objects.filter(
+        "sightless": Location.objects.sightless().filter(
             assignments__monitor=monitor, assignments__is_active=True
-        ).exclude(blind_since=None),
+        ),
         "history": monitor.spans.order_by("-started_at", "-id")[:SPANS_LISTED],
         "parents": monitor.depends_on.order_by("name", "id"),
         "groups": groups_of(monitor).order_by("name", "id"),

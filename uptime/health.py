@@ -26,7 +26,6 @@ STATEMENT_LIMIT = timedelta(seconds=2)
 # For the whole examination: a database that takes connections and never answers is failing too.
 PATIENCE = timedelta(seconds=3)
 
-MAX_OVERDUE = timedelta(seconds=60)
 MAX_WAITING = timedelta(seconds=60)
 
 
@@ -73,12 +72,12 @@ def examine_checks(now: datetime) -> Part:
 
 def examine_overdue(now: datetime) -> Part:
     age = vitals.overdue_checks(now).get(Location.LOCAL, timedelta())
-    return _judge_age(age, MAX_OVERDUE, "a check has been due for {age}, and nobody took it")
+    return _judge_age(age, vitals.MAX_OVERDUE, "a check has been due for {age}, and nobody took it")
 
 
 def examine_sight(now: datetime) -> Part:
     """Whether what this installation's own engines see can be judged."""
-    since = vitals.blind_locations().get(Location.LOCAL)
+    since = vitals.sight_of_locations()[Location.LOCAL].blind_since
     engines = vitals.blind_engines(now)
     if since is None:
         return Part(True, facts={"engines_blind": engines})

@@ -189,11 +189,18 @@ def _gauges() -> Iterator[Metric]:
         ["location"],
         {slug: age.total_seconds() for slug, age in vitals.overdue_checks(now).items()},
     )
+    sight = vitals.sight_of_locations()
     yield _gauge(
         "uptime_location_blind",
         "Whether a location has lost its network, so that nothing is judged there.",
         ["location"],
-        {slug: int(since is not None) for slug, since in vitals.blind_locations().items()},
+        {slug: int(one.blind_since is not None) for slug, one in sight.items()},
+    )
+    yield _gauge(
+        "uptime_location_offline",
+        "Whether nobody checks at a location.",
+        ["location"],
+        {slug: int(one.offline_since is not None) for slug, one in sight.items()},
     )
     yield _gauge(
         "uptime_delivery_overdue_seconds",

@@ -52,7 +52,7 @@ from uptime.load import Load, Meter, MeteredSink, wanted_shifts
 from uptime.local_engine import DatabaseThread, LocalSink, LocalSource
 from uptime.operations import review_incidents
 from uptime.process import allow_many_files
-from uptime.sight import report_sight
+from uptime.sight import Lookout, report_sight
 from uptime.tracing import trace_routes
 
 log = structlog.get_logger(__name__)
@@ -388,4 +388,10 @@ def _run_dispatcher(beat: Beat) -> None:
     # A daemon: a receiver that hangs can't keep the shift from ending, and its lease lapses.
     courier = Courier(beat.shift.id)
     threading.Thread(target=courier.run, args=(is_over,), name="courier", daemon=True).start()
-    Dispatcher(beat.shift.id).run(is_over, on_beat=review_incidents)
+    lookout = Lookout()
+
+    def review() -> None:
+        review_incidents()
+        lookout.look(database_now())
+
+    Dispatcher(beat.shift.id).run(is_over, on_beat=review)

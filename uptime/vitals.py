@@ -5,6 +5,7 @@ Each is a read of an index or of a small table, in a fixed number of queries.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import redis
@@ -21,8 +22,19 @@ from monitors.models import Assignment, Chore, Location, Monitor, Shift, Status
 QUEUES = ("checks", "default")
 # An engine beats every few seconds: one that was silent for this long is dead or stuck.
 SILENCE = timedelta(seconds=10)
+# Checks that nobody took for this long: whoever should does not, or can't keep up at all.
+MAX_OVERDUE = timedelta(seconds=60)
 LONGEST_CHECK = timedelta(seconds=120)
 REDIS_TIMEOUT_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Since when a location has been without its network, and since when nobody checks there; None
+    where it sees. See `uptime.sight`."""
+
+    blind_since: datetime | None
+    offline_since: datetime | None
 
 
 @contextmanager
@@ -78,13 +90,21 @@ def overdue_checks(now: datetime) -> dict[str, timedelta]:
 
     A lease excuses no more than the longest check takes: whoever holds it longer can't store.
     """
+    return _oldest_due(now, _is_untaken(now) | Q(next_due_at__lt=now - LONGEST_CHECK))
+
+
+def untaken_checks(now: datetime) -> dict[str, timedelta]:
+    """By location, how long its oldest check has been due without being leased."""
+    return _oldest_due(now, _is_untaken(now))
+
+
+def _is_untaken(now: datetime) -> Q:
+    return Q(lease_owner=None) | Q(lease_expires_at__lt=now)
+
+
+def _oldest_due(now: datetime, condition: Q) -> dict[str, timedelta]:
     oldest = (
-        Assignment.objects.filter(location=OuterRef("pk"), next_due_at__lt=now)
-        .filter(
-            Q(lease_owner=None)
-            | Q(lease_expires_at__lt=now)
-            | Q(next_due_at__lt=now - LONGEST_CHECK)
-        )
+        Assignment.objects.filter(condition, location=OuterRef("pk"), next_due_at__lt=now)
         .order_by("next_due_at")
         .values("next_due_at")[:1]
     )
@@ -92,9 +112,10 @@ def overdue_checks(now: datetime) -> dict[str, timedelta]:
     return {slug: now - due_at if due_at else timedelta() for slug, due_at in rows}
 
 
-def blind_locations() -> dict[str, datetime | None]:
-    """Since when each location has been without its network; None where it sees."""
-    return dict(Location.objects.values_list("slug", "blind_since"))
+def sight_of_locations() -> dict[str, Sight]:
+    """Each location's."""
+    rows = Location.objects.values_list("slug", "blind_since", "offline_since")
+    return {slug: Sight(*since) for slug, *since in rows}
 
 
 def blind_engines(now: datetime) -> int:
