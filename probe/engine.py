@@ -25,11 +25,27 @@ log = structlog.get_logger(__name__)
 HURRIED_DRAIN_S = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The source's time was `at` somewhere between two instants of this machine's monotonic
+    clock."""
+
+    at: datetime
+    asked: float
+    answered: float
+
+    @property
+    def error_s(self) -> float:
+        """By how much the middle of the two may be wrong."""
+        return (self.answered - self.asked) / 2
+
+
 class Source(Protocol):
     """Where jobs come from. Errors it raises are the engine's to wait out."""
 
-    async def lease(self, *, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
-        """The source's time, and up to `limit` jobs that fall due within `ahead`."""
+    async def lease(self, *, limit: int, ahead: timedelta) -> tuple[Reading, list[Job]]:
+        """The source's time, read as closely as may be, and up to `limit` jobs that fall due within
+        `ahead`."""
 
     async def release(self, jobs: Sequence[Job]) -> None:
         """Give back jobs that were not started."""
@@ -127,14 +143,13 @@ class Engine:
         )
         if room <= 0 or len(self._finished) >= limits.buffered:
             return
-        asked_at = time.monotonic()
         try:
-            now, jobs = await self._source.lease(limit=room, ahead=self._limits.ahead)
+            reading, jobs = await self._source.lease(limit=room, ahead=self._limits.ahead)
         except Exception as error:  # noqa: BLE001 - the loop's edge: what is away comes back
             await _wait(stop, self._outage.begins("engine.lease.failed", error))
             return
         self._outage.ends("engine.lease.failed")
-        self._clock.learn(now, asked_at, time.monotonic())
+        self._clock.learn(reading)
         loop = asyncio.get_running_loop()
         for job in jobs:
             if (job.assignment_id, job.due_at) in self._held:
@@ -271,19 +286,20 @@ class SourceClock:
     def __init__(self) -> None:
         self._at = datetime.now(UTC)
         self._monotonic = time.monotonic()
-        self._error = float("inf")
+        self._error_s = float("inf")
 
     def now(self) -> datetime:
         return self._at + timedelta(seconds=time.monotonic() - self._monotonic)
 
-    def learn(self, at: datetime, asked: float, answered: float) -> None:
-        """Take in that the source's time was `at` somewhere between two monotonic instants.
-
-        The tightest answer wins; its certainty fades by 1 ms a second, so that drift is followed.
-        """
-        error = (answered - asked) / 2
-        if error <= self._error + (answered - self._monotonic) * 0.001:
-            self._at, self._monotonic, self._error = at, (asked + answered) / 2, error
+    def learn(self, reading: Reading) -> None:
+        """The tightest wins; its certainty fades by 1 ms a second, so that drift is followed. One
+        that contradicts what is known wins as well: a clock was put, or this machine slept."""
+        middle = (reading.asked + reading.answered) / 2
+        error_s = self._error_s + (reading.answered - self._monotonic) * 0.001
+        expected = self._at + timedelta(seconds=middle - self._monotonic)
+        is_other = abs((reading.at - expected).total_seconds()) > error_s + reading.error_s
+        if reading.error_s <= error_s or is_other:
+            self._at, self._monotonic, self._error_s = reading.at, middle, reading.error_s
 
 
 async def _wait(event: asyncio.Event, at_most: timedelta) -> None:

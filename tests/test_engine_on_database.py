@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import datetime as real
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, timedelta
@@ -15,7 +16,7 @@ from django.db import connections
 from incidents.actions import resume_monitor
 from monitors.actions import update_monitor
 from monitors.models import Assignment, Location, Monitor, Result
-from probe.engine import Engine, Limits
+from probe.engine import Engine, Limits, Reading
 from probe.values import Job, Observation, Status
 from tests.factories import TeamFactory, make_monitor
 from uptime.clock import database_now
@@ -59,6 +60,26 @@ class Running:
         await self.task
         for thread in self.threads:
             thread.close()
+
+
+def test_the_clock_is_read_closely_whatever_the_first_lease_has_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the first checks come early, by half of the time that took."""
+    spread_at = []
+    monkeypatch.setattr(
+        "uptime.local_engine.spread_overdue", lambda **_: spread_at.append(time.monotonic())
+    )
+
+    async def lease() -> Reading:
+        thread = DatabaseThread("lease")
+        source = LocalSource(owner=uuid4(), location_id=1, thread=thread)
+        reading, _ = await source.lease(limit=1, ahead=timedelta(0))
+        thread.close()
+        return reading
+
+    reading = asyncio.run(lease())
+    assert spread_at[0] <= reading.asked <= reading.answered
 
 
 async def pass_at_once(job: Job) -> Observation:

@@ -25,7 +25,9 @@ from monitors.leasing import (
     spread_overdue,
 )
 from monitors.specs import SpecCache
+from probe.engine import Reading
 from probe.values import Finished, Job
+from uptime.clock import database_now
 from uptime.database import again_on_conflict
 from uptime.intake import take_in
 from uptime.process import name_thread
@@ -78,24 +80,28 @@ class LocalSource:
         self._leased_at = float("-inf")
         self._told: datetime | None = None
 
-    async def lease(self, *, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
+    async def lease(self, *, limit: int, ahead: timedelta) -> tuple[Reading, list[Job]]:
         return await self._thread.run(lambda: self._lease(limit, ahead))
 
     async def release(self, jobs: Sequence[Job]) -> None:
         ids = [job.assignment_id for job in jobs]
         await self._thread.run(lambda: release_leases(owner=self._owner, assignment_ids=ids))
 
-    def _lease(self, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
+    def _lease(self, limit: int, ahead: timedelta) -> tuple[Reading, list[Job]]:
+        readings = []
         if time.monotonic() - self._leased_at > UNLEASED_FOR.total_seconds():
             self._catch_up()
-        now, leased = self._lease_due(limit, ahead)
-        put = self._clock_put(now)
+            # The first jobs go by it, and a lease of many says less exactly what time it is.
+            readings = [_read_clock(database_now) for _ in range(3)]
+        reading, leased = self._lease_due(limit, ahead)
+        put = self._clock_put(reading.at)
         if abs(put) > UNLEASED_FOR:
             log.warning("engine.clock.put", seconds=round(put.total_seconds(), 1))
             release_leases(owner=self._owner, assignment_ids=[one.assignment_id for one in leased])
             self._catch_up(is_put_back=put < timedelta())
-            now, leased = self._lease_due(limit, ahead)
-        self._leased_at, self._told = time.monotonic(), now
+            readings.clear()
+            reading, leased = self._lease_due(limit, ahead)
+        self._leased_at, self._told = time.monotonic(), reading.at
         specs = _specs.get((one.monitor_id, one.revision) for one in leased)
         jobs = [
             Job(
@@ -110,14 +116,18 @@ class LocalSource:
             for one in leased
             if one.monitor_id in specs
         ]
-        return now, jobs
+        return min([*readings, reading], key=lambda one: one.error_s), jobs
 
-    def _lease_due(self, limit: int, ahead: timedelta) -> tuple[datetime, list[Leased]]:
-        return again_on_conflict(
-            lambda: lease_due(
+    def _lease_due(self, limit: int, ahead: timedelta) -> tuple[Reading, list[Leased]]:
+        leased: list[Leased] = []
+
+        def lease() -> datetime:
+            now, leased[:] = lease_due(
                 owner=self._owner, location_id=self._location_id, limit=limit, ahead=ahead
             )
-        )
+            return now
+
+        return again_on_conflict(lambda: _read_clock(lease)), leased
 
     def _clock_put(self, now: datetime) -> timedelta:
         """How much more has passed by the database's clock than by ours since the last lease."""
@@ -130,6 +140,12 @@ class LocalSource:
             again_on_conflict(lambda: pull_back(location_id=self._location_id))
         again_on_conflict(lambda: spread_overdue(location_id=self._location_id))
         again_on_conflict(lambda: give_pings_time(location_id=self._location_id))
+
+
+def _read_clock(ask: Callable[[], datetime]) -> Reading:
+    asked = time.monotonic()
+    at = ask()
+    return Reading(at, asked, time.monotonic())
 
 
 class LocalSink:

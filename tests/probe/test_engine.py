@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from probe.engine import Engine, Limits, SourceClock
+from probe.engine import Engine, Limits, Reading, SourceClock
 from probe.lanes import LaneLimits
 from probe.values import Finished, Job, Observation, Spec, Status
 
@@ -40,14 +40,15 @@ class Table:
         self.due += jobs
         return jobs
 
-    async def lease(self, *, limit: int, ahead: timedelta) -> tuple[datetime, list[Job]]:
+    async def lease(self, *, limit: int, ahead: timedelta) -> tuple[Reading, list[Job]]:
         if self.leases_refused:
             self.leases_refused -= 1
             raise ConnectionError("the source is away")
         horizon = self.now() + ahead
         leased = [job for job in self.due if job.due_at <= horizon][:limit]
         self.due = [job for job in self.due if job not in leased]
-        return self.now(), leased
+        at = time.monotonic()
+        return Reading(self.now(), at, at), leased
 
     async def release(self, jobs: Sequence[Job]) -> None:
         self.released += jobs
@@ -300,9 +301,19 @@ def test_the_clock_follows_the_tightest_answer() -> None:
     clock = SourceClock()
     base = time.monotonic()
     noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    clock.learn(noon, base, base + 0.002)
-    clock.learn(noon + timedelta(seconds=60), base, base + 5)
-    assert abs(clock.now() - noon) < timedelta(seconds=1)
+    clock.learn(Reading(noon, base, base + 0.002))
+    clock.learn(Reading(noon + timedelta(seconds=40), base, base + 50))
+    passed = timedelta(seconds=time.monotonic() - base)
+    assert abs(clock.now() - noon - passed) < timedelta(seconds=5)
+
+
+def test_the_clock_follows_one_that_was_put() -> None:
+    clock = SourceClock()
+    base = time.monotonic()
+    noon = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    clock.learn(Reading(noon, base, base + 0.002))
+    clock.learn(Reading(noon - timedelta(hours=1), base + 1, base + 2))
+    assert clock.now() < noon - timedelta(minutes=59)
 
 
 async def test_checks_of_one_team_that_hang_leave_room_for_the_others() -> None:

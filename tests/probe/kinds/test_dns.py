@@ -5,7 +5,6 @@ import struct
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import dns.edns
@@ -625,14 +624,18 @@ async def test_answers_can_be_asserted(check: Check) -> None:
 
 
 async def test_silence_keeps_nobody_waiting(prober: Prober) -> None:
-    """What is answered has time for a busy machine; that it does not wait is seen below."""
     zone: dict[str, Outcome] = {"x.example": ["192.0.2.1"], "y.example": SILENCE}
     async with serve_names(zone) as names:
-        jobs = [
-            make_job("dns", name, resolver=names.address, timeout=timeout)
-            for name, timeout in [("x.example", 20), ("y.example", 1)] * 250
+        tasks = [
+            asyncio.create_task(
+                prober.observe(make_job("dns", name, resolver=names.address, timeout=60))
+            )
+            for name in ["y.example", "x.example"] * 250
         ]
-        seen = await asyncio.gather(*map(prober.observe, jobs))
-    assert {one.status for one in seen[::2]} == {Status.UP}
-    assert {one.reason for one in seen[1::2]} == {Reason.DNS_TIMEOUT}
-    assert median(one.latency_ms or 0 for one in seen[::2]) < 1000
+        silent, answered = tasks[::2], tasks[1::2]
+        seen = await asyncio.gather(*answered)
+        assert not any(task.done() for task in silent)
+        for task in silent:
+            task.cancel()
+        await asyncio.wait(silent)
+    assert {one.status for one in seen} == {Status.UP}
