@@ -74,6 +74,7 @@ def create_monitors(*, team: Team, drafts: Sequence[Accepted]) -> list[Monitor]:
                 status=Status.PENDING if draft.columns["enabled"] else Status.PAUSED,
                 created_at=now,
                 last_change_at=now,
+                updated_at=now,
                 **draft.columns,
             )
             for draft in drafts
@@ -128,6 +129,7 @@ def update_monitor(
         is_regrouped = {str(one.pk) for one in accepted.members} != set(before["members"])
         with _regrouping([locked.pk] if "tags" in changed else []):
             if changed or is_moved or is_tied or is_regrouped:
+                locked.updated_at = database_now()
                 locked.save()
         set_locations(locked, _ids(accepted.locations))
         if is_tied:

@@ -176,7 +176,8 @@ class Monitor(models.Model):
     message = models.TextField(blank=True, editable=False)
     last_change_at = models.DateTimeField(default=timezone.now, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    updated_at = models.DateTimeField(auto_now=True)
+    # By the database's clock, as all that is decided by: what covers a monitor does so since then.
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = MonitorQuerySet.as_manager()
 

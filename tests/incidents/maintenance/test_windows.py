@@ -1,6 +1,6 @@
 """What a maintenance window keeps quiet, and what is told at its end."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -155,6 +155,17 @@ def test_the_span_begins_when_the_window_does(team: Team, monitor: Monitor) -> N
     assert (monitor.status, monitor.last_change_at) == (Status.MAINTENANCE, begins_at)
     assert monitor.message == made.name
     assert_spans_meet(monitor)
+
+
+def test_a_machine_whose_clock_is_wrong_begins_no_maintenance_in_the_future(
+    team: Team, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window(team, tags=["us"])
+    monkeypatch.setattr("django.utils.timezone.now", lambda: datetime.now(UTC) + 10 * MINUTE)
+    update_monitor(monitor=monitor, values={"tags": ["us"]})
+    monitor = look(monitor)
+    assert monitor.status == Status.MAINTENANCE
+    assert monitor.last_change_at <= database_now()
 
 
 def test_looking_again_changes_nothing(team: Team, monitor: Monitor) -> None:
