@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F, Min, Sum
+from django.db.models import Min
 
 from accounts.models import Team
 from alerts.messages import REPORT, facts_of_report
@@ -17,8 +17,9 @@ from alerts.models import Channel, Delivery, Report, ReportPeriod
 from alerts.outbox import REPORT_STEP, announce
 from alerts.recaps import Expiring, ReportFacts, Slow, Troubled
 from incidents.models import Incident
+from monitors.days import mean_latency
 from monitors.figures import time_spent
-from monitors.models import Assignment, DayRollup, Monitor
+from monitors.models import Assignment, Monitor
 from monitors.statistics import add_statistics
 
 SENT_FROM = timedelta(hours=6)  # after the period's end: rolled up by then, and read in the morning
@@ -108,24 +109,8 @@ def read_report(
 
 
 def _slowest(names: dict[UUID, str], since: datetime, until: datetime) -> list[Slow]:
-    monitors = dict(Assignment.objects.filter(monitor__in=names).values_list("pk", "monitor_id"))
-    rows = (
-        DayRollup.objects.filter(
-            assignment__in=monitors, started_at__gte=since, started_at__lt=until
-        )
-        .values("assignment")
-        .annotate(total=Sum("latency_sum_ms"), answered=Sum(F("up") + F("degraded")))
-        .values_list("assignment", "total", "answered")
-    )
-    totals: dict[UUID, tuple[float, int]] = {}
-    for assignment, total, answered in rows:
-        before = totals.get(monitors[assignment], (0.0, 0))
-        totals[monitors[assignment]] = (before[0] + total, before[1] + answered)
-    found = [
-        Slow(name=names[pk], latency_ms=round(total / answered, 1))
-        for pk, (total, answered) in totals.items()
-        if answered
-    ]
+    means = mean_latency(list(names), since=since, until=until)
+    found = [Slow(name=names[pk], latency_ms=round(mean, 1)) for pk, mean in means.items()]
     return sorted(found, key=lambda one: -one.latency_ms)[:NAMED]
 
 

@@ -144,3 +144,24 @@ def hourly_latency(
         for monitor_id, hour, mean in cursor:
             found.setdefault(monitor_id, []).append((hour, mean))
     return found
+
+
+def mean_latency(
+    monitor_ids: Sequence[UUID], *, since: datetime, until: datetime
+) -> dict[UUID, float]:
+    """Each monitor's mean latency in ms over these UTC days, as far as they are rolled up.
+
+    All its locations together; one of which no check was timed, like a heartbeat, is left out.
+    """
+    with hot_cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT a.monitor_id, sum(d.latency_sum_ms) / sum({CHECKS_SQL})::float8
+            FROM monitors_assignment AS a
+            JOIN monitors_dayrollup AS d ON d.assignment_id = a.id
+            WHERE a.monitor_id = ANY(%s) AND d.started_at >= %s AND d.started_at < %s
+            GROUP BY a.monitor_id HAVING sum({CHECKS_SQL}) > 0
+            """,  # noqa: S608 - a literal of this package
+            [list(monitor_ids), since, until],
+        )
+        return dict(cursor.fetchall())

@@ -13,6 +13,7 @@ from alerts.actions import create_channel, update_channel
 from alerts.dispatch import Dispatcher
 from alerts.models import Channel, Delivery, ReportPeriod
 from alerts.reports import LATEST, SENT_FROM, last_period, read_report, send_reports
+from monitors.histograms import bucket_of
 from monitors.models import Assignment, DayRollup, Location, Monitor, StatusSpan
 from tests.alerts.scenes import fail, make_monitor, send_due
 from tests.servers.smtp import MailServer
@@ -52,7 +53,9 @@ def watched(team: Team, name: str, *, down: timedelta = timedelta()) -> Monitor:
     return monitor
 
 
-def roll_up(monitor: Monitor, *, checks: int, latency_ms: float, **assignment: object) -> None:
+def roll_up(
+    monitor: Monitor, *, checks: int, latency_ms: float, untimed: int = 0, **assignment: object
+) -> None:
     """A day of the week before `MONDAY`."""
     made = Assignment.objects.create(
         monitor=monitor, location=Location.objects.get(slug=Location.LOCAL), **assignment
@@ -61,11 +64,11 @@ def roll_up(monitor: Monitor, *, checks: int, latency_ms: float, **assignment: o
         assignment=made,
         started_at=MONDAY - 2 * DAY,
         latency_sum_ms=latency_ms * checks,
-        up=checks,
+        up=checks + untimed,
         degraded=0,
         down=0,
         unknown=0,
-        histogram={},
+        histogram={bucket_of(latency_ms): checks} if checks else {},
     )
 
 
@@ -86,9 +89,9 @@ def test_the_last_whole_period(period: str, now: str, since: str, until: str) ->
 
 @pytest.mark.django_db
 def test_a_week_in_figures(team: Team) -> None:
-    watched(team, "Steady")
+    roll_up(watched(team, "Steady"), checks=0, latency_ms=0, untimed=10)
     shop = watched(team, "Shop", down=timedelta(hours=42))
-    roll_up(shop, checks=10, latency_ms=250, cert_expires_at=MONDAY + 9 * DAY)
+    roll_up(shop, checks=10, latency_ms=250, untimed=10, cert_expires_at=MONDAY + 9 * DAY)
     incident = fail(shop).incident
     incident.started_at = MONDAY - timedelta(hours=42)
     incident.save()
