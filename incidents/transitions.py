@@ -54,9 +54,7 @@ def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
     open_incidents = _open_incidents(monitors)
     verdicts = []
     for monitor in monitors:
-        if monitor.status == Status.MAINTENANCE or _waits_for_proof(
-            monitor, states[monitor.id], checked_at[monitor.id]
-        ):
+        if monitor.status == Status.MAINTENANCE:
             continue
         incident = open_incidents.get(monitor.id)
         verdict = decide_verdict(
@@ -65,6 +63,10 @@ def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
             before=_status_before(monitor, incident),
             changed_at=monitor.last_change_at,
         )
+        if verdict.status in TROUBLE and _waits_for_proof(
+            monitor, states[monitor.id], checked_at[monitor.id]
+        ):
+            continue
         if verdict.status in TROUBLE and _outlasts(monitor, states[monitor.id]):
             verdict = replace(verdict, since=monitor.last_change_at)
         verdicts.append((monitor, incident, verdict))

@@ -279,6 +279,18 @@ def test_each_place_in_trouble_has_to_prove_it(team: Team) -> None:
     assert told() == ["down"]
 
 
+def test_trouble_of_too_few_places_need_not_be_proven(team: Team) -> None:
+    places = make_locations("local", "eu", "us")
+    monitor = make_monitor(team, failure_threshold=1, locations=places, quorum=2)
+    for place in places:
+        observe(monitor, UP, location=place)
+    made = window(team, monitor)
+    look(monitor)
+    observe(monitor, REFUSED, location="eu")
+    end_window(window=made)
+    assert look(monitor).status == Status.UP
+
+
 def test_a_missed_heartbeat_is_told_at_the_end_without_another_check(team: Team) -> None:
     monitor = make_monitor(team, kind="heartbeat", failure_threshold=1)
     monitor = observe(monitor, UP)
