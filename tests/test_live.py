@@ -183,6 +183,20 @@ def test_what_is_said_while_nobody_listens_is_told_once_somebody_does(
         pass
 
 
+def test_a_notice_that_nobody_understands_ends_nothing(
+    hub: Hub, read: Callable[..., Reader]
+) -> None:
+    """As of a newer version beside this one."""
+    monitor = make_monitor()
+    reader = read(monitor.team)
+    with connection.cursor() as cursor:
+        cursor.execute("NOTIFY changes, 'planets 1'")
+    see(monitor)
+    pause_monitor(monitor=monitor)
+    while reader.next().data.get("status") != "paused":
+        pass
+
+
 def test_the_end_of_the_process_ends_every_stream(hub: Hub, read: Callable[..., Reader]) -> None:
     reader = read(TeamFactory())
     hub.is_ending = lambda: True

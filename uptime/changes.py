@@ -34,10 +34,10 @@ def tell_changed(topic: Topic, ids: Iterable[object]) -> None:
         )
 
 
-def read_notice(notice: str) -> tuple[Topic, list[str]]:
-    """What a notice says: the topic and the ids."""
+def read_notice(notice: str) -> tuple[str, list[str]]:
+    """What a notice says: the topic, which may be one of a newer version's, and the ids."""
     topic, _, ids = notice.partition(" ")
-    return Topic(topic), ids.split(",")
+    return topic, ids.split(",")
 
 
 def _notices(topic: Topic, ids: Iterable[object]) -> Iterator[str]:

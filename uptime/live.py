@@ -17,6 +17,7 @@ from threading import Lock, Thread
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.models import Q
 from pydantic_core import to_json
@@ -28,6 +29,8 @@ from uptime.bell import Bell
 from uptime.changes import CHANNEL, Topic, read_notice
 from uptime.clock import database_now
 from uptime.database import Outage
+
+log = structlog.get_logger(__name__)
 
 KEEP_ALIVE_S = 15.0
 """A stream that has nothing to say says so this often, so that nobody on the way cuts it."""
@@ -178,6 +181,9 @@ class Hub:
                 except (DatabaseError, InterfaceError) as error:
                     outage.begin(error)
                     time.sleep(_LISTEN_S)
+                except Exception:  # the loop's edge: whoever listens later must not find it dead
+                    log.exception("live.step.failed")
+                    time.sleep(_LISTEN_S)
                 else:
                     outage.end()
                 finally:
@@ -201,11 +207,10 @@ class Hub:
             if self._told_until is not None:  # it was away: what was told meanwhile is lost
                 self._catch_up(self._present(), self._told_until)
             self._told_until = database_now()
-        with self._lock:
-            new, self._new = self._new, []
-        for one in new:
-            if one.since is not None:
-                self._catch_up([one], _instant(one.since))
+        while self._new:  # only this thread takes one away, once it has been told
+            if (since := self._new[0].since) is not None:
+                self._catch_up(self._new[:1], _instant(since))
+            del self._new[0]
         if time.monotonic() >= self._let_go_at:
             self._let_go_at = time.monotonic() + _GOOD_FOR_S
             self._let_go()
@@ -226,7 +231,7 @@ class Hub:
             return list(self._subscriptions)
 
     def _tell(self, notices: Sequence[str]) -> None:
-        named: defaultdict[Topic, set[str]] = defaultdict(set)
+        named: defaultdict[str, set[str]] = defaultdict(set)
         for notice in notices:
             topic, ids = read_notice(notice)
             named[topic].update(ids)
