@@ -16,12 +16,15 @@ from monitors.reads import MonitorRow, monitor_rows
 HALF_HOUR = timedelta(minutes=30)
 SPARK_HOURS = 24
 
-# What a cell of a bar is called that had some of each: the worst that was in it.
-_NAMES = {
+# What a cell of a bar is called that had some of each: the worst that was in it; without trouble,
+# what most of it was: a moment of waiting for the first check hides no day of being up.
+_TROUBLE = {
     Status.DOWN: "down",
     Status.RECOVERING: "down",
     Status.DEGRADED: "degraded",
     Status.MAINTENANCE: "maintenance",
+}
+_QUIET = {
     Status.UNKNOWN: "unknown",
     Status.PAUSED: "paused",
     Status.PENDING: "unknown",
@@ -85,10 +88,12 @@ def bars_of(lived: Lived, window: Window) -> list[Bar]:
     """The window's cells, neighbours of one colour being one bar; what was not yet is left out."""
     begun = lived.begun
     first = 0 if begun is None else max((begun - window.since) // window.cell, 0)
-    names = [
-        _name_of(lived.spent.get(number, {})) if begun is not None and number >= first else ""
-        for number in range(window.cells)
-    ]
+    names = [""] * window.cells
+    if begun is not None:
+        for number in range(first, window.cells):
+            start = window.since + number * window.cell
+            known = min(start + window.cell, window.until) - max(start, begun)
+            names[number] = _name_of(lived.spent.get(number, {}), known)
     return cell_bars(names, since=window.since, cell=window.cell)
 
 
@@ -100,5 +105,10 @@ def uptime_of(lived: Lived, window: Window) -> float | None:
     return time_of(total, window.since, window.until, lived.begun).uptime_percent
 
 
-def _name_of(spent: Mapping[Status, timedelta]) -> str:
-    return next((name for status, name in _NAMES.items() if spent.get(status)), "up")
+def _name_of(spent: Mapping[Status, timedelta], known: timedelta) -> str:
+    """Of a cell of which so much is known; what no status but up took was up."""
+    if trouble := next((name for status, name in _TROUBLE.items() if spent.get(status)), ""):
+        return trouble
+    longest = max(_QUIET, key=lambda status: spent.get(status, timedelta()))
+    up = known - sum(spent.values(), timedelta())
+    return "up" if up >= spent.get(longest, timedelta()) else _QUIET[longest]

@@ -107,7 +107,9 @@ def bars_words(component: ComponentView) -> str:
 def uptime_words(component: ComponentView) -> str:
     if component.uptime_percent is None:
         return str(ComponentStatus.UNKNOWN.label)
-    return _("%(percent)s uptime") % {"percent": percent(component.uptime_percent)}
+    # the sign does not stand alone in a line
+    shown = percent(component.uptime_percent).replace(" ", "\N{NO-BREAK SPACE}")
+    return _("%(percent)s uptime") % {"percent": shown}
 
 
 def day_date(value: date) -> str:

@@ -21,6 +21,7 @@ from monitors.models import (
     Status,
     StatusSpan,
 )
+from monitors.overview import overview_rows, window_of
 from tests.factories import MembershipFactory, TeamFactory, make_monitor
 from tests.pages.conftest import signed_in
 from uptime.clock import database_now
@@ -89,6 +90,21 @@ def test_a_place_that_is_none_is_the_beginning(client: Client, team: Team, place
     make_monitor(team, name="Shop")
     assert Edge.read(place) is None
     assert ">Shop</a>" in page(client, page=place)
+
+
+def test_a_moment_of_waiting_hides_no_time_of_being_up(team: Team) -> None:
+    now = database_now()
+    window = window_of("24h", now)
+    waited, paused = make_some(team, Status.UP, Status.UP)
+    for monitor, status, share in ((waited, Status.PENDING, 0.01), (paused, Status.PAUSED, 0.9)):
+        StatusSpan.objects.filter(monitor=monitor).delete()
+        begun = window.since + 45 * window.cell
+        turned = begun + share * window.cell
+        StatusSpan.objects.create(monitor=monitor, status=status, started_at=begun, ended_at=turned)
+        StatusSpan.objects.create(monitor=monitor, status=Status.UP, started_at=turned)
+    rows = {one.monitor: one for one in overview_rows([waited, paused], window)}
+    assert {bar.name for bar in rows[waited].bars} == {"up"}
+    assert "paused" in {bar.name for bar in rows[paused].bars}
 
 
 def test_an_order_is_chosen(client: Client, team: Team) -> None:
