@@ -145,11 +145,11 @@ class Parcel:
 
     @property
     def manage_url(self) -> str:
-        return f"{settings.BASE_URL}/subscriptions/{self.subscriber.token}/"
+        return f"{self.page.public_origin}/subscriptions/{self.subscriber.token}/"
 
     @property
     def unsubscribe_url(self) -> str:
-        return f"{settings.BASE_URL}/subscriptions/{self.subscriber.token}/unsubscribe/"
+        return f"{self.manage_url}unsubscribe/"
 
     def words(self) -> dict[str, Any]:
         body = self.update.body if self.update else ""

@@ -78,8 +78,7 @@ def post_url(view: PageView, post: PostView) -> str:
 
 
 def _address(view: PageView) -> str:
-    parts = urlsplit(view.page.public_url)
-    return f"{parts.scheme}://{parts.netloc}/status/{view.page.public_name}"
+    return f"{view.page.public_origin}/status/{view.page.public_name}"
 
 
 def _written(view: PageView, kind: type[SyndicationFeed], suffix: str) -> bytes:

@@ -122,12 +122,16 @@ class StatusPage(models.Model):
         return f"/status/{self.public_name}/"
 
     @property
-    def public_url(self) -> str:
-        """Where readers find it: under its own domain if it has one."""
+    def public_origin(self) -> str:
+        """Where what belongs to it is asked for: at its own domain if it has one."""
         if self.domain:
-            scheme = "https" if settings.IS_HTTPS else "http"
-            return f"{scheme}://{self.domain}/"
-        return f"{settings.BASE_URL}{self.public_path}"
+            return f"{'https' if settings.IS_HTTPS else 'http'}://{self.domain}"
+        return str(settings.BASE_URL)
+
+    @property
+    def public_url(self) -> str:
+        """Where readers find it."""
+        return f"{self.public_origin}{'/' if self.domain else self.public_path}"
 
 
 class Component(models.Model):

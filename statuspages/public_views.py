@@ -12,6 +12,7 @@ from django.core import signing
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.shortcuts import redirect, render
 from django.utils import translation
+from django.utils.crypto import constant_time_compare
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_exempt
@@ -30,6 +31,8 @@ REMEMBERED_S = 30 * 24 * 3600
 # Of one address, for one page, in a minute.
 TRIES = Budget(10)
 _SALT = "statuspages.gate"
+# What people open asks for the password itself; of the rest, the answer is for programs.
+_WITH_DOOR = ("index", "history")
 
 
 @public
@@ -128,7 +131,7 @@ def _gated(request: HttpRequest, gate: Gate, document: str) -> HttpResponse:
         return _door(request, gate, _("Too many tries. Wait a minute."), status=429)
     if given and check_password(given, gate.password):
         return _let_in(request, gate)
-    if document != "index":
+    if document not in _WITH_DOOR:
         response = HttpResponse(status=401)
         response.headers["WWW-Authenticate"] = f'Basic realm="{gate.public_name}", charset="UTF-8"'
         return response
@@ -149,7 +152,7 @@ def _gate_of(page: StatusPage) -> Gate:
 
 
 def _may_pass(request: HttpRequest, gate: Gate) -> bool:
-    if request.COOKIES.get(gate.cookie) == gate.key:
+    if constant_time_compare(request.COOKIES.get(gate.cookie, ""), gate.key):
         return True
     # Programs that read a feed send the password with each request (RFC 7617), under any name.
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")

@@ -176,8 +176,8 @@ def remove_status_page(request: TeamRequest, page_id: UUID) -> HttpResponse:
 def page_embeds(request: TeamRequest, page_id: UUID) -> HttpResponse:
     """Feeds, badges and the widget, ready to be copied."""
     page = _page(request.team, page_id)
-    parts = page.public_url.split("/status/", 1)[0].rstrip("/")
-    context = {**_common(page), "base": f"{parts}{page.public_path.rstrip('/')}", "site": parts}
+    site = page.public_origin
+    context = {**_common(page), "base": f"{site}{page.public_path.rstrip('/')}", "site": site}
     return render_page(request, "statuspages/team/embeds.html", context)
 
 

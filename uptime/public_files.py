@@ -30,7 +30,7 @@ def serve_published(app: App, files: PublicFiles, *, base_url: str) -> App:
             page = f"/status/{name}"
             if path == "/":
                 path = f"{page}/"
-            elif not path.startswith((f"{page}/", f"{page}.", *_ALSO_THERE)):
+            elif path != page and not path.startswith((f"{page}/", f"{page}.", *_ALSO_THERE)):
                 await _send(send, _nothing_here(), with_body=True)
                 return
             # Django answers to the installation's own name.

@@ -31,8 +31,17 @@ def test_a_stranger_sees_a_door(gated: StatusPage) -> None:
     assert 'type="password"' in answer.content.decode()
     assert "components" not in answer.content.decode()
     assert answer["Cache-Control"] == "no-store"
-    for rest in (".json", ".rss", ".ics", "/badge.svg", "/history/", "/embed/"):
+    for rest in (".json", ".rss", ".ics", "/badge.svg", "/embed/"):
         assert Client().get(f"/status/acme{rest}").status_code == 401
+
+
+def test_a_link_to_its_history_leads_to_the_same_door(gated: StatusPage) -> None:
+    client = Client()
+    history = f"{ADDRESS}history/"
+    assert 'type="password"' in client.get(history).content.decode()
+    answer = client.post(history, {"password": "open sesame"})
+    assert answer.headers["Location"] == history
+    assert "History" in client.get(history).content.decode()
 
 
 def test_the_password_opens_it_and_is_remembered(gated: StatusPage) -> None:

@@ -217,6 +217,8 @@ async def test_a_domain_of_its_own_shows_the_page_and_nothing_else(
     await web.get("/static/css/status.css", host="status.acme.example")
     (passed,) = web.passed_on
     assert (b"host", b"uptime.example") in passed["headers"]
+    await web.get("/status/acme", host="status.acme.example")  # which leads to the page
+    assert len(web.passed_on) == 2
 
 
 async def test_no_page_takes_the_products_own_name(files: PublicFiles, web: Web) -> None:

@@ -102,6 +102,19 @@ def test_from_asking_over_confirming_to_one_click(
     assert Client().get(link[1]).status_code == 404
 
 
+def test_the_links_are_of_the_pages_own_domain(
+    page: StatusPage, courier: Courier, mail_server: MailServer, settings: Settings
+) -> None:
+    settings.IS_HTTPS = True
+    update_page(page=page, values={"domain": "status.acme.example"})
+    subscribed(page)
+    publish_post(page=page, values=INCIDENT)
+    courier.step()
+    (told,) = mail_server.mails
+    assert "https://status.acme.example/subscriptions/" in told["List-Unsubscribe"]
+    assert "https://uptime.example/" not in told.as_string()
+
+
 def test_whoever_asks_learns_nothing_of_others_and_nobody_is_flooded(page: StatusPage) -> None:
     subscribed(page)
     for _ in range(3):
