@@ -258,7 +258,8 @@ def test_a_deadlock_is_tried_again(lines: list[dict[str, object]]) -> None:
         wait_for_a_waiter()
         Assignment.objects.select_for_update().get(pk=assignment.pk)
     taking.join()
-    assert done_again(lines) == ["DeadlockDetected"]
+    # More than once, where it comes back before the other has woken up.
+    assert set(done_again(lines)) == {"DeadlockDetected"}
     assert len(results()) == 1
 
 

@@ -6,7 +6,6 @@ import os
 import socket
 import tracemalloc
 from collections.abc import Callable
-from statistics import median
 
 import pytest
 from hypothesis import given, settings
@@ -255,8 +254,9 @@ async def test_a_thousand_checks_of_which_half_hang(prober: Prober) -> None:
         tcp, resolver = f"127.0.0.1:{server.port}", names.address
         jobs = []
         for number in range(1000):
-            # The good ones have time for a busy machine; that they do not wait is seen below.
-            word, timeout = ("good", 20) if is_good(number) else ("hang", 2)
+            word, timeout = (
+                ("good", 60) if is_good(number) else ("hang", 2 if number % 20 == 5 else 60)
+            )
             match number // 2 % 3:
                 case 0:
                     job = make_job("redis", tcp, timeout=timeout, query=f"GET {word}")
@@ -266,11 +266,14 @@ async def test_a_thousand_checks_of_which_half_hang(prober: Prober) -> None:
                     send = {"send": word, "expect": "PONG"}
                     job = make_job("tcp", tcp, timeout=timeout, **send)
             jobs.append(job)
-        seen = await asyncio.gather(*(prober.observe(job) for job in jobs))
-    good = [one for number, one in enumerate(seen) if is_good(number)]
-    hung = [one for number, one in enumerate(seen) if not is_good(number)]
+        checks = [asyncio.create_task(prober.observe(job)) for job in jobs]
+        good = await asyncio.gather(*checks[::2])
+        patient = [task for task in checks[1::2] if task not in checks[5::20]]
+        assert not any(task.done() for task in patient)  # the good ones did not wait for them
+        hung = await asyncio.gather(*checks[5::20])
+        for task in patient:
+            task.cancel()
+        await asyncio.wait(patient)
     assert {one.status for one in good} == {Status.UP}
-    assert median(one.latency_ms or 0 for one in good) < 2000  # they did not wait for the hung
-    late = {Reason.TIMEOUT, Reason.DNS_TIMEOUT}
-    assert {one.reason for one in hung} == late
+    assert {one.reason for one in hung} == {Reason.TIMEOUT, Reason.DNS_TIMEOUT}
     assert all((one.latency_ms or 0) >= 2000 for one in hung)
