@@ -17,6 +17,7 @@ function showTimes() {
 // ------------------------------------------------------------------ days
 
 const tip = document.getElementById("tip");
+const wordsOf = (id) => document.getElementById(id).content.textContent;
 
 function showDay(bars, event) {
   const svg = bars.querySelector("svg");
@@ -29,7 +30,7 @@ function showDay(bars, event) {
   const title = document.createElement("b");
   title.textContent = dayFormat.format(day);
   const words = told ? told.textContent.slice(told.textContent.indexOf(":") + 1).trim()
-    : document.getElementById(isKnown ? "calm-words" : "unknown-words").innerHTML;
+    : wordsOf(isKnown ? "calm-words" : "unknown-words");
   tip.replaceChildren(title, words);
   tip.hidden = false;
   const middle = box.left + ((place + 0.5) / count) * box.width;
@@ -55,10 +56,27 @@ function main() {
   return document.getElementById("main");
 }
 
-// Nothing is replaced under the hands of somebody who reads a list, marks text or fills in a form.
+// Nothing is replaced under the hands of somebody who marks text or fills in a form.
 function isBusy() {
   const selection = document.getSelection();
-  return (selection && !selection.isCollapsed) || main().contains(document.activeElement) && document.activeElement !== main();
+  if (selection && !selection.isCollapsed) return true;
+  const { activeElement } = document;
+  return main().contains(activeElement) && activeElement.matches("input, textarea, select");
+}
+
+// What is open stays open, and the focus stays where it is.
+function replaceMain(wanted) {
+  for (const details of main().querySelectorAll("details[id]")) {
+    const twin = wanted.querySelector(`#${CSS.escape(details.id)}`);
+    if (twin) twin.open = details.open;
+  }
+  const focused = document.activeElement;
+  const holder = main().contains(focused) ? focused.closest("[id]") : null;
+  const alike = (inside) => [...inside.querySelectorAll(focused.tagName)];
+  const place = holder ? alike(holder).indexOf(focused) : -1;
+  main().replaceWith(wanted);
+  const twin = holder && document.getElementById(holder.id);
+  if (twin) (alike(twin)[place] ?? twin).focus({ preventScroll: true });
 }
 
 async function refresh() {
@@ -69,11 +87,7 @@ async function refresh() {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     const wanted = fresh.getElementById("main");
     if (!wanted) throw new Error("no page");
-    for (const details of main().querySelectorAll("details[id]")) {
-      const twin = wanted.querySelector(`#${CSS.escape(details.id)}`);
-      if (twin) twin.open = details.open;
-    }
-    main().replaceWith(wanted);
+    replaceMain(wanted);
     document.title = fresh.title;
     const note = document.getElementById("stale-note");
     if (note) note.replaceChildren(...fresh.getElementById("stale-note").childNodes);
@@ -92,7 +106,7 @@ function tellIfStale() {
   const words = document.createElement("p");
   words.className = "stale";
   words.setAttribute("role", "status");
-  words.textContent = document.getElementById("stale-words").innerHTML;
+  words.textContent = wordsOf("stale-words");
   note.replaceChildren(words);
 }
 

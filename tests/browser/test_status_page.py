@@ -39,6 +39,21 @@ def test_a_subscriber_confirms_by_mail_and_hears_of_an_incident(
     wait_until(lambda: _shows(page, "Pictures load slowly"))  # as soon as it is rendered anew
 
 
+def test_what_a_reader_has_opened_does_not_keep_the_page_from_being_fresh(
+    new_reader: Callable[..., Reader],
+) -> None:
+    page = new_reader().page
+    page.goto("/status/lantern/")
+    fold = page.locator("details[id] > summary").first
+    fold.click()
+    is_open = fold.evaluate("fold => fold.parentElement.open")
+    page.evaluate("document.getElementById('main').dataset.seen = 'before'")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("#main:not([data-seen])")).to_be_visible()
+    expect(page.locator("details[id] > summary").first).to_be_focused()
+    assert page.locator("details[id]").first.evaluate("fold => fold.open") == is_open
+
+
 def _shows(page: Page, text: str) -> bool:
     page.goto("/status/lantern/")
     return page.get_by_text(text).first.is_visible()
