@@ -158,7 +158,7 @@ class Publisher:
         if is_round or changed or signatures.keys() != self._seen.keys():
             _clear_up()
         if is_round or badges != self._seen_badges:
-            publish_badges(now, fresh_for=FRESH_FOR * self._pace)
+            self._publish_badges(now)
         self._seen, self._seen_badges = signatures, badges
         if is_round:
             took = timedelta(seconds=time.monotonic() - began)
@@ -173,6 +173,14 @@ class Publisher:
             raise
         except Exception:  # the loop's edge: one page that can't be rendered keeps no other
             log.exception("publishing.page.failed", page=str(page.pk))
+
+    def _publish_badges(self, now: datetime) -> None:
+        try:
+            publish_badges(now, fresh_for=FRESH_FOR * self._pace)
+        except (DatabaseError, InterfaceError, OSError):
+            raise
+        except Exception:  # the loop's edge: badges that can't be drawn keep no page
+            log.exception("publishing.badges.failed")
 
 
 def _next_round(now: datetime, pace: timedelta) -> datetime:

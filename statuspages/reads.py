@@ -44,9 +44,11 @@ STATUS_OF = {
     Status.UP: ComponentStatus.OPERATIONAL,
     Status.DEGRADED: ComponentStatus.DEGRADED,
     Status.DOWN: ComponentStatus.MAJOR,
+    Status.RECOVERING: ComponentStatus.MAJOR,  # part of the stretch of down
     Status.MAINTENANCE: ComponentStatus.MAINTENANCE,
     Status.PAUSED: ComponentStatus.UNKNOWN,
     Status.PENDING: ComponentStatus.UNKNOWN,
+    Status.UNKNOWN: ComponentStatus.UNKNOWN,
 }
 _AS_MONITOR = {
     ComponentStatus.OPERATIONAL: Status.UP,

@@ -26,6 +26,7 @@ from statuspages.documents import Document
 from statuspages.models import Component, StatusPage
 from statuspages.places import PublicFiles
 from statuspages.publishing import Publisher
+from statuspages.reads import STATUS_OF
 from tests.factories import make_monitor
 from tests.statuspages.conftest import lived
 from uptime.asgi_types import Message
@@ -271,6 +272,32 @@ def test_the_embedded_page_may_be_framed_and_no_other(page: StatusPage) -> None:
     client = Client()
     assert "frame-ancestors *" in client.get("/status/acme/embed/")["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in client.get("/status/acme/")["Content-Security-Policy"]
+
+
+def test_badges_that_cannot_be_drawn_keep_no_page(
+    page: StatusPage,
+    monitor: Monitor,
+    publisher: Publisher,
+    files: PublicFiles,
+    now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(STATUS_OF, Status.UNKNOWN)
+    lived(monitor, (Status.UNKNOWN, now))
+    show_badges(monitor=monitor)
+    assert publisher.step(now) == 1
+    assert index(files)
+    publish_post(page=page, values={"title": "Slow search", "phase": "investigating"})
+    assert publisher.step(now) == 1
+    assert "Slow search" in index(files)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_monitor_in_any_state_has_badges(monitor: Monitor, now: datetime, status: Status) -> None:
+    lived(monitor, (status, now))
+    badge = show_badges(monitor=monitor)
+    shown = Client().get(f"/badge/{badge.key}/status.svg").content.decode()
+    assert f"status: {status.label.lower()}" in shown
 
 
 def test_badges_are_shown_to_whoever_has_the_key_until_they_are_hidden(

@@ -87,6 +87,21 @@ def test_a_monitor_is_seen_through_its_component(
     assert [day.status for day in one.days[:60]] == [UNKNOWN] * 60
 
 
+@pytest.mark.parametrize("status", list(Status))
+def test_a_monitor_in_any_state_has_one_for_readers(
+    page: StatusPage, component: Component, monitor: Monitor, now: datetime, status: Status
+) -> None:
+    known = {
+        Status.UP: OPERATIONAL,
+        Status.DEGRADED: DEGRADED,
+        Status.DOWN: MAJOR,
+        Status.RECOVERING: MAJOR,
+        Status.MAINTENANCE: MAINTENANCE,
+    }
+    lived(monitor, (status, now))
+    assert shop(page_view(page, now)) == known.get(status, UNKNOWN)
+
+
 def test_a_component_by_hand_has_a_history_of_what_people_set(
     page: StatusPage, now: datetime
 ) -> None:
