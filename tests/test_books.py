@@ -31,7 +31,7 @@ def evidence() -> Evidence:
     """What was seen of a monitor that passed, failed for a while, and passed again."""
     team = TeamFactory()
     make_policy(team, WebhookFactory(team=team))
-    monitor = make_monitor(team, interval=5, retry_interval=1)
+    monitor = make_monitor(team, interval=50, retry_interval=10)
     seen = (UP, UP, DOWN, DOWN, DOWN, UP, UP)
     for observation in seen:
         check_when_due(monitor, observation)
@@ -57,7 +57,7 @@ def test_a_true_history_balances(evidence: Evidence) -> None:
 
 
 def test_missed_slots_balance_where_they_were_counted(evidence: Evidence) -> None:
-    Assignment.objects.update(next_due_at=F("next_due_at") + 30 * SECOND)
+    Assignment.objects.update(next_due_at=F("next_due_at") + 300 * SECOND)
     (found,) = audit(open_books(), evidence)
     assert found.endswith("6 instants have no result, 0 are missed")
     Assignment.objects.update(missed=6)

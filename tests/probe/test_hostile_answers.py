@@ -254,9 +254,8 @@ async def test_a_thousand_checks_of_which_half_hang(prober: Prober) -> None:
         tcp, resolver = f"127.0.0.1:{server.port}", names.address
         jobs = []
         for number in range(1000):
-            word, timeout = (
-                ("good", 60) if is_good(number) else ("hang", 2 if number % 20 == 5 else 60)
-            )
+            word = "good" if is_good(number) else "hang"
+            timeout = 2 if number % 20 == 5 else 60
             match number // 2 % 3:
                 case 0:
                     job = make_job("redis", tcp, timeout=timeout, query=f"GET {word}")
