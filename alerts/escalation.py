@@ -115,7 +115,7 @@ def _decide_alone(row_id: int, now: datetime) -> int:
 def _decide(due: QuerySet[Escalation], now: datetime) -> int:
     rows = list(
         due.select_related("incident__monitor", "incident_event", "step").select_for_update(
-            skip_locked=True, of=("self", "incident")
+            no_key=True, skip_locked=True, of=("self", "incident")
         )[:AT_ONCE]
     )
     if rows:

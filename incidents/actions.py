@@ -57,7 +57,7 @@ def stop_monitors(
     stop_checks([one.pk for one in monitors])
     _write_enabled(monitors, is_enabled=False, status=Status.PAUSED)
     rows = Incident.objects.filter(monitor__in=monitors).unresolved()
-    incidents = list(rows.select_for_update().order_by("id"))
+    incidents = list(rows.locked())
     are_secret = [one.is_secret for one in incidents]
     events = close_incidents(incidents, at=database_now(), message="The monitor was paused.", by=by)
     if is_recorded:
@@ -81,7 +81,7 @@ def resume_monitors(*, monitor_ids: Collection[UUID]) -> int:
 def _lock_monitors(monitor_ids: Collection[UUID], *, enabled: bool) -> list[Monitor]:
     """Lock these monitors and their assignments; returns those that are (not) enabled."""
     lock_assignments(monitor_ids)
-    locked = Monitor.objects.filter(pk__in=monitor_ids).select_for_update().order_by("id")
+    locked = Monitor.objects.filter(pk__in=monitor_ids).locked()
     return [one for one in locked if one.enabled == enabled]
 
 
@@ -109,7 +109,7 @@ def snooze_monitors(*, monitor_ids: Collection[UUID], length: timedelta, by: Use
     if not SHORTEST_SNOOZE <= length <= LONGEST_SNOOZE:
         raise Invalid({"seconds": ["Should be from a minute to 30 days."]})
     chosen = Monitor.objects.filter(pk__in=monitor_ids)
-    locked = list(chosen.select_for_update().order_by("id"))
+    locked = list(chosen.locked())
     now = database_now()
     chosen.update(snoozed_at=Coalesce("snoozed_at", Value(now)), snoozed_until=now + length)
     message = f"Nobody is told until {now + length:%Y-%m-%d %H:%M} UTC."
@@ -129,7 +129,7 @@ def unsnooze_monitors(*, monitor_ids: Collection[UUID], by: User | None) -> int:
     """End their snoozes now: what is wrong is told within a second. Returns how many there were."""
     now = database_now()
     snoozed = Monitor.objects.filter(pk__in=monitor_ids, snoozed_until__gt=now)
-    locked = list(snoozed.select_for_update().order_by("id"))
+    locked = list(snoozed.locked())
     snoozed.update(snoozed_until=now)
     _note_snooze(locked, EventKind.UNSNOOZED, "Ended early.", by, now)
     record_each("monitor.unsnoozed", locked)
@@ -141,7 +141,7 @@ def _note_snooze(
 ) -> None:
     tell_changed(Topic.MONITORS, [one.pk for one in monitors])
     rows = Incident.objects.filter(monitor__in=monitors).unresolved()
-    incidents = list(rows.select_for_update().order_by("id"))
+    incidents = list(rows.locked())
     IncidentEvent.objects.bulk_create(
         IncidentEvent(incident=one, kind=kind, at=at, message=message, author=by)
         for one in incidents
@@ -207,7 +207,7 @@ def close_by_hand(*, incident: Incident, by: User | None) -> Transition:
     Callers go through `uptime.operations.resolve_incident`, which also tells people.
     """
     start_checks([incident.monitor])
-    monitor = Monitor.objects.select_for_update().get(pk=incident.monitor_id)
+    monitor = Monitor.objects.locked().get(pk=incident.monitor_id)
     locked = _lock(incident)
     if locked.status == IncidentStatus.RESOLVED:
         raise Conflict("The incident is already resolved.")
@@ -241,4 +241,4 @@ def add_update(
 
 
 def _lock(incident: Incident) -> Incident:
-    return Incident.objects.select_for_update().get(pk=incident.pk)
+    return Incident.objects.locked().get(pk=incident.pk)

@@ -37,6 +37,12 @@ class IncidentQuerySet(models.QuerySet["Incident"]):
     def unresolved(self) -> Self:
         return self.exclude(status=IncidentStatus.RESOLVED)
 
+    def locked(self, *, skip_locked: bool = False) -> Self:
+        """As `monitors.models.MonitorQuerySet.locked`."""
+        return self.order_by("id").select_for_update(
+            no_key=True, skip_locked=skip_locked, of=("self",)
+        )
+
 
 class Incident(models.Model):
     """One stretch of trouble of one monitor, from its first failing check to its recovery.

@@ -54,7 +54,7 @@ def review_doubts(now: datetime) -> list[Transition]:
     if not doubted:
         return []
     # All of their locks before those of any incident, as everywhere.
-    list(Monitor.objects.filter(pk__in=doubted).select_for_update().order_by("id"))
+    list(Monitor.objects.filter(pk__in=doubted).locked())
     return settle({one: until for one, (_, until) in doubted.items()}) + settle_groups(doubted)
 
 
@@ -66,7 +66,7 @@ def end_snoozes(now: datetime) -> list[Transition]:
     is over.
     """
     due = Monitor.objects.filter(snoozed_until__lte=now)
-    monitors = list(due.select_for_update(skip_locked=True).order_by("id")[:AT_ONCE])
+    monitors = list(due.locked(skip_locked=True)[:AT_ONCE])
     if not monitors:
         return []
     found = [
@@ -101,7 +101,7 @@ def _of_snoozed(monitors: Iterable[Monitor]) -> list[Incident]:
     rows = Incident.objects.filter(monitor__in=by_id).filter(
         ~Q(status=IncidentStatus.RESOLVED) | Q(pk__in=ended.values("incident"))
     )
-    found = list(rows.select_for_update().order_by("id"))
+    found = list(rows.locked())
     for incident in found:
         incident.monitor = by_id[incident.monitor_id]
     return found
@@ -142,12 +142,10 @@ def calm_down(now: datetime) -> list[Transition]:
         return []
     monitors = {
         monitor.id: monitor
-        for monitor in Monitor.objects.filter(id__in=waiting.values())
-        .select_for_update(skip_locked=True)
-        .order_by("id")
+        for monitor in Monitor.objects.filter(id__in=waiting.values()).locked(skip_locked=True)
     }
     # Due once more: since they were found, a check may have changed them.
-    incidents = due.filter(pk__in=waiting, monitor__in=monitors).select_for_update().order_by("id")
+    incidents = due.filter(pk__in=waiting, monitor__in=monitors).locked()
     found = [_calm(incident, monitors[incident.monitor_id], now) for incident in incidents]
     return [transition for transition in found if transition]
 
@@ -178,12 +176,7 @@ def review_held(now: datetime) -> list[Transition]:
 
     The number of statements does not depend on how many incidents there are.
     """
-    incidents = list(
-        _in_question()
-        .select_related("monitor")
-        .select_for_update(skip_locked=True, of=("self",))
-        .order_by("id")[:AT_ONCE]
-    )
+    incidents = list(_in_question().select_related("monitor").locked(skip_locked=True)[:AT_ONCE])
     if not incidents:
         return []
     review = _Review(Family.of([incident.monitor for incident in incidents]), now)

@@ -49,7 +49,7 @@ def settle(checked_at: Mapping[UUID, datetime]) -> list[Transition]:
     transaction holds the locks of the assignments that it changed.
     """
     rows = Monitor.objects.filter(id__in=checked_at, enabled=True).exclude(kind=GROUP)
-    monitors = list(rows.select_for_update().order_by("id"))
+    monitors = list(rows.locked())
     states = _states_of(monitors)
     open_incidents = _open_incidents(monitors)
     verdicts = []
@@ -79,7 +79,7 @@ def settle_groups(doubted: Mapping[UUID, tuple[datetime, datetime]]) -> list[Tra
     `doubted` maps each group to the stretch of time within which something of it changed.
     """
     rows = Monitor.objects.filter(id__in=doubted, enabled=True, kind=GROUP)
-    groups = list(rows.select_for_update().order_by("id"))
+    groups = list(rows.locked())
     open_incidents = _open_incidents(groups)
     tallies = tally_members([group.id for group in groups])
     verdicts = []
@@ -118,7 +118,7 @@ def _apply(
 
 def _open_incidents(monitors: Collection[Monitor]) -> dict[UUID, Incident]:
     incidents = Incident.objects.filter(monitor__in=monitors).unresolved()
-    return {one.monitor_id: one for one in incidents.select_for_update().order_by("id")}
+    return {one.monitor_id: one for one in incidents.locked()}
 
 
 def _status_before(monitor: Monitor, incident: Incident | None) -> Status:
@@ -461,7 +461,7 @@ def begin_maintenance(monitor_ids: Collection[UUID]) -> None:
     """Put those of these monitors under maintenance that a window covers now."""
     if not monitor_ids:
         return
-    monitors = list(Monitor.objects.filter(id__in=monitor_ids).select_for_update().order_by("id"))
+    monitors = list(Monitor.objects.filter(id__in=monitor_ids).locked())
     watched = [one for one in monitors if one.enabled and one.status != Status.MAINTENANCE]
     covers = covers_of(watched)
     incidents = _open_incidents(watched)
@@ -480,7 +480,7 @@ def end_maintenance(ended_at: Mapping[UUID, datetime]) -> list[Transition]:
     """
     if not ended_at:
         return []
-    monitors = Monitor.objects.filter(id__in=ended_at).select_for_update().order_by("id")
+    monitors = Monitor.objects.filter(id__in=ended_at).locked()
     ended = [one for one in monitors if one.status == Status.MAINTENANCE]
     changes = _Changes({}, {})
     for monitor in ended:

@@ -107,7 +107,7 @@ def update_monitor(
     with _unique_key(), transaction.atomic():
         # The assignments' locks come first, as everywhere.
         list(monitor.assignments.select_for_update().order_by("id"))
-        locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+        locked = Monitor.objects.locked().get(pk=monitor.pk)
         before = values_of(locked)
         base: dict[str, Any] = {"kind": locked.kind} if is_whole else dict(before)
         interval = values.get("interval", locked.interval_s)
@@ -155,7 +155,7 @@ def remove_monitors(*, monitor_ids: Collection[UUID]) -> int:
     which also closes what is open elsewhere.
     """
     lock_assignments(monitor_ids)
-    locked = _lock(monitor_ids)
+    locked = _lock(monitor_ids, is_end=True)
     chosen = Monitor.objects.filter(pk__in=locked)
     record_each("monitor.deleted", chosen.only("name", "team"))
     doubt_groups_of(dict.fromkeys(locked, database_now()))
@@ -225,10 +225,14 @@ def _may_be_checked_every(monitor: Monitor, interval_s: int) -> bool:
     return settings is None or interval_s >= settings.shortest_interval.total_seconds()
 
 
-def _lock(monitor_ids: Collection[UUID]) -> list[UUID]:
-    """Lock these monitors' rows, in the order in which everybody does."""
-    rows = Monitor.objects.filter(pk__in=monitor_ids).select_for_update().order_by("id")
-    return list(rows.values_list("pk", flat=True))
+def _lock(monitor_ids: Collection[UUID], *, is_end: bool = False) -> list[UUID]:
+    """Lock these monitors' rows, in the order in which everybody does.
+
+    At their end nothing new may refer to them. Otherwise that may: whoever commits such a row would
+    wait for us, and we perhaps for him.
+    """
+    rows = Monitor.objects.filter(pk__in=monitor_ids).order_by("id")
+    return list(rows.select_for_update(no_key=not is_end).values_list("pk", flat=True))
 
 
 def check_now(*, monitor: Monitor) -> datetime:
@@ -242,7 +246,7 @@ def check_now(*, monitor: Monitor) -> datetime:
         raise Conflict("A group is not checked: its members are.")
     with transaction.atomic():
         list(monitor.assignments.select_for_update().order_by("id"))
-        locked = Monitor.objects.select_for_update().get(pk=monitor.pk)
+        locked = Monitor.objects.locked().get(pk=monitor.pk)
         if not locked.enabled:
             raise Conflict("The monitor is paused: resume it first.")
         asked_at = database_now()

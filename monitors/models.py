@@ -81,6 +81,14 @@ class MonitorQuerySet(models.QuerySet["Monitor"]):
     def tagged(self, *tags: str) -> Self:
         return self.filter(tags__contains=list(tags))
 
+    def locked(self, *, skip_locked: bool = False) -> Self:
+        """Locked against whoever changes them, in the order in which everybody does so.
+
+        Not against new rows that refer to them: who commits such a row would wait for us, and we
+        perhaps for him.
+        """
+        return self.order_by("id").select_for_update(no_key=True, skip_locked=skip_locked)
+
     def worst_first(self) -> Self:
         """Order for the eye: what is wrong now comes first."""
         order = [

@@ -76,7 +76,7 @@ def _lock_by_key(team: Team, keys: Iterable[str]) -> list[Monitor]:
     wanted = Monitor.objects.visible_to(team).filter(key__in=keys)
     assignments = Assignment.objects.filter(monitor__in=wanted.values("id")).order_by("id")
     list(assignments.select_for_update(of=("self",)).values_list("id"))
-    return list(wanted.select_for_update().order_by("id"))
+    return list(wanted.locked())
 
 
 def _refuse_repeated_keys(items: Iterable[Mapping[str, Any]]) -> None:

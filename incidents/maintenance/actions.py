@@ -204,4 +204,4 @@ def _own_monitors(team: Team, ids: Collection[UUID]) -> list[Monitor]:
 
 
 def _lock(window: MaintenanceWindow) -> MaintenanceWindow:
-    return MaintenanceWindow.objects.select_for_update().get(pk=window.pk)
+    return MaintenanceWindow.objects.select_for_update(no_key=True).get(pk=window.pk)

@@ -51,9 +51,11 @@ def keep_maintenance(now: datetime) -> list[Transition]:
     windows = list(MaintenanceWindow.objects.begun(now))
     reaches = reaches_of(windows)
     on = [reach for reach in reaches if reach.window.is_on(now)]
-    begin_maintenance(_to_begin(on))
     over = [reach for reach in reaches if reach not in on]
-    ended = _ended(on, over, now)
+    begun, ended = _to_begin(on), _ended(on, over, now)
+    # Both in one order, as everybody locks them.
+    list(Monitor.objects.filter(pk__in=[*begun, *ended]).locked())
+    begin_maintenance(begun)
     transitions = end_maintenance(ended)
     if len(ended) < AT_ONCE:  # no monitor needs to know any more when these ended
         for reach in over:
