@@ -14,7 +14,8 @@ import structlog
 from django.db import connection, transaction
 
 from monitors.cadence import CATCH_UP, next_slot, plan_after_outage
-from monitors.models import Monitor
+from monitors.models import Monitor, Status
+from monitors.spans import Gap, store_gaps
 from monitors.specs import spec_of
 from probe.kinds import KINDS
 from probe.kinds.heartbeat import next_deadline
@@ -132,6 +133,8 @@ def release_orphans(*, living: Iterable[UUID]) -> int:
         return int(cursor.rowcount)
 
 
+# What was due for longer than this was not observed; shorter is a restart.
+UNOBSERVED_AFTER = timedelta(minutes=5)
 # Overdue by more is what an outage of ours left; by less, what a busy moment did.
 OVERDUE = timedelta(seconds=5)
 # So many are checked at once after an outage, as soon as may be; the rest waits for its turn.
@@ -158,6 +161,19 @@ def give_pings_time(*, location_id: int) -> int:
     if put_off:
         log.info("leases.deadlines.put_off", count=put_off, location=location_id)
     return put_off
+
+
+def note_unobserved(*, location_id: int) -> int:
+    """After an outage of ours: what nobody saw is neither up nor down in the history.
+
+    From the first check that was not made (of several locations the last one's) until now a monitor
+    was unknown; then it is again what it was, until a check says more. Returns how many were so.
+    Call it before the others: it goes by the instants that they move.
+    """
+    noted = _in_parts(lambda: _note_some(location_id))
+    if noted:
+        log.info("leases.unobserved.noted", count=noted, location=location_id)
+    return noted
 
 
 def pull_back(*, location_id: int) -> int:
@@ -209,6 +225,39 @@ def _lock_overdue(
     )
     rows: list[tuple[datetime, int, UUID, timedelta, datetime]] = cursor.fetchall()
     return rows
+
+
+def _note_some(location_id: int) -> int:
+    with hot_cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT m.id, due.since, clock_timestamp()
+            FROM (
+                SELECT DISTINCT monitor_id FROM monitors_assignment
+                WHERE location_id = %(location)s
+                  AND next_due_at < statement_timestamp() - %(after)s
+            ) AS late
+            JOIN monitors_monitor AS m ON m.id = late.monitor_id
+            CROSS JOIN LATERAL (
+                SELECT max(next_due_at) AS since FROM monitors_assignment
+                WHERE monitor_id = m.id AND is_active
+            ) AS due
+            WHERE m.status = ANY(%(seen)s) AND m.last_change_at < due.since
+              AND due.since < statement_timestamp() - %(after)s
+            ORDER BY m.id
+            LIMIT %(limit)s
+            FOR NO KEY UPDATE OF m
+            """,
+            {
+                "location": location_id,
+                "after": UNOBSERVED_AFTER,
+                "seen": [Status.UP, Status.DEGRADED, Status.DOWN, Status.RECOVERING],
+                "limit": _MOVED_AT_ONCE,
+            },
+        )
+        rows = cursor.fetchall()
+    store_gaps([Gap(*row) for row in rows])
+    return len(rows)
 
 
 def _put_off_some(location_id: int) -> int:

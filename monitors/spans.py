@@ -91,3 +91,53 @@ def store_statuses(changes: Sequence[StatusChange]) -> None:
         )
     doubt_groups_of({one.monitor_id: one.at for one in changes if one.at is not None})
     tell_changed(Topic.MONITORS, [one.monitor_id for one in changes])
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """That nobody knows how a monitor was from `since` to `until`, which is now.
+
+    `since` must lie after the monitor's `last_change_at`.
+    """
+
+    monitor_id: UUID
+    since: datetime
+    until: datetime
+
+
+def store_gaps(gaps: Sequence[Gap]) -> None:
+    """Cut what nobody knows out of monitors' present stretches; the caller holds their locks.
+
+    Each is again what it was, from the gap's end on, so that no group needs to look.
+    """
+    if not gaps:
+        return
+    columns: list[Any] = [
+        [one.monitor_id for one in gaps],
+        [one.since for one in gaps],
+        [one.until for one in gaps],
+    ]
+    rows = "unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[]) AS b(monitor_id, since, until)"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            UPDATE monitors_monitor AS m SET last_change_at = b.until
+            FROM {rows} WHERE m.id = b.monitor_id
+            """,  # noqa: S608 - `rows` is the literal above
+            columns,
+        )
+        cursor.execute(
+            f"""
+            WITH ended AS (
+                UPDATE monitors_statusspan AS s SET ended_at = b.since FROM {rows}
+                WHERE s.monitor_id = b.monitor_id AND s.ended_at IS NULL
+                RETURNING b.monitor_id, s.status, s.reason, b.since, b.until
+            )
+            INSERT INTO monitors_statusspan (monitor_id, status, reason, started_at, ended_at)
+            SELECT monitor_id, %s, '', since, until FROM ended
+            UNION ALL
+            SELECT monitor_id, status, reason, until, NULL FROM ended
+            """,  # noqa: S608 - likewise
+            [*columns, Status.UNKNOWN.value],
+        )
+    tell_changed(Topic.MONITORS, [one.monitor_id for one in gaps])

@@ -272,6 +272,9 @@ def test_a_clock_that_was_put_neither_misses_pings_nor_leaves_checks_for_later(
     monkeypatch.setattr(OtherTime, "passed", 0.0)
     check, heartbeat = make_monitor(interval=60), make_monitor(kind="heartbeat", interval=60)
     now = database_now()
+    long_ago = now - timedelta(hours=2)
+    Monitor.objects.filter(pk=check.pk).update(status="up", last_change_at=long_ago)
+    check.spans.update(status="up", started_at=long_ago)
     off = timedelta(seconds=passed_here)
     thread = DatabaseThread("test")
     source = LocalSource(owner=uuid4(), location_id=local_id(), thread=thread)
@@ -297,6 +300,7 @@ def test_a_clock_that_was_put_neither_misses_pings_nor_leaves_checks_for_later(
         asyncio.run(story())
     finally:
         thread.close()
+    assert check.spans.filter(status="unknown").exists() == (passed_here < 0)
     for one in Assignment.objects.filter(monitor=check):
         assert one.next_due_at is not None
         assert one.next_due_at <= database_now() + timedelta(seconds=60)

@@ -20,6 +20,7 @@ from monitors.leasing import (
     Leased,
     give_pings_time,
     lease_due,
+    note_unobserved,
     pull_back,
     release_leases,
     spread_overdue,
@@ -138,6 +139,7 @@ class LocalSource:
     def _catch_up(self, *, is_put_back: bool = False) -> None:
         if is_put_back:
             again_on_conflict(lambda: pull_back(location_id=self._location_id))
+        again_on_conflict(lambda: note_unobserved(location_id=self._location_id))
         again_on_conflict(lambda: spread_overdue(location_id=self._location_id))
         again_on_conflict(lambda: give_pings_time(location_id=self._location_id))
 

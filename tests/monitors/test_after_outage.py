@@ -1,16 +1,25 @@
 """An hour in which nothing ran: 20,000 monitors come back without a stampede."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from django.db import connection
 
+from incidents.transitions import stretch_of
 from monitors.cadence import next_slot
-from monitors.leasing import AT_ONCE, give_pings_time, lease_due, spread_overdue
-from monitors.models import Assignment, Location, Monitor
+from monitors.figures import time_spent
+from monitors.leasing import (
+    AT_ONCE,
+    give_pings_time,
+    lease_due,
+    note_unobserved,
+    spread_overdue,
+)
+from monitors.models import Assignment, Location, Monitor, Status, StatusSpan
 from tests.factories import TeamFactory, make_monitor
+from tests.incidents.scenes import assert_spans_meet, make_locations
 from uptime.clock import database_now
 
 pytestmark = pytest.mark.django_db
@@ -137,3 +146,48 @@ def test_deadlines_that_somebody_looks_at_are_left_to_them() -> None:
     found = Assignment.objects.get(monitor=heartbeat)
     assert give_pings_time(location_id=found.location_id) == 0
     assert Assignment.objects.get(monitor=heartbeat).next_due_at == overdue
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def lived(monitor: Monitor, status: str, *, due: datetime, **assignment: object) -> Monitor:
+    """One that has been so for a day, and was to be checked again at that time."""
+    day_ago = database_now() - timedelta(days=1)
+    Monitor.objects.filter(pk=monitor.pk).update(
+        status=status, reason="why", created_at=day_ago, last_change_at=day_ago
+    )
+    monitor.spans.update(status=stretch_of(Status(status)), reason="why", started_at=day_ago)
+    Assignment.objects.filter(monitor=monitor, **assignment).update(next_due_at=due)
+    monitor.refresh_from_db()
+    return monitor
+
+
+@pytest.mark.parametrize("status", ["up", "down", "recovering"])
+def test_what_nobody_observed_is_unknown_in_the_history_alone(status: str) -> None:
+    due = database_now() - timedelta(hours=1)
+    monitor = lived(make_monitor(), status, due=due)
+    local = Location.objects.get(slug=Location.LOCAL).id
+    assert note_unobserved(location_id=local) == 1
+    assert note_unobserved(location_id=local) == 0
+    again = Monitor.objects.get(pk=monitor.pk)
+    stretch = stretch_of(Status(status))
+    assert (again.status, again.reason) == (status, "why")
+    spans = list(monitor.spans.order_by("started_at").values_list("status", "started_at"))
+    assert spans[:2] == [(stretch, monitor.created_at), ("unknown", due)]
+    assert spans[2:] == [(stretch, again.last_change_at)]
+    assert_spans_meet(again)
+    now = database_now()
+    spent = time_spent([monitor.pk], since=now - timedelta(days=1), until=now)[monitor.pk]
+    assert timedelta(hours=1) <= spent.unknown < timedelta(hours=1, minutes=5)
+
+
+def test_a_restart_a_pause_and_what_another_place_saw_leave_no_gap() -> None:
+    now = database_now()
+    hour_ago = now - timedelta(hours=1)
+    lived(make_monitor(), "up", due=now - 4 * MINUTE)
+    lived(make_monitor(), "maintenance", due=hour_ago)
+    places = make_locations("local", "north")
+    lived(make_monitor(locations=places), "up", due=hour_ago, location__slug="local")
+    assert note_unobserved(location_id=Location.objects.get(slug=Location.LOCAL).id) == 0
+    assert not StatusSpan.objects.filter(status="unknown").exists()
