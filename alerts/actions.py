@@ -49,6 +49,7 @@ from alerts.rules import pager_types
 from incidents.models import Severity
 from monitors.models import Monitor
 from uptime.clock import database_now
+from uptime.database import lock_row
 from uptime.errors import Conflict, Invalid
 from uptime.secrets import MASK, keep_secrets, seal
 from uptime.validation import validate
@@ -122,6 +123,7 @@ def update_channel(*, channel: Channel, values: Mapping[str, Any]) -> Channel:
     """
     if not values:
         return channel
+    lock_row(channel)
     given = validate(_ChannelValues, {**_values_of(channel), **values})
     if given.type != channel.type:
         raise Invalid({"type": ["A channel keeps its type. Add another channel instead."]})
@@ -309,6 +311,7 @@ def update_policy(*, policy: Policy, values: Mapping[str, Any]) -> Policy:
     """Change what is given. Any of all, tags, names and monitors replaces the four."""
     if not values:
         return policy
+    lock_row(policy)
     stored = policy_values(policy)
     if not values.keys().isdisjoint(_REACHES):
         stored = {name: value for name, value in stored.items() if name not in _REACHES}

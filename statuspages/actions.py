@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 from pydantic import (
@@ -54,6 +54,7 @@ from statuspages.models import (
 )
 from statuspages.subscriptions import queue_mailings
 from uptime.clock import database_now
+from uptime.database import lock_row
 from uptime.errors import Conflict, Invalid
 from uptime.validation import validate
 from uptime.wall_clock import Instant
@@ -138,6 +139,7 @@ def create_page(*, team: Team, values: Mapping[str, Any]) -> StatusPage:
 @transaction.atomic
 def update_page(*, page: StatusPage, values: Mapping[str, Any]) -> StatusPage:
     """Change what is given. A password that is left out, or None, stays as it is."""
+    lock_row(page)
     stored = {name: getattr(page, name) for name in _PLAIN}
     _save_page(page, validate(PageValues, {**stored, **values}))
     record("status_page.changed", page, team=page.team_id, changed=values.keys())
@@ -166,7 +168,12 @@ def _save_page(page: StatusPage, given: PageValues) -> StatusPage:
     if password:
         page.password = make_password(password)
     page.changed_at = database_now()
-    page.save()
+    try:
+        with transaction.atomic():
+            page.save()
+    except IntegrityError as error:  # somebody took it a moment ago
+        field = "domain" if "domain" in str(error) else "slug"
+        raise Invalid({field: ["Another status page has it by now."]}) from None
     return page
 
 
@@ -237,6 +244,7 @@ def add_component(*, page: StatusPage, values: Mapping[str, Any]) -> Component:
 
 @transaction.atomic
 def update_component(*, component: Component, values: Mapping[str, Any]) -> Component:
+    lock_row(component)
     given = validate(ComponentValues, {**component_values(component), **values})
     return _save_component(component, given)
 
@@ -396,6 +404,7 @@ def add_post_update(*, post: Post, values: Mapping[str, Any], by: User | None = 
 
 @transaction.atomic
 def update_post(*, post: Post, values: Mapping[str, Any]) -> Post:
+    lock_row(post)
     given = validate(PostChanges, {**post_values(post), **values})
     if post.is_maintenance and given.ends_at is None and post.phase not in ENDS:
         raise Invalid({"ends_at": ["Say when the maintenance ends."]})

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import psycopg
 import structlog
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db.models import Model
 from psycopg import errors as postgres
 from psycopg.types.array import ListBinaryDumper
 
@@ -19,6 +20,14 @@ _AWAY_CLASSES = ("08", "53", "57P", "25006")
 
 _TRIES = 4
 _T = TypeVar("_T")
+
+
+def lock_row(row: Model) -> None:
+    """Have the row as it is now, which is nobody else's until the transaction ends.
+
+    Who changes some fields of a row begins here: what somebody else changed meanwhile stays.
+    """
+    row.refresh_from_db(from_queryset=type(row)._default_manager.select_for_update())
 
 
 @contextmanager

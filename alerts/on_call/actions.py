@@ -31,6 +31,7 @@ from alerts.models import (
     Schedule,
     ScheduleLayer,
 )
+from uptime.database import lock_row
 from uptime.errors import Invalid
 from uptime.validation import validate
 from uptime.wall_clock import YEARS, Instant, ZoneName
@@ -96,6 +97,7 @@ def update_schedule(*, schedule: Schedule, values: Mapping[str, Any]) -> Schedul
     """Change what is given; `layers` is one value."""
     if not values:
         return schedule
+    lock_row(schedule)
     _save(schedule, validate(_ScheduleValues, {**schedule_values(schedule), **values}))
     record("schedule.changed", schedule, team=schedule.team_id, changed=values.keys())
     return schedule
