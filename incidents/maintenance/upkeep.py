@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 
-from incidents.maintenance.reads import Reach, reaches_of, roll
+from incidents.maintenance.reads import reaches_of, roll
 from incidents.models import MaintenanceWindow
 from incidents.transitions import (
     Transition,
@@ -27,7 +27,7 @@ from incidents.transitions import (
     end_maintenance,
     settle,
 )
-from monitors.models import Assignment, Monitor, MonitorQuerySet, Status
+from monitors.models import Assignment, Monitor, Status
 from monitors.storing import look_soon
 
 AT_ONCE = 1000
@@ -49,59 +49,63 @@ def keep_maintenance(now: datetime) -> list[Transition]:
     if not is_ours:
         return []
     windows = list(MaintenanceWindow.objects.begun(now))
-    reaches = reaches_of(windows)
-    on = [reach for reach in reaches if reach.window.is_on(now)]
-    over = [reach for reach in reaches if reach not in on]
+    on = [window for window in windows if window.is_on(now)]
+    over = [window for window in windows if window not in on]
     begun, ended = _to_begin(on), _ended(on, over, now)
     # Both in one order, as everybody locks them.
     list(Monitor.objects.filter(pk__in=[*begun, *ended]).locked())
     begin_maintenance(begun)
     transitions = end_maintenance(ended)
     if len(ended) < AT_ONCE:  # no monitor needs to know any more when these ended
-        for reach in over:
-            _put_next(reach.window, now)
+        for window in over:
+            _put_next(window, now)
     return transitions
 
 
-def _to_begin(on: Collection[Reach]) -> list[UUID]:
+def _to_begin(on: Collection[MaintenanceWindow]) -> list[UUID]:
     """Monitors that windows cover which are on, and that are not under maintenance."""
     watched = Monitor.objects.filter(enabled=True, status__in=_WATCHED)
     found: set[UUID] = set()
-    for some in _covered_by(on, watched):
-        found.update(some.values_list("pk", flat=True)[:AT_ONCE])
+    for covered in _covered_by(on):
+        found.update(watched.filter(covered).values_list("pk", flat=True)[:AT_ONCE])
     return sorted(found)[:AT_ONCE]
 
 
-def _covered_by(on: Collection[Reach], monitors: MonitorQuerySet) -> list[MonitorQuerySet]:
-    """By all, by name and by tag: each of them has an index of its own."""
-    windows = [reach.window for reach in on]
-    teams = {one.team_id for one in windows if one.is_for_all}
-    named = set().union(*(reach.named for reach in on))
-    tagged = [Q(team=one.team_id, tags__overlap=one.tags) for one in windows if one.tags]
+def _covered_by(on: Collection[MaintenanceWindow]) -> list[Q]:
+    """Which monitors these windows cover: by all, by name and by tag, each with its own index.
+
+    The database looks for them: there may be thousands, and somebody asks each second.
+    """
+    teams = {one.team_id for one in on if one.is_for_all}
+    named = MaintenanceWindow.monitors.through.objects.filter(
+        maintenancewindow__in=[one.pk for one in on if not one.is_for_all]
+    )
+    tagged = [Q(team=one.team_id, tags__overlap=one.tags) for one in on if one.tags]
     found = []
     if teams:
-        found.append(monitors.filter(team__in=teams))
-    if named:
-        found.append(monitors.filter(pk__in=named))
+        found.append(Q(team__in=teams))
+    if len(teams) < len(on):
+        found.append(Q(pk__in=named.values("monitor")))
     if tagged:
-        found.append(monitors.filter(reduce(or_, tagged)))
+        found.append(reduce(or_, tagged))
     return found
 
 
 def _ended(
-    on: Collection[Reach], over: Collection[Reach], now: datetime
+    on: Collection[MaintenanceWindow], over: Collection[MaintenanceWindow], now: datetime
 ) -> Mapping[UUID, datetime]:
     """Monitors under maintenance that no window covers, and since when: now, unless by its time."""
-    covered_teams = {reach.window.team_id for reach in on if reach.window.is_for_all}
     # a group that is so because its members are has that as its reason
-    own = Monitor.objects.filter(status=Status.MAINTENANCE, reason="")
-    inside = own.exclude(team__in=covered_teams)
-    ended = [one for one in inside if not any(reach.covers(one) for reach in on)][:AT_ONCE]
+    inside = Monitor.objects.filter(status=Status.MAINTENANCE, reason="")
+    for covered in _covered_by(on):
+        inside = inside.exclude(covered)
+    ended = list(inside.order_by("pk")[:AT_ONCE])
+    reaches = reaches_of(over, among=ended) if ended else []
     return {
         one.pk: max(
             (
                 reach.window.finishes_at
-                for reach in over
+                for reach in reaches
                 if reach.window.finishes_at and reach.covers(one)
             ),
             default=now,

@@ -505,6 +505,21 @@ def test_a_thousand_monitors_take_as_many_statements_as_one(team: Team) -> None:
     assert statements(8) == statements(2)
 
 
+@pytest.mark.parametrize("by", ["name", "tag", "all"])
+def test_a_look_at_what_stays_under_maintenance_reads_none_of_it(
+    by: str, team: Team, monitor: Monitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody looks once a second, and a window may be on for thousands of monitors."""
+    covered: dict[str, Any] = {"name": {"monitors": [monitor.pk]}, "tag": {"tags": ["eu"]}}
+    window(team, **covered.get(by, {"all": True}))
+    assert look(monitor).status == Status.MAINTENANCE
+    read: list[Any] = []
+    make = Monitor.from_db
+    monkeypatch.setattr(Monitor, "from_db", lambda *row: read.append(row) or make(*row))
+    keep_maintenance(database_now())
+    assert not read
+
+
 def test_what_does_not_fit_into_one_look_is_for_the_next(
     team: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
