@@ -27,6 +27,7 @@ class TestTheSameKey:
 
         assert (first.status_code, again.status_code) == (201, 201)
         assert again.json() == first.json()
+        assert again["Location"] == first["Location"]
         assert again["Idempotent-Replayed"] == "true"
         assert Monitor.objects.count() == 1
 

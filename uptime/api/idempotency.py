@@ -24,6 +24,8 @@ from uptime.api.errors import Refused, malformed
 
 REMEMBERED_FOR = timedelta(hours=24)
 
+# Of an answer's headers, what belongs to what it says.
+_TELLING = ("Location",)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -64,13 +66,16 @@ def answer_once(
                 "This Idempotency-Key was used for another request.",
             )
         if record.status is not None:
+            kept = secrets.decrypt(str(record.body))
             return Response(
-                secrets.decrypt(str(record.body))["answer"],
+                kept["answer"],
                 status=record.status,
-                headers={"Idempotent-Replayed": "true"},
+                headers={**kept.get("headers", {}), "Idempotent-Replayed": "true"},
             )
         response = perform()
         record.status = response.status_code
-        record.body = secrets.encrypt({"answer": to_jsonable_python(response.data)})
+        headers = {name: response.headers[name] for name in _TELLING if name in response.headers}
+        answer = to_jsonable_python(response.data)
+        record.body = secrets.encrypt({"answer": answer, "headers": headers})
         record.save(update_fields=["status", "body"])
         return response
