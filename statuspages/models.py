@@ -352,7 +352,7 @@ def new_token() -> str:
 
 
 class Subscriber(models.Model):
-    """Who wants to be told of a page's posts; of all components where none are chosen.
+    """Who wants to be told of a page's posts; of all components unless they chose some.
 
     Nothing but the link to confirm is sent before `confirmed_at`. Whoever knows the token may
     confirm, choose and unsubscribe; with a webhook's, requests to it are signed.
@@ -362,6 +362,9 @@ class Subscriber(models.Model):
     page = models.ForeignKey(StatusPage, on_delete=models.CASCADE, related_name="subscribers")
     kind = models.CharField(max_length=10, choices=SubscriberKind)
     address = models.CharField(max_length=2000)
+    is_choosy = models.BooleanField(
+        default=False, help_text="Of `components` only, also once none of them is left."
+    )
     components = models.ManyToManyField(Component, blank=True, related_name="subscribers")
     token = models.CharField(max_length=40, unique=True, default=new_token, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -86,9 +86,10 @@ def choose_components(*, subscriber: Subscriber, components: Iterable[UUID]) -> 
 
 
 def _choose(subscriber: Subscriber, components: Iterable[UUID]) -> None:
-    subscriber.components.set(
-        Component.objects.filter(page=subscriber.page_id, pk__in=list(components))
-    )
+    chosen = Component.objects.filter(page=subscriber.page_id, pk__in=list(components))
+    subscriber.components.set(chosen)
+    subscriber.is_choosy = subscriber.components.exists()
+    subscriber.save(update_fields=["is_choosy"])
 
 
 def unsubscribe(*, subscriber: Subscriber) -> None:
@@ -101,7 +102,7 @@ def queue_mailings(update: PostUpdate) -> int:
     affected = update.post.affected.values("component")
     concerned = (
         Subscriber.objects.filter(page=update.post.page_id, confirmed_at__isnull=False)
-        .filter(Q(components=None) | Q(components__in=affected))
+        .filter(Q(is_choosy=False) | Q(components__in=affected))
         .distinct()
         .values_list("pk", flat=True)
     )

@@ -24,7 +24,7 @@ def serve_published(app: App, files: PublicFiles, *, base_url: str) -> App:
             return
         headers = dict(scope["headers"])
         path = scope["path"]
-        host = headers.get(b"host", b"").decode("latin-1").lower().split(":")[0]
+        host = headers.get(b"host", b"").decode("latin-1").lower().split(":")[0].rstrip(".")
         name = files.hosts.get(host)
         if name is not None and host != base.hostname:
             page = f"/status/{name}"

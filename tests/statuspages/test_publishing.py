@@ -211,6 +211,7 @@ async def test_a_domain_of_its_own_shows_the_page_and_nothing_else(
 
     assert (await web.get("/", host="status.acme.example"))[2] == b"acme"
     assert (await web.get("/", host="STATUS.acme.example:8443"))[2] == b"acme"
+    assert (await web.get("/", host="status.acme.example."))[2] == b"acme"
     for path in ("/login/", "/status/other/", "/api/v1/monitors/", "/admin/"):
         assert (await web.get(path, host="status.acme.example"))[0] == 404
     assert web.passed_on == []

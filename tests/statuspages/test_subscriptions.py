@@ -14,7 +14,13 @@ from pytest_django import Settings
 from alerts.channels.webhook import signature
 from alerts.door import Door
 from statuspages import subscription_views
-from statuspages.actions import add_component, add_post_update, publish_post, update_page
+from statuspages.actions import (
+    add_component,
+    add_post_update,
+    delete_component,
+    publish_post,
+    update_page,
+)
 from statuspages.courier import Courier
 from statuspages.models import Component, Mailing, StatusPage, Subscriber, SubscriberKind
 from statuspages.subscriptions import (
@@ -155,6 +161,17 @@ def test_they_are_told_of_the_components_that_they_chose(
         "all@example.org",
         "both@example.org",
     ]
+
+
+def test_who_chose_a_component_that_is_gone_is_not_told_of_all_others(
+    page: StatusPage, component: Component
+) -> None:
+    gone = add_component(page=page, values={"name": "Old shop"})
+    subscribed(page, "ann@example.org", gone)
+    delete_component(component=gone)
+    affected = [{"component": component.pk, "impact": "degraded"}]
+    publish_post(page=page, values={**INCIDENT, "affected": affected})
+    assert not Mailing.objects.exists()
 
 
 def test_choices_are_changed_by_the_link(page: StatusPage) -> None:
