@@ -4,7 +4,7 @@ Any number of engines lease from one table: SKIP LOCKED keeps them from each oth
 expiry on the row tell who does the work. Nothing is decided here about what was seen.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ import structlog
 from django.db import connection, transaction
 
 from monitors.cadence import CATCH_UP, next_slot, plan_after_outage
+from monitors.groups import GROUP, leaves_of
 from monitors.models import Monitor, Status
 from monitors.spans import Gap, store_gaps
 from monitors.specs import spec_of
@@ -135,6 +136,7 @@ def release_orphans(*, living: Iterable[UUID]) -> int:
 
 # What was due for longer than this was not observed; shorter is a restart.
 UNOBSERVED_AFTER = timedelta(minutes=5)
+_SEEN = [Status.UP, Status.DEGRADED, Status.DOWN, Status.RECOVERING]
 # Overdue by more is what an outage of ours left; by less, what a busy moment did.
 OVERDUE = timedelta(seconds=5)
 # So many are checked at once after an outage, as soon as may be; the rest waits for its turn.
@@ -170,8 +172,10 @@ def note_unobserved(*, location_id: int) -> int:
     was unknown; then it is again what it was, until a check says more. Returns how many were so.
     Call it before the others: it goes by the instants that they move.
     """
-    noted = _in_parts(lambda: _note_some(location_id))
+    gaps: dict[UUID, Gap] = {}
+    noted = _in_parts(lambda: _note_some(location_id, gaps))
     if noted:
+        _note_groups(gaps)
         log.info("leases.unobserved.noted", count=noted, location=location_id)
     return noted
 
@@ -227,7 +231,7 @@ def _lock_overdue(
     return rows
 
 
-def _note_some(location_id: int) -> int:
+def _note_some(location_id: int, gaps: dict[UUID, Gap]) -> int:
     with hot_cursor() as cursor:
         cursor.execute(
             """
@@ -251,13 +255,33 @@ def _note_some(location_id: int) -> int:
             {
                 "location": location_id,
                 "after": UNOBSERVED_AFTER,
-                "seen": [Status.UP, Status.DEGRADED, Status.DOWN, Status.RECOVERING],
+                "seen": _SEEN,
                 "limit": _MOVED_AT_ONCE,
             },
         )
         rows = cursor.fetchall()
-    store_gaps([Gap(*row) for row in rows])
-    return len(rows)
+    found = [Gap(*row) for row in rows]
+    store_gaps(found)
+    gaps.update({gap.monitor_id: gap for gap in found})
+    return len(found)
+
+
+@transaction.atomic
+def _note_groups(gaps: Mapping[UUID, Gap]) -> None:
+    """The same of groups none of whose members was observed."""
+    groups = {
+        group.pk: group
+        for group in Monitor.objects.filter(kind=GROUP, enabled=True, status__in=_SEEN).locked()
+    }
+    found = []
+    for group, leaves in leaves_of(groups.keys()).items():
+        inside = [gaps[leaf] for leaf in leaves if leaf in gaps]
+        if not inside or len(inside) < len(leaves):
+            continue
+        gap = Gap(group, max(one.since for one in inside), max(one.until for one in inside))
+        if groups[group].last_change_at < gap.since:
+            found.append(gap)
+    store_gaps(found)
 
 
 def _put_off_some(location_id: int) -> int:

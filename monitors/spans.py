@@ -108,7 +108,7 @@ class Gap:
 def store_gaps(gaps: Sequence[Gap]) -> None:
     """Cut what nobody knows out of monitors' present stretches; the caller holds their locks.
 
-    Each is again what it was, from the gap's end on, so that no group needs to look.
+    Each is again what it was, from the gap's end on.
     """
     if not gaps:
         return

@@ -191,3 +191,22 @@ def test_a_restart_a_pause_and_what_another_place_saw_leave_no_gap() -> None:
     lived(make_monitor(locations=places), "up", due=hour_ago, location__slug="local")
     assert note_unobserved(location_id=Location.objects.get(slug=Location.LOCAL).id) == 0
     assert not StatusSpan.objects.filter(status="unknown").exists()
+
+
+def test_a_group_is_unknown_while_none_of_its_members_is_observed() -> None:
+    team, now = TeamFactory(), database_now()
+    unseen, seen = (make_monitor(team, name=name) for name in ("unseen", "seen"))
+    groups = [
+        make_monitor(team, kind="group", target="", members=members, settings={"rule": "any"})
+        for members in (["unseen"], ["unseen", "seen"])
+    ]
+    for one in (unseen, *groups):
+        lived(one, "up", due=now - timedelta(hours=1))
+    lived(seen, "up", due=now + MINUTE)
+    assert note_unobserved(location_id=Location.objects.get(slug=Location.LOCAL).id) == 1
+    gone, still = (
+        list(one.spans.order_by("pk").values_list("status", flat=True)) for one in groups
+    )
+    assert gone == ["up", "unknown", "up"]
+    assert still == ["up"]
+    assert_spans_meet(groups[0])
