@@ -10,6 +10,8 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.text import slugify
 
+from monitors.forms import MonitorsField
+from monitors.links import find_monitors
 from monitors.models import Monitor
 from statuspages.dress import LOGO_LIMIT, check_logo
 from statuspages.models import (
@@ -28,6 +30,7 @@ from statuspages.models import (
 from uptime.time_forms import ReaderTimes, WallTimeField
 
 _TIMES = ("starts_at", "ends_at")
+MONITORS_OFFERED = 200
 
 
 class ActionForm(forms.Form):
@@ -186,13 +189,29 @@ class ComponentForm(ActionForm):
     ) -> None:
         super().__init__(data, initial=_component_initial(component))
         self.page = page
+        rows = Monitor.objects.visible_to(page.team).order_by("name", "id")
+        offered = list(rows.values_list("id", "name")[: MONITORS_OFFERED + 1])
+        if len(offered) > MONITORS_OFFERED:
+            self._ask_for_name(component)
+            return
         made = self.fields["monitor"]
         assert isinstance(made, forms.ChoiceField)
-        rows = Monitor.objects.visible_to(page.team).order_by("name", "id")
         made.choices = [
             ("", "none: people set its status"),
-            *((str(key), name) for key, name in rows.values_list("id", "name")),
+            *((str(key), name) for key, name in offered),
         ]
+
+    def _ask_for_name(self, component: Component | None) -> None:
+        """Among so many nobody finds it in a list, which would be all of the page."""
+        told = "By its name, key or id; empty: none, people set its status."
+        self.fields["monitor"] = MonitorsField(
+            label="Monitor",
+            required=False,
+            help_text=f"{told} {self.fields['monitor'].help_text}",
+            widget=forms.TextInput({"spellcheck": "false"}),
+        )
+        chosen = component and component.monitor_id
+        self.initial["monitor"] = [str(chosen)] if chosen else []
 
     @property
     def sections(self) -> list[str]:
@@ -201,8 +220,13 @@ class ComponentForm(ActionForm):
         return list(dict.fromkeys(rows.values_list("section", flat=True)))
 
     def values(self) -> dict[str, Any]:
+        """Raises Invalid for a monitor that there is not."""
         given = dict(self.cleaned_data)
-        return {**given, "monitor": given["monitor"] or None}
+        monitor = given["monitor"] or None
+        if isinstance(monitor, list):
+            [found] = find_monitors(self.page.team, monitor[:1], field="monitor")
+            monitor = found.pk
+        return {**given, "monitor": monitor}
 
 
 def _component_initial(component: Component | None) -> dict[str, Any]:

@@ -62,6 +62,26 @@ def test_from_nothing_to_a_page_with_a_component_that_the_public_sees(
     assert Client().get("/status/acme/logo").content == PNG
 
 
+def test_among_many_monitors_one_is_chosen_by_name(
+    client: Client, team: Team, page: StatusPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statuspages.forms.MONITORS_OFFERED", 1)
+    for name in ("internal-7", "internal-8"):
+        make_monitor(team, name=name)
+    address = reverse("component-new", args=[page.pk])
+    assert "internal-8" not in shown(client, "component-new", page.pk)
+    fields = {"name": "Shop", "status": "operational"}
+    refused = client.post(address, {**fields, "monitor": "internal-9"})
+    assert "There is no monitor internal-9." in refused.content.decode()
+    client.post(address, {**fields, "monitor": " internal-8 "})
+    component = page.components.get()
+    assert component.monitor is not None
+    assert component.monitor.name == "internal-8"
+    assert 'value="internal-8"' in shown(client, "component", component.pk)
+    client.post(reverse("component", args=[component.pk]), {**fields, "monitor": ""})
+    assert page.components.get().monitor is None
+
+
 def test_what_is_wrong_is_told_at_its_field_and_nothing_is_saved(client: Client) -> None:
     answer = client.post(reverse("status-page-new"), {**PAGE, "slug": "No spaces", "accent": "red"})
     assert answer.status_code == 422
