@@ -176,6 +176,9 @@ Q_CLUSTER: dict[str, object] = {
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
 
+# A policy or a window may name 10,000 monitors, a page have 1,000 components: a box for each.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 12_000
+
 # Every endpoint is an uptime.api.views.ApiView, which declares access and form itself; these are
 # for whatever is not, and deny.
 REST_FRAMEWORK = {

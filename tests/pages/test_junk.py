@@ -92,6 +92,15 @@ def test_no_monitor_promises_more_than_everything(client: Client, promised: str)
     assert not Monitor.objects.exists()
 
 
+def test_a_form_may_have_a_box_for_each_of_very_many(client: Client, team: Team) -> None:
+    page = create_page(team=team, values={"name": "Acme", "slug": "acme"})
+    boxes = {f"impact-{number}": "" for number in range(10_000)}
+    fields = {"title": "Slow", "phase": "investigating", **boxes}
+    answer = client.post(reverse("status-post-new", args=[page.pk, "incident"]), fields)
+    assert answer.status_code == 302
+    assert Post.objects.get().title == "Slow"
+
+
 def test_a_value_that_looks_like_deep_json_is_a_text(client: Client) -> None:
     row = "settings.assertions.0"
     fields = {"target": "http://127.0.0.1/", f"{row}.source": "body", f"{row}.value": "[" * 3000}
