@@ -22,6 +22,7 @@ from django.db.models import Exists, OuterRef, Q
 from incidents.maintenance.reads import reaches_of, roll
 from incidents.models import MaintenanceWindow
 from incidents.transitions import (
+    PROOF_PATIENCE,
     Transition,
     begin_maintenance,
     end_maintenance,
@@ -101,7 +102,7 @@ def _ended(
         inside = inside.exclude(covered)
     ended = list(inside.order_by("pk")[:AT_ONCE])
     reaches = reaches_of(over, among=ended) if ended else []
-    return {
+    found = {
         one.pk: max(
             (
                 reach.window.finishes_at
@@ -112,6 +113,20 @@ def _ended(
         )
         for one in ended
     }
+    return found | dict.fromkeys(_unwatched(found, now), now)
+
+
+def _unwatched(ended: Mapping[UUID, datetime], now: datetime) -> set[UUID]:
+    """Those whose end nobody here saw: trouble of theirs was last seen inside, long ago.
+
+    A check has to prove it, and there is time for that from now on.
+    """
+    long_ago = [pk for pk, at in ended.items() if now - at > PROOF_PATIENCE]
+    troubled = Assignment.objects.filter(
+        monitor__in=long_ago, is_active=True, state__in=(Status.DOWN, Status.DEGRADED)
+    )
+    seen = troubled.values_list("monitor_id", "last_checked_at") if long_ago else ()
+    return {pk for pk, at in seen if at is None or at < ended[pk]}
 
 
 def _put_next(window: MaintenanceWindow, now: datetime) -> None:

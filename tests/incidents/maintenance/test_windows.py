@@ -291,6 +291,30 @@ def test_trouble_of_too_few_places_need_not_be_proven(team: Team) -> None:
     assert look(monitor).status == Status.UP
 
 
+@pytest.mark.parametrize("is_seen_since", [False, True])
+def test_a_window_that_ended_while_nothing_ran_here_leaves_time_for_the_proof(
+    is_seen_since: bool, team: Team, monitor: Monitor
+) -> None:
+    window(team, monitor)
+    look(monitor)
+    observe(monitor, REFUSED)
+    now = database_now()
+    begun, ended = now - HOUR, now - 10 * MINUTE
+    MaintenanceWindow.objects.update(begins_at=begun, finishes_at=ended)
+    Monitor.objects.update(last_change_at=begun)
+    StatusSpan.objects.filter(ended_at=None).update(started_at=begun)
+    seen_at = ended + (MINUTE if is_seen_since else -MINUTE)
+    Assignment.objects.update(last_checked_at=seen_at, troubled_since=begun)
+    monitor = look(monitor)
+    if is_seen_since:
+        assert (monitor.status, monitor.last_change_at) == (Status.DOWN, ended)
+        assert told() == ["down"]
+    else:
+        assert monitor.status == Status.PENDING
+        assert observe(monitor, UP).status == Status.UP
+        assert told() == []
+
+
 def test_a_missed_heartbeat_is_told_at_the_end_without_another_check(team: Team) -> None:
     monitor = make_monitor(team, kind="heartbeat", failure_threshold=1)
     monitor = observe(monitor, UP)
