@@ -311,14 +311,20 @@ class PostChangeForm(_AffectedMixin):
 
     def __init__(self, data: Any = None, *, post: Post, zone: ZoneInfo) -> None:
         self.times = ReaderTimes(data, zone)
-        shown = {name: self.times.shown(getattr(post, name)) for name in _TIMES}
+        self._stored = {name: getattr(post, name) for name in _TIMES}
+        shown = {name: self.times.shown(at) for name, at in self._stored.items()}
         super().__init__(data, initial={"title": post.title, **shown})
         impacts = dict(post.affected.values_list("component_id", "impact"))
         self.offer_components(post.page, impacts)
 
     def values(self) -> dict[str, Any]:
         given = {name: self.cleaned_data.get(name) for name in self.base_fields}
-        return {**given, **_meant(self.times, given), "affected": self.affected()}
+        meant = _meant(self.times, given)
+        for name, stored in self._stored.items():
+            # it was shown to the minute: what was left as it stood keeps its seconds
+            if stored and meant[name] == stored.replace(second=0, microsecond=0):
+                meant[name] = stored
+        return {**given, **meant, "affected": self.affected()}
 
 
 class UpdateForm(ActionForm):

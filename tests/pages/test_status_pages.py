@@ -1,5 +1,6 @@
 """The team's side of status pages."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,18 @@ def test_a_maintenance_is_entered_by_the_readers_clocks(client: Client, page: St
     post.refresh_from_db()
     assert f"{post.starts_at:%d %H:%M}" == "01 15:30"
     assert client.get(reverse("status-post-new", args=[page.pk, "party"])).status_code == 404
+
+
+def test_another_title_leaves_a_posts_times_as_they_are(client: Client, page: StatusPage) -> None:
+    post = publish_post(page=page, values={"title": "Slow", "phase": "resolved"})
+    address = reverse("status-post-edit", args=[post.pk])
+    form = shown(client, "status-post-edit", post.pk)
+    times = re.findall(r'name="(starts_at|ends_at)" value="([^"]+)"', form)
+    assert len(times) == 2
+    client.post(address, {**dict(times), "title": "Was slow"})
+    changed = Post.objects.get()
+    assert changed.title == "Was slow"
+    assert (changed.starts_at, changed.ends_at) == (post.starts_at, post.ends_at)
 
 
 def test_what_is_there_is_changed_moved_and_deleted(client: Client, page: StatusPage) -> None:
