@@ -151,8 +151,11 @@ class ResetForm(PasswordResetForm):
             super().save(*args, **kwargs)
 
 
-class NewPasskeyForm(PasskeyNameForm):
-    """Wants the password: whoever adds a passkey can sign in with it for ever."""
+class _OwnPasswordForm(forms.Form):
+    """Wants the password: a browser that was left open is not enough."""
+
+    user: User
+    address: str
 
     password = forms.CharField(
         label="Your password",
@@ -160,14 +163,26 @@ class NewPasskeyForm(PasskeyNameForm):
         widget=forms.PasswordInput({"autocomplete": "current-password"}),
     )
 
-    def __init__(self, data: Any = None, *, user: User, address: str) -> None:
-        super().__init__(data)
-        self.user, self.address = user, address
-
     def clean_password(self) -> str:
         given = str(self.cleaned_data["password"])
         check_own_password(self.user, given, self.address)
         return given
+
+
+class AppForm(_OwnPasswordForm):
+    """Whoever sets up an app can keep everybody else out, the account's owner as well."""
+
+    def __init__(self, data: Any = None, *, user: User, address: str) -> None:
+        super().__init__(data, auto_id="id_app_%s")
+        self.user, self.address = user, address
+
+
+class NewPasskeyForm(PasskeyNameForm, _OwnPasswordForm):
+    """Whoever adds a passkey can sign in with it for ever."""
+
+    def __init__(self, data: Any = None, *, user: User, address: str) -> None:
+        super().__init__(data)
+        self.user, self.address = user, address
 
 
 class LooksForm(forms.ModelForm[User]):

@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.access import MemberRequest, member, public
-from accounts.forms import NewPasskeyForm, PasskeyNameForm, ProofForm
+from accounts.forms import AppForm, NewPasskeyForm, PasskeyNameForm, ProofForm
 from accounts.models import Passkey, SecondFactor, User
 from accounts.passkeys import (
     REFUSED,
@@ -154,8 +154,13 @@ def two_factor(request: MemberRequest) -> HttpResponse:
 
 
 @member
+@sensitive_post_parameters("password")
 @require_POST
 def begin_two_factor(request: MemberRequest) -> HttpResponse:
+    """Make the secret that an app takes; wants the password."""
+    form = AppForm(request.POST, user=request.user, address=request.META["REMOTE_ADDR"])
+    if not form.is_valid():
+        return _two_factor(request, app_form=form)
     try:
         begin_setup(user=request.user)
     except Conflict as conflict:
@@ -303,7 +308,11 @@ def _passkey(
 
 
 def _two_factor(
-    request: MemberRequest, *, form: ProofForm | None = None, error: str = ""
+    request: MemberRequest,
+    *,
+    form: ProofForm | None = None,
+    app_form: AppForm | None = None,
+    error: str = "",
 ) -> HttpResponse:
     user = request.user
     factor = SecondFactor.objects.filter(user=user).select_related("user").first()
@@ -324,10 +333,11 @@ def _two_factor(
         "passkeys": passkeys,
         "offers_passkey": bool(passkeys),
         "new_form": NewPasskeyForm(user=user, address=""),
+        "app_form": app_form or AppForm(user=user, address=""),
         "why_none": _why(request),
         "secrets": take_shown_once(request),
     }
-    is_refused = bool(error or (form and form.errors))
+    is_refused = bool(error or (form and form.errors) or (app_form and app_form.errors))
     return render_page(
         request, "accounts/two_factor.html", context, status=422 if is_refused else 200
     )

@@ -63,7 +63,9 @@ def give_code(client: Client, code: str) -> str:
 def test_it_is_set_up_with_a_picture_or_by_hand_and_shows_recovery_codes_once(
     client: Client, owner: Membership, clock: Clock
 ) -> None:
-    page = client.post(reverse("two-factor-begin"), follow=True).content.decode()
+    page = client.post(
+        reverse("two-factor-begin"), {"password": PASSWORD}, follow=True
+    ).content.decode()
     assert "<svg" in page
     assert "style=" not in page
     assert secret_of(SecondFactor.objects.get()) in page
@@ -79,10 +81,16 @@ def test_it_is_set_up_with_a_picture_or_by_hand_and_shows_recovery_codes_once(
 
 
 def test_without_the_right_code_it_is_not_on(client: Client, owner: Membership) -> None:
-    client.post(reverse("two-factor-begin"))
+    client.post(reverse("two-factor-begin"), {"password": PASSWORD})
     answer = client.post(reverse("two-factor-confirm"), {"code": "000000x"})
     assert answer.status_code == 422
     assert signed_in_by_password(owner.user)
+
+
+def test_a_browser_that_was_left_open_sets_up_no_app(client: Client, owner: Membership) -> None:
+    for given in ({}, {"password": "wrong"}):
+        assert client.post(reverse("two-factor-begin"), given).status_code == 422
+    assert not SecondFactor.objects.exists()
 
 
 def test_the_secret_is_encrypted_and_recovery_codes_are_hashed(codes: list[str]) -> None:
