@@ -2,7 +2,7 @@
 
 A group's members are the monitors that it names and, of those that are no groups themselves, the
 team's with any of its tags. Whatever may change a group says so in its own transaction
-(`doubt_groups_of`, `doubt`); `incidents.groups` looks at it within a second.
+(`doubt_groups_of`, `doubt`); `incidents.reviews` looks at it within a second.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -8,13 +8,14 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import transaction
 
 from alerts.messages import BLIND, OFFLINE, LocationTrouble
 from alerts.notices import GRACE, tell_end, tell_trouble
 from monitors.models import Location
 from monitors.sight import LocationChange, note_presence, note_sight
 from uptime import vitals
+from uptime.database import may_pass
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +45,9 @@ class Lookout:
         self._looked_at = now
         try:
             self._look(now)
-        except (DatabaseError, InterfaceError):
-            raise
-        except Exception:  # the loop's edge: whoever looks has other work, too
+        except Exception as error:  # the loop's edge: whoever looks has other work, too
+            if may_pass(error):
+                raise
             log.exception("lookout.failed")
 
     def _look(self, now: datetime) -> None:
@@ -89,5 +90,7 @@ def _tell(trouble: LocationTrouble, change: LocationChange | None) -> None:
         event = trouble.ends
         tell_end(location, trouble, since=since, until=change.until)
     transaction.on_commit(
-        lambda: log.warning(event, location=location.slug, since=since.isoformat())
+        lambda: log.warning(
+            "location.noticed", notice=event, location=location.slug, since=since.isoformat()
+        )
     )

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import OperationalError, ProgrammingError
 from django.test import Client
 
 from accounts.models import Team
@@ -125,6 +126,21 @@ def test_what_waits_at_a_busy_host_is_taken(scene: Scene) -> None:
     overdue_by(scene.now, 600, lease_owner=uuid4(), lease_expires_at=later)
     scene.look_on(40, engine=beating)
     assert not is_offline()
+
+
+def test_a_fault_of_ours_keeps_nobody_from_sending(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(now: datetime) -> None:
+        raise failure
+
+    monkeypatch.setattr("uptime.vitals.untaken_checks", fail)
+    failure: Exception = ProgrammingError("no such column")
+    scene.look_on(40)
+    assert (events(), is_offline()) == ([], False)
+    failure = OperationalError("the line was cut")
+    with pytest.raises(OperationalError):  # which whoever looks waits out
+        scene.look_on(10)
 
 
 def test_two_that_look_tell_it_once(scene: Scene) -> None:
